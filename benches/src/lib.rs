@@ -1,0 +1,48 @@
+//! Speed questions and their answers. `cargo xtask bench NAME` runs one; all figures of a report come from one run on one machine.
+
+mod train_step;
+
+use serde::Serialize;
+
+pub use train_step::{Row, train_step};
+
+/// A bench: its name, the question it answers, and how to run it.
+pub struct Bench {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// The question.
+    pub question: &'static str,
+    /// Runs it. `quick` does a fraction of the work, to see that it runs.
+    pub run: fn(quick: bool, log: &mut dyn FnMut(&str)) -> Report,
+}
+
+/// All benches. To add one: one file beside `train_step.rs`, one line here.
+pub const ALL: &[Bench] = &[Bench {
+    name: "train-step",
+    question: "What does one training step cost, sparse and dense, and with what does it grow?",
+    run: train_step,
+}];
+
+/// What a bench found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Name.
+    pub bench: &'static str,
+    /// Measurements.
+    pub rows: Vec<Row>,
+    /// Figures taken from several rows, with what they mean and what is wanted.
+    pub summary: Vec<Figure>,
+    /// How to read it.
+    pub notes: Vec<String>,
+}
+
+/// A figure taken from several rows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// What it is, with its definition.
+    pub what: String,
+    /// Its value.
+    pub value: f64,
+    /// What it is compared with.
+    pub wanted: String,
+}

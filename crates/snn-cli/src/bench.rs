@@ -1,0 +1,84 @@
+//! `snn bench`: measurements of time, memory and work.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result, bail};
+use snn_benches::{ALL, Report};
+
+use crate::{Outcome, print};
+
+pub const EXAMPLES: &str = "Examples:
+  snn bench train-step                     forward and backward, dense and sparse, at the papers' shapes
+  snn bench train-step --quick             a fraction of the work, to see that it runs
+  snn bench train-step --json              one JSON object for programs
+  cargo xtask bench train-step --record    the same, filed with date and machine under benches/records/
+
+An unknown name lists the benchmarks.";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The benchmark to run.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Do a fraction of the work: the figures mean little.
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<Outcome> {
+    let Some(bench) = ALL.iter().find(|bench| bench.name == args.name) else {
+        let known = ALL.iter().map(|bench| format!("\n  {}: {}", bench.name, bench.question));
+        bail!("there is no benchmark \"{}\". The benchmarks are:{}", args.name, known.collect::<String>());
+    };
+    let report = (bench.run)(args.quick, &mut |line| eprintln!("{line}"));
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report).context("the report does not go into JSON")? + "\n",
+        false => table(&report),
+    };
+    print(&text)?;
+    Ok(Outcome::Good)
+}
+
+/// The measurements, the figures taken from them, the notes.
+fn table(report: &Report) -> String {
+    let head =
+        ["series", "shape", "T", "batch", "threads", "engine", "forward ms", "backward ms", "state MB", "10⁶ MACs", "spikes %", "active %"];
+    let rows = report.rows.iter().map(|row| {
+        let ms = |seconds: f64| format!("{:.2}", 1e3 * seconds);
+        let percent = |share: f64| format!("{:.2}", 100.0 * share);
+        [
+            row.series.to_string(),
+            row.shape.to_string(),
+            row.steps.to_string(),
+            row.batch.to_string(),
+            row.threads.to_string(),
+            row.engine.to_string(),
+            ms(row.forward_s),
+            ms(row.backward_s),
+            format!("{:.2}", row.peak_bytes as f64 / 1e6),
+            format!("{:.1}", row.macs as f64 / 1e6),
+            percent(row.spikes),
+            percent(row.active),
+        ]
+    });
+    let rows: Vec<[String; 12]> = std::iter::once(head.map(String::from)).chain(rows).collect();
+    let widths: [usize; 12] = std::array::from_fn(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0));
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}"));
+        text += &(cells.collect::<Vec<_>>().join("  ") + "\n");
+    }
+    text.push('\n');
+    for figure in &report.summary {
+        let wanted = if figure.wanted.is_empty() { String::new() } else { format!("  (wanted: {})", figure.wanted) };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:>12.3}  {}{wanted}", figure.value, figure.what);
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "\n{note}");
+    }
+    text
+}

@@ -1,0 +1,84 @@
+//! The program `snn`: reproduces papers and runs benchmarks.
+//!
+//! Standard output carries the table or the JSON object and nothing else; everything else goes to standard error.
+//! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish.
+
+mod bench;
+mod docs;
+mod reproduce;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Counts what a run allocates: the `peak_bytes` of its result.
+#[global_allocator]
+static ALLOCATOR: snn_repro::memory::Counting = snn_repro::memory::Counting;
+
+/// Spiking neural networks: reproduce published results from one command.
+#[derive(Parser)]
+#[command(name = "snn", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  snn reproduce --list                     what can be reproduced, and what it takes
+  snn reproduce ssgd --scale smoke         a first look, in seconds
+  snn bench train-step                     what one training step costs, dense and sparse
+  snn help reproduce                       every option, and more examples
+
+Exit codes: 0 every claim attempted is met, 1 a claim is missed, 2 wrong usage, bad input or a run that could not finish.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run papers and compare our figures with theirs.
+    #[command(after_help = reproduce::EXAMPLES)]
+    Reproduce(reproduce::Args),
+    /// Measure time, memory and work.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Args),
+    /// Bring the generated tables in README.md and docs/reproductions.md up to date.
+    #[command(hide = true)]
+    Docs(docs::Args),
+}
+
+/// How a command ended that got through.
+enum Outcome {
+    /// Nothing was missed.
+    Good,
+    /// A claim was missed, or a check failed.
+    Missed,
+    /// A part of it could not be done; standard error says what.
+    Failed,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Reproduce(args) => reproduce::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Docs(args) => docs::run(&args),
+    };
+    match outcome {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Missed) => ExitCode::from(1),
+        Ok(Outcome::Failed) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}

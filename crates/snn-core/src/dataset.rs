@@ -1,0 +1,154 @@
+//! Trials to learn from: spike trains in, what should come out.
+
+use crate::Raster;
+
+/// What the network should answer to one trial.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target<'a> {
+    /// A class index.
+    Class(usize),
+    /// One value per step and output unit, `[steps × outputs]`, time-major.
+    Series(&'a [f32]),
+}
+
+/// A set of labelled spike trains: indexable, and loaded from many threads at once.
+///
+/// Trials are encoded when they are asked for, so memory is that of the raw data.
+pub trait Dataset: Sync {
+    /// Name for tables and logs.
+    fn name(&self) -> &str;
+    /// Number of trials.
+    fn len(&self) -> usize;
+    /// Whether there are no trials.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Input channels.
+    fn inputs(&self) -> usize;
+    /// Time steps of every trial.
+    fn steps(&self) -> usize;
+    /// Number of classes; 0 for regression.
+    fn classes(&self) -> usize;
+    /// Writes the input spikes of trial `index` (`0..len`) into `into`, resized as needed.
+    fn load(&self, index: usize, into: &mut Raster);
+    /// What trial `index` should give.
+    fn target(&self, index: usize) -> Target<'_>;
+}
+
+/// Trials held in memory: the smallest data set, for one's own recordings and for tests.
+///
+/// ```
+/// use snn_core::{Dataset, Raster, Trials};
+/// let mut trials = Trials::new("two", 3, 10, 2);
+/// let mut raster = Raster::new(3, 10);
+/// raster.fill([(0, 1), (4, 2)]);
+/// trials.push(raster, 1);
+/// assert_eq!((trials.len(), trials.inputs(), trials.steps(), trials.classes()), (1, 3, 10, 2));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trials {
+    name: String,
+    inputs: usize,
+    steps: usize,
+    classes: usize,
+    rasters: Vec<Raster>,
+    labels: Vec<usize>,
+    series: Vec<Vec<f32>>,
+}
+
+impl Trials {
+    /// No trials yet. `classes` is 0 for regression on target series.
+    pub fn new(name: &str, inputs: usize, steps: usize, classes: usize) -> Self {
+        Trials { name: name.into(), inputs, steps, classes, rasters: Vec::new(), labels: Vec::new(), series: Vec::new() }
+    }
+
+    /// Adds a trial of class `label`.
+    ///
+    /// # Panics
+    /// If the raster has another shape or the class does not exist.
+    #[track_caller]
+    pub fn push(&mut self, raster: Raster, label: usize) {
+        assert!((raster.units(), raster.steps()) == (self.inputs, self.steps), "a trial of another shape");
+        assert!(label < self.classes, "class {label} of {}", self.classes);
+        self.rasters.push(raster);
+        self.labels.push(label);
+    }
+
+    /// Adds a trial with a target value per step and output, time-major.
+    ///
+    /// # Panics
+    /// If the raster has another shape, or the data set has classes.
+    #[track_caller]
+    pub fn push_series(&mut self, raster: Raster, target: Vec<f32>) {
+        assert!((raster.units(), raster.steps()) == (self.inputs, self.steps), "a trial of another shape");
+        assert!(self.classes == 0, "a target series in a data set of classes");
+        self.rasters.push(raster);
+        self.series.push(target);
+    }
+}
+
+impl Dataset for Trials {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn len(&self) -> usize {
+        self.rasters.len()
+    }
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+    fn steps(&self) -> usize {
+        self.steps
+    }
+    fn classes(&self) -> usize {
+        self.classes
+    }
+    fn load(&self, index: usize, into: &mut Raster) {
+        into.clone_from(&self.rasters[index]);
+    }
+    fn target(&self, index: usize) -> Target<'_> {
+        if self.classes > 0 { Target::Class(self.labels[index]) } else { Target::Series(&self.series[index]) }
+    }
+}
+
+/// A choice of trials of another data set, in the given order: a split, a fold, a shuffled epoch.
+pub struct Subset<'a> {
+    of: &'a dyn Dataset,
+    indices: Vec<usize>,
+}
+
+impl<'a> Subset<'a> {
+    /// The trials `indices` of `of`.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    #[track_caller]
+    pub fn new(of: &'a dyn Dataset, indices: Vec<usize>) -> Self {
+        assert!(indices.iter().all(|&i| i < of.len()), "a subset of {} names a trial beyond its {}", of.name(), of.len());
+        Subset { of, indices }
+    }
+}
+
+impl Dataset for Subset<'_> {
+    fn name(&self) -> &str {
+        self.of.name()
+    }
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+    fn inputs(&self) -> usize {
+        self.of.inputs()
+    }
+    fn steps(&self) -> usize {
+        self.of.steps()
+    }
+    fn classes(&self) -> usize {
+        self.of.classes()
+    }
+    fn load(&self, index: usize, into: &mut Raster) {
+        self.of.load(self.indices[index], into);
+    }
+    fn target(&self, index: usize) -> Target<'_> {
+        self.of.target(self.indices[index])
+    }
+}

@@ -1,0 +1,25 @@
+//! Spiking neuron models, events and one network description: the vocabulary every other crate of the workspace speaks.
+//!
+//! * [`neuron`]: models, each one equation written once and generic in its arithmetic ([`Real`]).
+//! * [`net`]: a network as data, built by [`Net`], validated once, kept as JSON.
+//! * [`Raster`]: spikes as lists of indices; [`Dataset`]: trials to learn from.
+//! * [`Surrogate`]: what stands for the derivative of a spike.
+//! * [`Seed`]: random numbers split by name.
+//!
+//! Not here: files, threads, matrices, engines. To run a network take `snn-sparse`, to train it `snn-learn`.
+#![forbid(unsafe_code)]
+
+mod dataset;
+mod event;
+pub mod net;
+pub mod neuron;
+mod real;
+mod seed;
+mod surrogate;
+
+pub use dataset::{Dataset, Subset, Target, Trials};
+pub use event::Raster;
+pub use net::{Net, Network, NetworkError, ms};
+pub use real::{Dual, Real, Vars};
+pub use seed::Seed;
+pub use surrogate::{Shape, Surrogate};

@@ -1,0 +1,509 @@
+//! The network description: populations joined by projections. Data only; engines give it behaviour.
+
+use crate::{Seed, neuron::Model};
+use rand::RngExt;
+use rand_distr::{Distribution, Normal};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// A validated network: engines need not check it again. Made by [`Net`] or read from a file.
+///
+/// ```
+/// use snn_core::{Net, Seed, ms, neuron::{Li, Lif}, net::{Connect, Init}};
+/// let net = Net::new(ms(1.0))
+///     .input("pixels", 784)
+///     .population("hidden", 100, Lif::default())
+///     .population("out", 10, Li::default())
+///     .project("pixels", "hidden", Connect::All, Init::normal(0.07))
+///     .project("hidden", "hidden", Connect::Random { p: 0.1 }, Init::normal(0.1)).delay(ms(1.0))
+///     .project("hidden", "out", Connect::All, Init::uniform(0.1))
+///     .output("out")
+///     .build(Seed::new(1))?;
+/// assert_eq!(net.links(), 784 * 100 + 1000 + 1000);
+/// # Ok::<(), snn_core::NetworkError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Draft", into = "Draft")]
+pub struct Network(Draft);
+
+/// A network description that has not been checked. `Network::try_from(draft)` checks it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// Time step (s).
+    pub dt: f64,
+    /// Where spikes enter.
+    pub inputs: Vec<Input>,
+    /// Groups of neurons of one model.
+    pub populations: Vec<Population>,
+    /// What joins them.
+    pub projections: Vec<Projection>,
+    /// Populations that are read out.
+    pub outputs: Vec<String>,
+}
+
+/// A group of channels that replay spikes from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Name.
+    pub name: String,
+    /// Number of channels.
+    pub size: usize,
+}
+
+/// A group of neurons of one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Population {
+    /// Name.
+    pub name: String,
+    /// Number of neurons.
+    pub size: usize,
+    /// Their equation and its parameters.
+    #[serde(flatten)]
+    pub model: Model,
+}
+
+/// Weighted links from one group to another (or to itself).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Projection {
+    /// Source group: an input or a spiking population.
+    pub from: String,
+    /// Target population.
+    pub to: String,
+    /// Axonal delay (s), a multiple of the time step; 0 acts within the step and is allowed outside loops only.
+    pub delay: f64,
+    /// Which links exist.
+    pub links: Links,
+    /// One weight per link, source by source.
+    pub weights: Vec<f32>,
+}
+
+/// Which links of a projection exist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Links {
+    /// Every source to every target.
+    All,
+    /// Listed targets per source: source `i` reaches `targets[ends[i]..ends[i + 1]]`, in ascending order.
+    Csr {
+        /// Row boundaries, one more than there are sources, from 0.
+        ends: Vec<u32>,
+        /// Target indices.
+        targets: Vec<u32>,
+    },
+}
+
+impl Network {
+    /// The description.
+    pub fn draft(&self) -> &Draft {
+        &self.0
+    }
+    /// Time step (s).
+    pub fn dt(&self) -> f64 {
+        self.0.dt
+    }
+    /// Number of links.
+    pub fn links(&self) -> usize {
+        self.0.projections.iter().map(|p| p.weights.len()).sum()
+    }
+    /// The same network with other weights: one list per projection, in order.
+    ///
+    /// # Errors
+    /// If a list has another length than the projection's, or a weight is not finite.
+    pub fn with_weights(&self, weights: Vec<Vec<f32>>) -> Result<Network, NetworkError> {
+        let mut draft = self.0.clone();
+        if weights.len() != draft.projections.len() {
+            return Err(NetworkError::Projections { expected: draft.projections.len(), found: weights.len() });
+        }
+        for (p, w) in draft.projections.iter_mut().zip(weights) {
+            p.weights = w;
+        }
+        draft.try_into()
+    }
+}
+
+impl From<Network> for Draft {
+    fn from(net: Network) -> Draft {
+        net.0
+    }
+}
+
+/// What is wrong with a network description, and where.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// Impossible time step.
+    #[error("time step dt = {0} s: must be positive and finite")]
+    Dt(f64),
+    /// Empty name, or one that is taken.
+    #[error("the name `{0}` is empty or used twice; inputs and populations need names of their own")]
+    Name(String),
+    /// Nothing in it.
+    #[error("`{0}` has size 0; give it at least one unit")]
+    Empty(String),
+    /// Impossible neuron parameter.
+    #[error("population `{population}` ({model}): {why}")]
+    Parameter {
+        /// Population.
+        population: String,
+        /// Neuron model.
+        model: &'static str,
+        /// The parameter and what it must be.
+        why: String,
+    },
+    /// A name that nothing has.
+    #[error("{place} names `{name}`, which does not exist; there are: {known}")]
+    Unknown {
+        /// Who names it.
+        place: String,
+        /// The name.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A projection that cannot be.
+    #[error("projection `{from}` -> `{to}`: {why}")]
+    Projection {
+        /// Source.
+        from: String,
+        /// Target.
+        to: String,
+        /// Reason.
+        why: String,
+    },
+    /// A loop without delay.
+    #[error("the loop through `{0}` has no delay; give at least one of its projections a delay of one time step or more")]
+    InstantLoop(String),
+    /// Weights for another number of projections.
+    #[error("weights for {found} projections given, the network has {expected}")]
+    Projections {
+        /// In the network.
+        expected: usize,
+        /// Given.
+        found: usize,
+    },
+    /// No outputs.
+    #[error("no output: name at least one population with `output`")]
+    NoOutput,
+}
+
+impl TryFrom<Draft> for Network {
+    type Error = NetworkError;
+
+    fn try_from(draft: Draft) -> Result<Self, NetworkError> {
+        if !(draft.dt.is_finite() && draft.dt > 0.0) {
+            return Err(NetworkError::Dt(draft.dt));
+        }
+        let mut sizes: HashMap<&str, usize> = HashMap::new();
+        let groups = draft.inputs.iter().map(|i| (&i.name, i.size)).chain(draft.populations.iter().map(|p| (&p.name, p.size)));
+        for (name, size) in groups.clone() {
+            if name.is_empty() || sizes.insert(name, size).is_some() {
+                return Err(NetworkError::Name(name.clone()));
+            }
+            if size == 0 {
+                return Err(NetworkError::Empty(name.clone()));
+            }
+        }
+        let known = groups.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        for p in &draft.populations {
+            p.model.check(p.size).map_err(|why| NetworkError::Parameter { population: p.name.clone(), model: p.model.name(), why })?;
+        }
+        let unknown = |place: String, name: &str| NetworkError::Unknown { place, name: name.into(), known: known.clone() };
+        for p in &draft.projections {
+            let place = || format!("projection `{}` -> `{}`", p.from, p.to);
+            let sources = *sizes.get(p.from.as_str()).ok_or_else(|| unknown(place(), &p.from))?;
+            let targets = *sizes.get(p.to.as_str()).ok_or_else(|| unknown(place(), &p.to))?;
+            p.check(&draft, sources, targets).map_err(|why| NetworkError::Projection { from: p.from.clone(), to: p.to.clone(), why })?;
+        }
+        if draft.outputs.is_empty() {
+            return Err(NetworkError::NoOutput);
+        }
+        for name in &draft.outputs {
+            if !draft.populations.iter().any(|p| p.name == *name) {
+                return Err(unknown("the list of outputs".into(), name));
+            }
+        }
+        instant_loop(&draft).map_or(Ok(Network(draft.clone())), |name| Err(NetworkError::InstantLoop(name)))
+    }
+}
+
+impl Projection {
+    /// The delay in time steps.
+    pub fn delay_steps(&self, dt: f64) -> usize {
+        (self.delay / dt).round() as usize
+    }
+
+    fn check(&self, draft: &Draft, sources: usize, targets: usize) -> Result<(), String> {
+        let to = draft.populations.iter().find(|p| p.name == self.to);
+        if to.is_none() {
+            return Err("an input cannot be a target".into());
+        }
+        if let Some(from) = draft.populations.iter().find(|p| p.name == self.from && !p.model.spikes()) {
+            return Err(format!("`{}` ({}) does not spike; only inputs and spiking populations can be sources", from.name, from.model.name()));
+        }
+        let steps = self.delay / draft.dt;
+        if !(steps.is_finite() && steps >= 0.0 && (steps - steps.round()).abs() < 1e-6 && steps < 1e6) {
+            return Err(format!("delay {} s must be a multiple (0, 1, 2, …) of the time step {} s", self.delay, draft.dt));
+        }
+        let count = match &self.links {
+            Links::All => sources * targets,
+            Links::Csr { ends, targets: list } => {
+                let rows_fit = ends.len() == sources + 1 && ends.first() == Some(&0) && ends.windows(2).all(|w| w[0] <= w[1]);
+                if !rows_fit || ends.last().map(|&e| e as usize) != Some(list.len()) {
+                    return Err(format!("`ends` must rise from 0 to {} in {} entries", list.len(), sources + 1));
+                }
+                for (i, row) in ends.windows(2).map(|w| &list[w[0] as usize..w[1] as usize]).enumerate() {
+                    if !row.windows(2).all(|w| w[0] < w[1]) || row.last().is_some_and(|&j| j as usize >= targets) {
+                        return Err(format!("the targets of source {i} must ascend without repeats and stay below {targets}"));
+                    }
+                }
+                list.len()
+            }
+        };
+        if self.weights.len() != count {
+            return Err(format!("{} weights for {count} links", self.weights.len()));
+        }
+        match self.weights.iter().position(|w| !w.is_finite()) {
+            Some(k) => Err(format!("weight {k} is {}; weights must be finite", self.weights[k])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A population on a loop whose projections all have zero delay.
+fn instant_loop(draft: &Draft) -> Option<String> {
+    // Peel off populations that no remaining instant projection enters; what cannot be peeled is a loop.
+    let mut left: Vec<&str> = draft.populations.iter().map(|p| p.name.as_str()).collect();
+    let instant: Vec<_> = draft.projections.iter().filter(|p| p.delay_steps(draft.dt) == 0).collect();
+    loop {
+        let entered = |name: &str| instant.iter().any(|p| p.to == name && left.contains(&p.from.as_str()));
+        let next: Vec<&str> = left.iter().copied().filter(|name| entered(name)).collect();
+        if next.len() == left.len() {
+            return next.first().map(|name| (*name).to_owned());
+        }
+        left = next;
+    }
+}
+
+/// Which links a projection of [`Net`] makes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Connect {
+    /// Every source to every target.
+    All,
+    /// Source `i` to target `i`.
+    OneToOne,
+    /// `round(p · sources · targets)` distinct links, drawn uniformly.
+    Random {
+        /// Share of all possible links.
+        p: f64,
+    },
+}
+
+/// How a projection of [`Net`] draws its weights.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Init {
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// Uniform on ± this bound.
+    Uniform(f64),
+    /// All the same.
+    Constant(f32),
+}
+
+impl Init {
+    /// Normal with mean 0 and standard deviation `std`.
+    pub const fn normal(std: f64) -> Self {
+        Init::Normal(std)
+    }
+    /// Uniform on `±bound`.
+    pub const fn uniform(bound: f64) -> Self {
+        Init::Uniform(bound)
+    }
+}
+
+/// Builds a [`Network`] so that it reads like a methods section. Mistakes are reported by [`Net::build`], all names given.
+#[derive(Clone, Debug, Default)]
+pub struct Net {
+    draft: Draft,
+    plans: Vec<(Connect, Init)>,
+}
+
+impl Net {
+    /// An empty network with a time step of `dt` seconds.
+    pub fn new(dt: f64) -> Self {
+        Net { draft: Draft { dt, ..Draft::default() }, plans: Vec::new() }
+    }
+    /// Adds input channels.
+    pub fn input(mut self, name: &str, size: usize) -> Self {
+        self.draft.inputs.push(Input { name: name.into(), size });
+        self
+    }
+    /// Adds a population.
+    pub fn population(mut self, name: &str, size: usize, model: impl Into<Model>) -> Self {
+        self.draft.populations.push(Population { name: name.into(), size, model: model.into() });
+        self
+    }
+    /// Adds a projection without delay: see [`Net::delay`].
+    pub fn project(mut self, from: &str, to: &str, connect: Connect, init: Init) -> Self {
+        self.draft.projections.push(Projection { from: from.into(), to: to.into(), delay: 0.0, links: Links::All, weights: Vec::new() });
+        self.plans.push((connect, init));
+        self
+    }
+    /// Gives the last projection a delay (s).
+    pub fn delay(mut self, delay: f64) -> Self {
+        if let Some(p) = self.draft.projections.last_mut() {
+            p.delay = delay;
+        }
+        self
+    }
+    /// Names a population to be read out.
+    pub fn output(mut self, name: &str) -> Self {
+        self.draft.outputs.push(name.into());
+        self
+    }
+
+    /// Draws links and weights from streams named after each projection, and checks everything.
+    ///
+    /// # Errors
+    /// [`NetworkError`], naming the population or projection.
+    pub fn build(mut self, seed: Seed) -> Result<Network, NetworkError> {
+        let size = |draft: &Draft, name: &str| {
+            let sizes = draft.inputs.iter().map(|i| (&i.name, i.size)).chain(draft.populations.iter().map(|p| (&p.name, p.size)));
+            sizes.filter(|(n, _)| *n == name).map(|(_, s)| s).next()
+        };
+        let mut seen: HashMap<String, u64> = HashMap::new();
+        for (k, (connect, init)) in self.plans.iter().enumerate() {
+            let p = &self.draft.projections[k];
+            let refuse = |why: String| NetworkError::Projection { from: p.from.clone(), to: p.to.clone(), why };
+            // Unknown names are left to the final check, which lists the known ones.
+            let (Some(n), Some(m)) = (size(&self.draft, &p.from), size(&self.draft, &p.to)) else { continue };
+            let nth = seen.entry(format!("{}->{}", p.from, p.to)).or_default();
+            let stream = seed.child(&format!("{}->{}", p.from, p.to)).nth(*nth);
+            *nth += 1;
+            let links = connect.expand(n, m, stream.child("links")).map_err(refuse)?;
+            let count = if let Links::Csr { targets, .. } = &links { targets.len() } else { n * m };
+            let weights = init.draw(count, stream.child("weights")).map_err(refuse)?;
+            let p = &mut self.draft.projections[k];
+            (p.links, p.weights) = (links, weights);
+        }
+        self.draft.try_into()
+    }
+}
+
+impl Connect {
+    fn expand(self, sources: usize, targets: usize, seed: Seed) -> Result<Links, String> {
+        match self {
+            Connect::All => Ok(Links::All),
+            Connect::OneToOne if sources != targets => Err(format!("one-to-one needs equal sizes, not {sources} and {targets}")),
+            Connect::OneToOne => Ok(Links::Csr { ends: (0..=sources as u32).collect(), targets: (0..targets as u32).collect() }),
+            Connect::Random { p } if !(0.0..=1.0).contains(&p) => Err(format!("connection probability {p}: must be between 0 and 1")),
+            Connect::Random { p } => {
+                // Selection sampling (Knuth 3.4.2 S): each cell is taken with probability needed / left.
+                let mut rng = seed.rng();
+                let (mut left, mut needed) = ((sources * targets) as u64, (p * (sources * targets) as f64).round() as u64);
+                let (mut ends, mut list) = (vec![0], Vec::with_capacity(needed as usize));
+                for _ in 0..sources {
+                    for j in 0..targets as u32 {
+                        if needed > 0 && rng.random_range(0..left) < needed {
+                            list.push(j);
+                            needed -= 1;
+                        }
+                        left -= 1;
+                    }
+                    ends.push(list.len() as u32);
+                }
+                Ok(Links::Csr { ends, targets: list })
+            }
+        }
+    }
+}
+
+impl Init {
+    fn draw(&self, count: usize, seed: Seed) -> Result<Vec<f32>, String> {
+        let mut rng = seed.rng();
+        let finite = |name: &str, x: f64| if x.is_finite() && x >= 0.0 { Ok(x) } else { Err(format!("weight {name} {x}: must be finite and ≥ 0")) };
+        Ok(match *self {
+            Init::Normal(std) => {
+                let normal = Normal::new(0.0, finite("standard deviation", std)?).map_err(|e| e.to_string())?;
+                (0..count).map(|_| normal.sample(&mut rng) as f32).collect()
+            }
+            Init::Uniform(bound) => {
+                let bound = finite("bound", bound)?;
+                (0..count).map(|_| (bound * (2.0 * rng.random::<f64>() - 1.0)) as f32).collect()
+            }
+            Init::Constant(w) => vec![w; count],
+        })
+    }
+}
+
+/// Milliseconds in seconds.
+pub const fn ms(x: f64) -> f64 {
+    x * 1e-3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::neuron::{Alif, Li, Lif, Value};
+
+    fn good() -> Net {
+        Net::new(ms(1.0))
+            .input("in", 5)
+            .population("a", 4, Alif::default())
+            .population("out", 2, Li::default())
+            .project("in", "a", Connect::All, Init::normal(0.5))
+            .project("a", "a", Connect::Random { p: 0.5 }, Init::uniform(0.5))
+            .delay(ms(1.0))
+            .project("a", "out", Connect::All, Init::Constant(0.25))
+            .output("out")
+    }
+
+    fn refused(net: Net) -> String {
+        net.build(Seed::new(1)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let has = |net: Net, words: &[&str]| {
+            let text = refused(net);
+            assert!(words.iter().all(|w| text.contains(w)), "{text} lacks one of {words:?}");
+        };
+        let mut zero_dt = good();
+        zero_dt.draft.dt = 0.0;
+        has(zero_dt, &["dt = 0"]);
+        has(good().population("a", 3, Lif::default()), &["`a`", "used twice"]);
+        has(good().population("none", 0, Lif::default()), &["`none`", "size 0"]);
+        has(good().population("b", 3, Lif { tau: Value::Shared(0.0), ..Lif::default() }), &["`b`", "lif", "`tau`", "positive"]);
+        has(good().project("in", "hidden", Connect::All, Init::normal(1.0)), &["`in` -> `hidden`", "there are: in, a, out"]);
+        has(good().project("a", "in", Connect::All, Init::normal(1.0)), &["`a` -> `in`", "input cannot be a target"]);
+        has(good().project("out", "a", Connect::All, Init::normal(1.0)), &["`out` (li) does not spike"]);
+        has(good().project("in", "a", Connect::OneToOne, Init::normal(1.0)), &["one-to-one", "5 and 4"]);
+        has(good().project("in", "a", Connect::Random { p: 1.5 }, Init::normal(1.0)), &["probability 1.5"]);
+        has(good().project("in", "a", Connect::All, Init::normal(f64::NAN)), &["standard deviation NaN"]);
+        has(good().project("in", "a", Connect::All, Init::Constant(f32::NAN)), &["weight 0 is NaN"]);
+        has(good().project("in", "a", Connect::All, Init::normal(1.0)).delay(0.0015), &["delay 0.0015 s", "multiple"]);
+        has(good().project("a", "a", Connect::All, Init::normal(1.0)), &["loop through `a`"]);
+        has(good().output("b"), &["outputs", "`b`"]);
+        has(Net::new(ms(1.0)).input("in", 2), &["no output"]);
+    }
+
+    #[test]
+    fn survives_json_and_adding_a_part_changes_no_other() {
+        let net = good().build(Seed::new(3)).unwrap();
+        let text = serde_json::to_string(&net).unwrap();
+        assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), net);
+        let more = good().population("b", 7, Lif::default()).project("in", "b", Connect::All, Init::normal(0.5)).build(Seed::new(3)).unwrap();
+        for (p, q) in net.draft().projections.iter().zip(&more.draft().projections) {
+            assert_eq!(p, q);
+        }
+        assert!(serde_json::from_str::<Network>(&text.replace("\"delay\":0.0", "\"delay\":-1.0")).unwrap_err().to_string().contains("delay -1"));
+    }
+
+    #[test]
+    fn random_links_are_exact_in_number() {
+        let net = good().build(Seed::new(3)).unwrap();
+        assert_eq!(net.draft().projections[1].weights.len(), 8);
+    }
+}

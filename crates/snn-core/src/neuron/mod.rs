@@ -1,0 +1,308 @@
+//! Neuron models. A model is one equation, written once, generic in its arithmetic; layout, SIMD and derivatives are the engine's business.
+//!
+//! To add a model: one file beside this one, one entry in [`models!`] below.
+
+use crate::{Dual, Real, Vars};
+use serde::{Deserialize, Serialize};
+
+/// A neuron model.
+///
+/// One time step takes the state `s[t−1]`, the own output `z[t−1]` and the summed input `x[t]`, and gives `s[t]` and `u[t]`.
+/// If the model [`SPIKES`](Neuron::SPIKES), `u` is the distance to threshold and the output is `z[t] = 1` where `u > 0`, else 0;
+/// otherwise `u` itself is the (graded) output, as in a readout.
+pub trait Neuron: Clone + Send + Sync + 'static {
+    /// Name in network files.
+    const NAME: &'static str;
+    /// Whether the output is a spike (else a graded value).
+    const SPIKES: bool;
+    /// State variables, at most [`MAX_STATE`].
+    type State<R: Real>: Vars<R>;
+    /// What `step` needs, derived once per neuron from its parameters and the time step.
+    type Consts<R: Real>: Vars<R>;
+
+    /// Parameters with their allowed ranges.
+    fn params(&self) -> Vec<Param<'_>>;
+    /// The constants of neuron `j` for a time step of `dt` seconds.
+    fn consts<R: Real>(&self, j: usize, dt: f64) -> Self::Consts<R>;
+    /// One time step: the model's equation. Returns the new state and `u`.
+    fn step<R: Real>(c: Self::Consts<R>, s: Self::State<R>, z: R, x: R) -> (Self::State<R>, R);
+}
+
+/// Most state variables a model may have.
+pub const MAX_STATE: usize = 4;
+
+macro_rules! models {
+    ($($file:ident :: $Model:ident),+ $(,)?) => {
+        $(mod $file; pub use $file::$Model;)+
+
+        /// Any neuron model, as data.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "model", rename_all = "snake_case")]
+        pub enum Model { $(#[doc = concat!("See [`", stringify!($Model), "`].")] $Model($Model),)+ }
+
+        impl Model {
+            /// Calls `visitor` with the concrete model: the only door from data to types.
+            pub fn visit<V: Visit>(&self, visitor: V) -> V::Out {
+                match self { $(Model::$Model(m) => visitor.visit(m),)+ }
+            }
+            /// One model of every kind with its default parameters, for tests over the registry.
+            pub fn all() -> Vec<Model> {
+                vec![$(Model::$Model($Model::default()),)+]
+            }
+        }
+        $(impl From<$Model> for Model { fn from(m: $Model) -> Self { Model::$Model(m) } })+
+    };
+}
+
+models! { lif::Lif, cuba_lif::CubaLif, alif::Alif, li::Li }
+
+pub use lif::Reset;
+
+/// What is done with a concrete model: see [`Model::visit`].
+pub trait Visit {
+    /// Result.
+    type Out;
+    /// Called with the model.
+    fn visit<N: Neuron>(self, model: &N) -> Self::Out;
+}
+
+impl Model {
+    /// Name in network files.
+    pub fn name(&self) -> &'static str {
+        struct Name;
+        impl Visit for Name {
+            type Out = &'static str;
+            fn visit<N: Neuron>(self, _: &N) -> &'static str {
+                N::NAME
+            }
+        }
+        self.visit(Name)
+    }
+
+    /// Whether the model emits spikes (else graded values).
+    pub fn spikes(&self) -> bool {
+        struct Spikes;
+        impl Visit for Spikes {
+            type Out = bool;
+            fn visit<N: Neuron>(self, _: &N) -> bool {
+                N::SPIKES
+            }
+        }
+        self.visit(Spikes)
+    }
+
+    /// The reason why the parameters are impossible for `size` neurons, if they are.
+    pub fn check(&self, size: usize) -> Result<(), String> {
+        struct Check(usize);
+        impl Visit for Check {
+            type Out = Result<(), String>;
+            fn visit<N: Neuron>(self, m: &N) -> Self::Out {
+                m.params().iter().try_for_each(|p| p.check(self.0))
+            }
+        }
+        self.visit(Check(size))
+    }
+}
+
+/// A parameter: one number for the whole population, or one per neuron.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// The same for all.
+    Shared(f64),
+    /// One each.
+    Each(Vec<f64>),
+}
+
+impl Value {
+    /// The value of neuron `j`.
+    pub fn at(&self, j: usize) -> f64 {
+        match self {
+            Value::Shared(x) => *x,
+            Value::Each(xs) => xs[j],
+        }
+    }
+}
+
+impl From<f64> for Value {
+    fn from(x: f64) -> Self {
+        Value::Shared(x)
+    }
+}
+
+/// A named parameter and the range it must lie in.
+pub struct Param<'a> {
+    /// Name.
+    pub name: &'static str,
+    /// Value.
+    pub value: &'a Value,
+    /// Allowed range.
+    pub range: Range,
+}
+
+/// Where a parameter may lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Range {
+    /// `> 0` and finite.
+    Positive,
+    /// `≥ 0` and finite.
+    NonNegative,
+    /// `0 … 1`.
+    Unit,
+    /// Any finite number.
+    Finite,
+}
+
+impl<'a> Param<'a> {
+    /// A parameter.
+    pub fn new(name: &'static str, value: &'a Value, range: Range) -> Self {
+        Param { name, value, range }
+    }
+
+    fn check(&self, size: usize) -> Result<(), String> {
+        let values = match self.value {
+            Value::Shared(x) => std::slice::from_ref(x),
+            Value::Each(xs) if xs.len() == size => xs,
+            Value::Each(xs) => return Err(format!("`{}` has {} values for {size} neurons; give one number, or one per neuron", self.name, xs.len())),
+        };
+        let (fits, wanted): (fn(f64) -> bool, _) = match self.range {
+            Range::Positive => (|x| x > 0.0, "positive"),
+            Range::NonNegative => (|x| x >= 0.0, "zero or more"),
+            Range::Unit => (|x| (0.0..=1.0).contains(&x), "between 0 and 1"),
+            Range::Finite => (|_| true, "a finite number"),
+        };
+        match values.iter().position(|x| !x.is_finite() || !fits(*x)) {
+            Some(j) => Err(format!("`{}` = {} (neuron {j}): must be {wanted}", self.name, values[j])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Local derivatives of one step: all a learning rule ever sees of a neuron.
+///
+/// Of the new state `s'` and of `u`, with respect to the old state `s`, the own last output `z` and the input `x`.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Jacobian {
+    /// `∂s'ᵢ/∂sⱼ` at `[i][j]`.
+    pub s_s: [[f64; MAX_STATE]; MAX_STATE],
+    /// `∂s'ᵢ/∂z`.
+    pub s_z: [f64; MAX_STATE],
+    /// `∂s'ᵢ/∂x`.
+    pub s_x: [f64; MAX_STATE],
+    /// `∂u/∂sⱼ`.
+    pub u_s: [f64; MAX_STATE],
+    /// `∂u/∂z`.
+    pub u_z: f64,
+    /// `∂u/∂x`.
+    pub u_x: f64,
+}
+
+/// The Jacobian of one step of `N` at `(s, z, x)`, by running [`Neuron::step`] on dual numbers.
+///
+/// In every model so far it depends on `z` at most, never on `s` or `x` (a law test holds this): the engine keeps it as two constants.
+pub fn jacobian<N: Neuron>(c: N::Consts<f64>, s: &[f64], z: f64, x: f64) -> Jacobian {
+    const Z: usize = MAX_STATE;
+    const X: usize = MAX_STATE + 1;
+    type D = Dual<{ MAX_STATE + 2 }>;
+    let k = <N::State<f64> as Vars<f64>>::LEN;
+    let state = N::State::<D>::from_fn(|i| D::variable(s[i], i));
+    let consts = N::Consts::<D>::from_fn(|i| D::of(c.get(i)));
+    let (next, u) = N::step(consts, state, D::variable(z, Z), D::variable(x, X));
+    let mut jac = Jacobian { u_z: u.d[Z], u_x: u.d[X], ..Jacobian::default() };
+    for i in 0..k {
+        let d = next.get(i).d;
+        jac.s_s[i][..k].copy_from_slice(&d[..k]);
+        (jac.s_z[i], jac.s_x[i], jac.u_s[i]) = (d[Z], d[X], u.d[i]);
+    }
+    jac
+}
+
+/// `exp(−dt/τ)`: what is left of an exponential of time constant `tau` seconds after `dt` seconds.
+pub fn decay(dt: f64, tau: f64) -> f64 {
+    (-dt / tau).exp()
+}
+
+#[cfg(test)]
+mod laws {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every law over every model of the registry, at a random point.
+    struct Laws {
+        s: [f64; MAX_STATE],
+        x: f64,
+        dt: f64,
+    }
+
+    impl Visit for Laws {
+        type Out = Result<(), TestCaseError>;
+        fn visit<N: Neuron>(self, model: &N) -> Self::Out {
+            let k = <N::State<f64> as Vars<f64>>::LEN;
+            let c = model.consts::<f64>(0, self.dt);
+            for z in [0.0, 1.0] {
+                let here = jacobian::<N>(c, &self.s, z, self.x);
+                let origin = jacobian::<N>(c, &[0.0; MAX_STATE], z, 0.0);
+                prop_assert_eq!(here, origin, "{}: the Jacobian must depend on z only", N::NAME);
+
+                // Central differences; the models are affine for fixed z, so only rounding is left.
+                let run = |s: &[f64; MAX_STATE], x: f64| N::step(c, N::State::from_fn(|i| s[i]), z, x);
+                let h = 1e-3;
+                for j in 0..=k {
+                    let (mut up, mut down, mut xu, mut xd) = (self.s, self.s, self.x, self.x);
+                    if j < k {
+                        up[j] += h;
+                        down[j] -= h;
+                    } else {
+                        xu += h;
+                        xd -= h;
+                    }
+                    let ((su, uu), (sd, ud)) = (run(&up, xu), run(&down, xd));
+                    let expected_u = if j < k { here.u_s[j] } else { here.u_x };
+                    prop_assert!(((uu - ud) / (2.0 * h) - expected_u).abs() < 1e-9, "{}: ∂u", N::NAME);
+                    for i in 0..k {
+                        let expected = if j < k { here.s_s[i][j] } else { here.s_x[i] };
+                        prop_assert!(((su.get(i) - sd.get(i)) / (2.0 * h) - expected).abs() < 1e-9, "{}: ∂s", N::NAME);
+                    }
+                }
+            }
+            // A silent neuron without input stays where it is: at rest.
+            let (rest, u) = N::step(c, N::State::from_fn(|_| 0.0), 0.0, 0.0);
+            prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && (!N::SPIKES || u < 0.0), "{}: rest", N::NAME);
+            // f32 follows f64.
+            let single = N::step(model.consts::<f32>(0, self.dt), N::State::from_fn(|i| self.s[i] as f32), 0.0, self.x as f32).1;
+            let double = N::step(c, N::State::from_fn(|i| self.s[i]), 0.0, self.x).1;
+            prop_assert!((f64::from(single) - double).abs() < 1e-5, "{}: f32 {single} f64 {double}", N::NAME);
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hold_for_every_model(s in prop::array::uniform4(-2.0f64..2.0), x in -2.0f64..2.0, dt in 1e-4f64..5e-3) {
+            for model in Model::all() {
+                model.visit(Laws { s, x, dt })?;
+            }
+        }
+    }
+
+    #[test]
+    fn every_model_survives_json_and_checks_its_parameters() {
+        for model in Model::all() {
+            let text = serde_json::to_string(&model).unwrap();
+            assert!(text.contains(&format!("\"model\":\"{}\"", model.name())), "{text}");
+            assert_eq!(serde_json::from_str::<Model>(&text).unwrap(), model);
+            model.check(3).unwrap();
+            // An unknown parameter is named, not ignored.
+            let odd = text.replacen('}', ",\"volume\":11}", 1);
+            assert!(serde_json::from_str::<Model>(&odd).unwrap_err().to_string().contains("volume"), "{odd}");
+        }
+    }
+
+    #[test]
+    fn impossible_parameters_are_named() {
+        let lif = |tau: Value| Model::from(Lif { tau, ..Lif::default() });
+        assert_eq!(lif(Value::Shared(-0.01)).check(2).unwrap_err(), "`tau` = -0.01 (neuron 0): must be positive");
+        assert_eq!(lif(Value::Each(vec![0.01, f64::NAN])).check(2).unwrap_err(), "`tau` = NaN (neuron 1): must be positive");
+        assert!(lif(Value::Each(vec![0.01])).check(2).unwrap_err().contains("1 values for 2 neurons"));
+    }
+}

@@ -1,0 +1,168 @@
+//! The arithmetic a neuron's equation is written in: one `step`, run on floats, on dual numbers, later on fixed point.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// A number a neuron model computes with.
+///
+/// `f32` runs, `f64` judges, [`Dual`] differentiates.
+pub trait Real: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + PartialOrd {
+    /// The constant `x`.
+    fn of(x: f64) -> Self;
+    /// The value, without derivatives.
+    fn value(self) -> f64;
+    /// The magnitude.
+    fn abs(self) -> Self;
+    /// The same value whose derivative is scaled by `k`: `k = 0` is the field's "detach" (stop gradient), `k = 1` changes nothing.
+    fn damp(self, k: Self) -> Self;
+}
+
+macro_rules! float {
+    ($t:ty) => {
+        impl Real for $t {
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn value(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                <$t>::abs(self)
+            }
+            #[inline(always)]
+            fn damp(self, _: Self) -> Self {
+                self
+            }
+        }
+    };
+}
+float!(f32);
+float!(f64);
+
+/// A dual number: a value and its derivatives along `N` directions (forward-mode differentiation, exact to rounding).
+///
+/// ```
+/// use snn_core::{Dual, Real};
+/// let x = Dual::<1>::variable(3.0, 0);
+/// let y = x * x - Dual::of(2.0) * x;
+/// assert_eq!((y.v, y.d[0]), (3.0, 4.0));           // y = x² − 2x,  dy/dx = 2x − 2
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Dual<const N: usize> {
+    /// Value.
+    pub v: f64,
+    /// Derivatives.
+    pub d: [f64; N],
+}
+
+impl<const N: usize> Dual<N> {
+    /// The variable that defines direction `k`.
+    pub fn variable(v: f64, k: usize) -> Self {
+        let mut d = [0.0; N];
+        d[k] = 1.0;
+        Dual { v, d }
+    }
+
+    fn zip(self, other: Self, v: f64, f: impl Fn(f64, f64) -> f64) -> Self {
+        Dual { v, d: std::array::from_fn(|k| f(self.d[k], other.d[k])) }
+    }
+}
+
+impl<const N: usize> Add for Dual<N> {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        self.zip(o, self.v + o.v, |a, b| a + b)
+    }
+}
+impl<const N: usize> Sub for Dual<N> {
+    type Output = Self;
+    fn sub(self, o: Self) -> Self {
+        self.zip(o, self.v - o.v, |a, b| a - b)
+    }
+}
+impl<const N: usize> Mul for Dual<N> {
+    type Output = Self;
+    fn mul(self, o: Self) -> Self {
+        self.zip(o, self.v * o.v, |a, b| a * o.v + self.v * b)
+    }
+}
+impl<const N: usize> Div for Dual<N> {
+    type Output = Self;
+    fn div(self, o: Self) -> Self {
+        let v = self.v / o.v;
+        self.zip(o, v, |a, b| (a - v * b) / o.v)
+    }
+}
+impl<const N: usize> Neg for Dual<N> {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Dual { v: -self.v, d: self.d.map(|d| -d) }
+    }
+}
+impl<const N: usize> PartialEq for Dual<N> {
+    fn eq(&self, o: &Self) -> bool {
+        self.v == o.v
+    }
+}
+impl<const N: usize> PartialOrd for Dual<N> {
+    fn partial_cmp(&self, o: &Self) -> Option<std::cmp::Ordering> {
+        self.v.partial_cmp(&o.v)
+    }
+}
+impl<const N: usize> Real for Dual<N> {
+    fn of(x: f64) -> Self {
+        Dual { v: x, d: [0.0; N] }
+    }
+    fn value(self) -> f64 {
+        self.v
+    }
+    fn abs(self) -> Self {
+        if self.v < 0.0 { -self } else { self }
+    }
+    fn damp(self, k: Self) -> Self {
+        Dual { v: self.v, d: self.d.map(|d| d * k.v) }
+    }
+}
+
+/// A fixed-length list of numbers: a neuron's state or its constants.
+pub trait Vars<R>: Copy {
+    /// How many.
+    const LEN: usize;
+    /// Builds the list from its entries.
+    fn from_fn(f: impl FnMut(usize) -> R) -> Self;
+    /// Entry `k`.
+    fn get(&self, k: usize) -> R;
+}
+
+impl<R: Copy, const N: usize> Vars<R> for [R; N] {
+    const LEN: usize = N;
+    #[inline(always)]
+    fn from_fn(f: impl FnMut(usize) -> R) -> Self {
+        std::array::from_fn(f)
+    }
+    #[inline(always)]
+    fn get(&self, k: usize) -> R {
+        self[k]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn duals_differentiate(x in 0.1f64..3.0, y in 0.1f64..3.0) {
+            fn f<R: Real>(x: R, y: R) -> R {
+                (x * y - x) / (x + y * y) - (-x).abs()
+            }
+            let dual = f(Dual::<2>::variable(x, 0), Dual::variable(y, 1));
+            let h = 1e-6;
+            let numeric = [(f(x + h, y) - f(x - h, y)) / (2.0 * h), (f(x, y + h) - f(x, y - h)) / (2.0 * h)];
+            prop_assert!(dual.v == f(x, y) && dual.d.iter().zip(numeric).all(|(a, b)| (a - b).abs() < 1e-7));
+        }
+    }
+}

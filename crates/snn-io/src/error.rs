@@ -1,0 +1,155 @@
+//! What can be wrong with a file.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why a file could not be read or written: which file, what was expected, what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IoError {
+    /// There is no such file.
+    #[error("{path}: not found; expected {expected}")]
+    NotFound {
+        /// The file looked for.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// The operating system refused.
+    #[error("{path}: could not {doing}: {source}; check the folder, its permissions and the free space")]
+    Os {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was attempted.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The file is of another kind.
+    #[error("{path}: expected {expected}, found {found}")]
+    Format {
+        /// The file read.
+        path: PathBuf,
+        /// The kind of file wanted.
+        expected: &'static str,
+        /// What its first bytes say it is.
+        found: String,
+    },
+    /// The file is a format version that this program does not read.
+    #[error("{path}: checkpoint format {found}, but this program reads format {expected}; save it again with this program")]
+    Version {
+        /// The file read.
+        path: PathBuf,
+        /// The version read here.
+        expected: u32,
+        /// The version in the file.
+        found: u32,
+    },
+    /// The file ends early.
+    #[error("{path}: truncated: expected {expected} bytes of {what}, found {found}; copy or download it again")]
+    Truncated {
+        /// The file read.
+        path: PathBuf,
+        /// Which part ends early.
+        what: &'static str,
+        /// Bytes that part should have.
+        expected: u64,
+        /// Bytes that are there.
+        found: u64,
+    },
+    /// There are bytes after the end.
+    #[error("{path}: more than the {expected} bytes of {what} that its header announces; copy or download it again")]
+    Trailing {
+        /// The file read.
+        path: PathBuf,
+        /// Which part should have been the last.
+        what: &'static str,
+        /// Bytes that part should have.
+        expected: u64,
+    },
+    /// The contents are too large to be held.
+    #[error("{path}: {what} would take more than {limit} bytes; check that the file is what it should be, or split it")]
+    TooLarge {
+        /// The file read or to be written.
+        path: PathBuf,
+        /// What is too large.
+        what: String,
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// The checksum disagrees: some byte has changed since the file was written.
+    #[error("{path}: damaged: checksum {found:08x}, expected {expected:08x}; use an earlier checkpoint")]
+    Checksum {
+        /// The file read.
+        path: PathBuf,
+        /// The checksum stored in the file.
+        expected: u32,
+        /// The checksum of what was read.
+        found: u32,
+    },
+    /// The compressed data are damaged.
+    #[error("{path}: damaged gzip data: {source}; copy or download it again")]
+    Gzip {
+        /// The file read.
+        path: PathBuf,
+        /// What the decompressor says.
+        source: io::Error,
+    },
+    /// The bytes are intact but hold no such value, or the value cannot be written.
+    #[error("{path}: not a {expected}: {reason}; was it saved from another type or an earlier program?")]
+    Value {
+        /// The file read or to be written.
+        path: PathBuf,
+        /// The Rust type wanted.
+        expected: &'static str,
+        /// What is in the way.
+        reason: String,
+    },
+    /// Text that is no JSON, or JSON that is not the value wanted.
+    #[error("{path}:{line}:{column}: {reason}; expected a {expected}")]
+    Json {
+        /// The file read or to be written.
+        path: PathBuf,
+        /// Line, from 1 (0 when writing).
+        line: usize,
+        /// Column, from 1 (0 when writing, or at a line's start).
+        column: usize,
+        /// What is wrong there.
+        reason: String,
+        /// The Rust type wanted.
+        expected: &'static str,
+    },
+}
+
+impl IoError {
+    /// The system's `source` while `doing` something to `path`.
+    pub(crate) fn os(path: &Path, doing: &'static str, source: io::Error) -> Self {
+        IoError::Os { path: path.into(), doing, source }
+    }
+
+    /// The system's `source` while reading `path`, which should hold `expected`.
+    pub(crate) fn reading(path: &Path, expected: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => IoError::NotFound { path: path.into(), expected },
+            _ => IoError::os(path, "read it", source),
+        }
+    }
+}
+
+/// What the first bytes of a file of the wrong kind say it is, for people.
+pub(crate) fn describe(head: &[u8]) -> String {
+    let text = String::from_utf8_lossy(head).trim_start().to_ascii_lowercase();
+    if text.starts_with("version https://git-lfs") {
+        "a git-lfs pointer, not the data it points to: fetch them with `git lfs pull`".into()
+    } else if text.contains("annex/objects/") || text.starts_with("/annex/") {
+        "a git-annex pointer, not the data it points to: fetch them with `git annex get`".into()
+    } else if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|tag| text.starts_with(tag)) {
+        "a web page: the download gave an error or login page instead of the data".into()
+    } else if head.is_empty() {
+        "an empty file".into()
+    } else {
+        format!("a file that begins with the bytes {:02x?}", &head[..head.len().min(8)])
+    }
+}

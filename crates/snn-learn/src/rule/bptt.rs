@@ -1,0 +1,414 @@
+//! Dense backpropagation through time: the honest baseline, and the oracle of the sparse rules.
+
+use super::adjoint::{Adjoint, Carry, DenseStep, with_states};
+use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
+use crate::gemm::{Field, add_product, matrix, matrix_mut};
+use serde::{Deserialize, Serialize};
+use snn_core::net::Links;
+use snn_core::{Raster, Surrogate};
+use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut};
+use snn_sparse::{Block, Clocked, LANES, Local, Scalar, Source, Synapses};
+use std::time::Instant;
+
+/// Backpropagation through time on dense tensors, linear in the number of steps.
+///
+/// Every layer is one matrix product over all trials and steps of a chunk, then one scan over time; recurrent layers take one product
+/// per step over the trials of a chunk. Nothing is skipped: this is what a good dense framework does, and what the sparse rule is
+/// measured against.
+///
+/// Cost: `3 · trials · steps · Σ sources·targets` multiply-accumulates (two thirds of it backward, less for the first layer).
+/// Memory: five dense numbers per trial, step and neuron, one per trial, step and input channel.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bptt {
+    /// The surrogate derivative, with or without a window.
+    pub surrogate: Surrogate,
+    /// Run the smoothed network, in which a spike is [`Surrogate::smooth_step`]: its gradient is exact, and finite differences can
+    /// judge it. For gradient checks.
+    #[serde(default)]
+    pub smooth: bool,
+}
+
+impl Bptt {
+    /// BPTT with this surrogate.
+    pub const fn new(surrogate: Surrogate) -> Self {
+        Bptt { surrogate, smooth: false }
+    }
+}
+
+impl<F: Field> Rule<F> for Bptt {
+    fn name(&self) -> &'static str {
+        "bptt"
+    }
+    fn surrogate(&self) -> Surrogate {
+        self.surrogate
+    }
+    fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
+        check_common("bptt", &self.surrogate, engine)?;
+        let hard = engine.cells().iter().position(|c| !c.local().reset_free);
+        match hard {
+            Some(p) if self.smooth => {
+                Err(RuleError::SmoothReset { rule: "bptt", population: engine.network().draft().populations[p].name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+    fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
+        let layer = |p: usize| {
+            let cells = &engine.cells()[p];
+            let scan: Box<dyn ScanBack<F>> = adjoint_scan(cells.local());
+            Layer { width: blocks(cells.size()), u: Vec::new(), z: Vec::new(), slope: Vec::new(), error: Vec::new(), state: Vec::new(), scan }
+        };
+        Box::new(Dense {
+            rule: *self,
+            layers: (0..engine.cells().len()).map(layer).collect(),
+            places: (0..engine.links().len()).map(|k| places(engine, k)).collect(),
+            input: Vec::new(),
+            raster: Raster::default(),
+            weights: Vec::new(),
+            gradient: Vec::new(),
+            y: Vec::new(),
+            dy: Vec::new(),
+        })
+    }
+}
+
+/// For every link of projection `k`: its place in the store, and in a dense row-major matrix of padded rows.
+fn places<F: Scalar>(engine: &Clocked<F>, k: usize) -> Vec<(u32, u32)> {
+    let (link, projection) = (&engine.links()[k], &engine.network().draft().projections[k]);
+    let targets = engine.cells()[link.to].size();
+    let width = blocks(targets) * LANES;
+    let place: Vec<usize> = match &projection.links {
+        Links::All => (0..link.store.links()).map(|k| k / targets * width + k % targets).collect(),
+        Links::Csr { ends, targets } => {
+            let row = |i: usize| targets[ends[i] as usize..ends[i + 1] as usize].iter().map(move |&j| i * width + j as usize);
+            (0..ends.len() - 1).flat_map(row).collect()
+        }
+    };
+    link.store.slots().into_iter().zip(place).map(|(slot, place)| (slot as u32, place as u32)).collect()
+}
+
+/// One population's dense planes, `[step][trial][block]`.
+struct Layer<F: Scalar> {
+    width: usize,
+    /// Input, then distance to threshold; in the backward pass `∂L/∂x`.
+    u: Vec<Block<F>>,
+    /// Output.
+    z: Vec<Block<F>>,
+    /// Derivative of the output by `u`.
+    slope: Vec<Block<F>>,
+    /// `∂L/∂z`.
+    error: Vec<Block<F>>,
+    /// `[trial][block][state variable]`.
+    state: Vec<Block<F>>,
+    scan: Box<dyn ScanBack<F>>,
+}
+
+struct Dense<F: Scalar> {
+    rule: Bptt,
+    layers: Vec<Layer<F>>,
+    places: Vec<Vec<(u32, u32)>>,
+    input: Vec<F>, // [step][trial][channel]
+    raster: Raster,
+    weights: Vec<Vec<F>>,
+    gradient: Vec<F>,
+    y: Vec<Block<F>>,
+    dy: Vec<Block<F>>,
+}
+
+/// Output and slope from the distance to threshold, a whole plane at a time.
+struct Emit<'a, F> {
+    rule: Bptt,
+    u: &'a [Block<F>],
+    z: &'a mut [Block<F>],
+    slope: &'a mut [Block<F>],
+}
+
+impl<F: Scalar> Kernel for Emit<'_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let surrogate = self.rule.surrogate;
+        let reach = F::of(surrogate.reach());
+        let (zero, one) = (F::default(), F::of(1.0));
+        for ((u, z), slope) in self.u.iter().zip(self.z).zip(self.slope) {
+            for l in 0..LANES {
+                z.0[l] = if u.0[l] > zero { one } else { zero };
+                slope.0[l] = if u.0[l].abs() < reach { surrogate.slope_within(u.0[l]) } else { zero };
+            }
+            if self.rule.smooth {
+                for l in 0..LANES {
+                    z.0[l] = F::of(surrogate.smooth_step(u.0[l].value()));
+                }
+            }
+        }
+    }
+}
+
+impl<F: Field> Worker<F> for Dense<F> {
+    fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
+        let (engine, steps, m) = (job.engine, job.data.steps(), trials.len());
+        let count = engine.cells().len();
+        let mut stats = Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() };
+        if m == 0 || steps == 0 {
+            return stats;
+        }
+        self.load(job, trials);
+        let start = Instant::now();
+        self.forward(engine, steps, m);
+        let middle = Instant::now();
+        self.judge(job, trials, &mut stats);
+        let judged = Instant::now();
+        self.backward(engine, steps, m, gradients);
+        stats.forward_s = (middle - start).as_secs_f64();
+        stats.backward_s = judged.elapsed().as_secs_f64();
+        for link in engine.links() {
+            let cells = (steps.saturating_sub(link.delay) * m * sources(engine, link.from) * engine.cells()[link.to].size()) as u64;
+            stats.macs_forward += cells;
+            stats.macs_backward += if let Source::Population(_) = link.from { 2 * cells } else { cells };
+        }
+        stats
+    }
+
+    fn bytes(&self) -> usize {
+        let planes: usize = self.layers.iter().map(|l| l.u.capacity() + l.z.capacity() + l.slope.capacity() + l.error.capacity() + l.state.capacity()).sum();
+        self.input.capacity() * size_of::<F>() + (planes + self.y.capacity() + self.dy.capacity()) * size_of::<Block<F>>() + self.raster.bytes()
+    }
+}
+
+fn sources<F: Scalar>(engine: &Clocked<F>, from: Source) -> usize {
+    match from {
+        Source::Input(i) => engine.network().draft().inputs[i].size,
+        Source::Population(p) => engine.cells()[p].size(),
+    }
+}
+
+impl<F: Field> Dense<F> {
+    /// The inputs as a dense tensor, the weights as dense matrices.
+    fn load(&mut self, job: &Job<'_, F>, trials: &[usize]) {
+        let (n, m, steps) = (job.data.inputs(), trials.len(), job.data.steps());
+        self.input.clear();
+        self.input.resize(steps * m * n, F::default());
+        for (k, &trial) in trials.iter().enumerate() {
+            job.data.load(trial, &mut self.raster);
+            self.raster.iter().for_each(|(t, i)| self.input[(t * m + k) * n + i as usize] = F::of(1.0));
+        }
+        self.weights.clear();
+        for (link, places) in job.engine.links().iter().zip(&self.places) {
+            let mut dense = vec![F::default(); sources(job.engine, link.from) * self.layers[link.to].width * LANES];
+            let w = flat(link.store.weights());
+            places.iter().for_each(|&(slot, place)| dense[place as usize] = w[slot as usize]);
+            self.weights.push(dense);
+        }
+    }
+
+    fn forward(&mut self, engine: &Clocked<F>, steps: usize, m: usize) {
+        for (layer, cells) in self.layers.iter_mut().zip(engine.cells()) {
+            let size = steps * m * layer.width;
+            for plane in [&mut layer.u, &mut layer.z, &mut layer.slope, &mut layer.error] {
+                plane.clear();
+                plane.resize(size, Block::zero());
+            }
+            layer.state.clear();
+            layer.state.resize(m * layer.width * cells.states(), Block::zero());
+        }
+        for component in engine.components() {
+            let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
+            for &p in &component.populations {
+                for &k in engine.incoming(p) {
+                    if !inside(engine.links()[k].from) {
+                        self.deliver(engine, k, 0..steps, m);
+                    }
+                }
+                if !component.recurrent {
+                    (0..steps).for_each(|t| self.step(engine, p, t, m));
+                }
+            }
+            for t in (0..steps).filter(|_| component.recurrent) {
+                for &p in &component.populations {
+                    for &k in engine.incoming(p) {
+                        if inside(engine.links()[k].from) {
+                            self.deliver(engine, k, t..t + 1, m);
+                        }
+                    }
+                    self.step(engine, p, t, m);
+                }
+            }
+        }
+    }
+
+    /// `x[t] += S[t − delay]·W` for the target steps `steps`, as one matrix product.
+    fn deliver(&mut self, engine: &Clocked<F>, k: usize, steps: std::ops::Range<usize>, m: usize) {
+        let link = &engine.links()[k];
+        let first = steps.start.max(link.delay);
+        if first >= steps.end {
+            return;
+        }
+        let (rows, n, width) = ((steps.end - first) * m, sources(engine, link.from), self.layers[link.to].width * LANES);
+        let mut u = std::mem::take(&mut self.layers[link.to].u);
+        let (source, stride) = match link.from {
+            Source::Input(_) => (&self.input[..], n),
+            Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
+        };
+        let from = &source[(first - link.delay) * m * stride..][..rows * stride];
+        let into = &mut flat_mut(&mut u)[first * m * width..][..rows * width];
+        add_product(matrix_mut(into, rows, width, width), matrix(from, rows, n, stride), matrix(&self.weights[k], n, width, width));
+        self.layers[link.to].u = u;
+    }
+
+    /// One step of all trials of population `p`.
+    fn step(&mut self, engine: &Clocked<F>, p: usize, t: usize, m: usize) {
+        let (cells, layer) = (&engine.cells()[p], &mut self.layers[p]);
+        let (w, states) = (layer.width, cells.states());
+        let row = |t: usize, k: usize| (t * m + k) * w..(t * m + k + 1) * w;
+        let silence = vec![Block::zero(); if t == 0 { w } else { 0 }];
+        for k in 0..m {
+            let z = if t == 0 { &silence[..] } else { &layer.z[row(t - 1, k)] };
+            cells.step_dense(engine.simd(), &mut layer.u[row(t, k)], z, &mut layer.state[k * w * states..(k + 1) * w * states]);
+        }
+        let all = t * m * w..(t + 1) * m * w;
+        if cells.spikes() {
+            engine.simd().run(Emit { rule: self.rule, u: &layer.u[all.clone()], z: &mut layer.z[all.clone()], slope: &mut layer.slope[all] });
+        } else {
+            layer.slope[all].fill(Block::splat(F::of(1.0)));
+        }
+    }
+
+    fn judge(&mut self, job: &Job<'_, F>, trials: &[usize], stats: &mut Stats) {
+        let engine = job.engine;
+        let (output, m, steps) = (engine.outputs()[0], trials.len(), job.data.steps());
+        for (p, (layer, cells)) in self.layers.iter_mut().zip(engine.cells()).enumerate() {
+            let (w, size) = (layer.width, cells.size());
+            for (k, &trial) in trials.iter().enumerate() {
+                let row = |t: usize| (t * m + k) * w..(t * m + k + 1) * w;
+                if p == output {
+                    let y = if cells.spikes() { &layer.z } else { &layer.u };
+                    self.y.clear();
+                    (0..steps).for_each(|t| self.y.extend_from_slice(&y[row(t)]));
+                    self.dy.resize(self.y.len(), Block::zero());
+                    stats.count(job.loss.evaluate(&self.y, size, job.data.target(trial), job.scale, &mut self.dy));
+                    (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&self.dy[t * w..(t + 1) * w]));
+                } else if cells.spikes() {
+                    let mut counts = vec![Block::<F>::zero(); w];
+                    (0..steps).for_each(|t| counts.iter_mut().zip(&layer.z[row(t)]).for_each(|(c, z)| *c = c.plus(z)));
+                    let counts: Vec<f64> = flat(&counts)[..size].iter().map(|c| c.value()).collect();
+                    let mut constant = vec![Block::zero(); w];
+                    stats.penalty += job.regulariser.evaluate(&counts, job.scale, &mut constant);
+                    (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&constant));
+                }
+            }
+            stats.entries[p] = (steps * m * size) as u64;
+            if cells.spikes() {
+                let lanes = |plane: &[Block<F>], hit: fn(F) -> bool| {
+                    plane.chunks_exact(w).map(|row| flat(row)[..size].iter().filter(|&&x| hit(x)).count() as u64).sum::<u64>()
+                };
+                stats.spikes[p] = lanes(&layer.z, |z| z == F::of(1.0));
+                stats.active[p] = lanes(&layer.slope, |g| g != F::default());
+            }
+        }
+    }
+
+    fn backward(&mut self, engine: &Clocked<F>, steps: usize, m: usize, gradients: &mut Gradients<F>) {
+        for component in engine.components().iter().rev() {
+            let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
+            self.layers.iter_mut().for_each(|layer| layer.scan.begin(m * layer.width));
+            if component.recurrent {
+                for t in (0..steps).rev() {
+                    for &p in component.populations.iter().rev() {
+                        self.layers[p].back(engine.simd(), t, m);
+                        for &k in engine.incoming(p) {
+                            if inside(engine.links()[k].from) {
+                                self.pull_back(engine, k, t..t + 1, m);
+                            }
+                        }
+                    }
+                }
+            }
+            for &p in component.populations.iter().rev() {
+                if !component.recurrent {
+                    (0..steps).rev().for_each(|t| self.layers[p].back(engine.simd(), t, m));
+                }
+                for &k in engine.incoming(p) {
+                    if !inside(engine.links()[k].from) {
+                        self.pull_back(engine, k, 0..steps, m);
+                    }
+                    self.correlate(engine, k, steps, m, gradients);
+                }
+            }
+        }
+    }
+
+    /// `∂L/∂z[t − delay] += ∂L/∂x[t]·Wᵀ` at the source of projection `k`, for the target steps `steps`.
+    fn pull_back(&mut self, engine: &Clocked<F>, k: usize, steps: std::ops::Range<usize>, m: usize) {
+        let link = &engine.links()[k];
+        let first = steps.start.max(link.delay);
+        let Source::Population(q) = link.from else { return };
+        if first >= steps.end {
+            return;
+        }
+        let (rows, n, width, stride) = ((steps.end - first) * m, engine.cells()[q].size(), self.layers[link.to].width * LANES, self.layers[q].width * LANES);
+        let mut error = std::mem::take(&mut self.layers[q].error);
+        let delta = &flat(&self.layers[link.to].u)[first * m * width..][..rows * width];
+        let into = &mut flat_mut(&mut error)[(first - link.delay) * m * stride..][..rows * stride];
+        add_product(matrix_mut(into, rows, n, stride), matrix(delta, rows, width, width), matrix(&self.weights[k], n, width, width).transpose());
+        self.layers[q].error = error;
+    }
+
+    /// `∇W += Sᵀ[t − delay]·∂L/∂x[t]` over all steps.
+    fn correlate(&mut self, engine: &Clocked<F>, k: usize, steps: usize, m: usize, gradients: &mut Gradients<F>) {
+        let link = &engine.links()[k];
+        let Some(heard) = steps.checked_sub(link.delay).filter(|&h| h > 0) else { return };
+        let (rows, n, width) = (heard * m, sources(engine, link.from), self.layers[link.to].width * LANES);
+        let (source, stride) = match link.from {
+            Source::Input(_) => (&self.input[..], n),
+            Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
+        };
+        self.gradient.clear();
+        self.gradient.resize(n * width, F::default());
+        let delta = &flat(&self.layers[link.to].u)[link.delay * m * width..];
+        let heard = matrix(&source[..rows * stride], rows, n, stride);
+        add_product(matrix_mut(&mut self.gradient, n, width, width), heard.transpose(), matrix(delta, rows, width, width));
+        let into = flat_mut(&mut gradients.links[k]);
+        self.places[k].iter().for_each(|&(slot, place)| into[slot as usize] += self.gradient[place as usize]);
+    }
+}
+
+/// The backward scan of one population; one implementation per number of state variables.
+trait ScanBack<F: Scalar>: Send {
+    fn begin(&mut self, rows: usize);
+    /// Step `t` of one trial: `row` holds `∂L/∂z` and becomes `∂L/∂x`.
+    fn back(&mut self, simd: Simd, first: usize, row: &mut [Block<F>], slope: &[Block<F>], last: &[Block<F>]);
+}
+
+struct Scan<F, const K: usize> {
+    adjoint: Adjoint<F, K>,
+    carry: Vec<Carry<F, K>>,
+}
+
+fn adjoint_scan<F: Scalar>(local: &Local<F>) -> Box<dyn ScanBack<F>> {
+    with_states!(local.states(), K => Box::new(Scan::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new() }))
+}
+
+impl<F: Scalar, const K: usize> ScanBack<F> for Scan<F, K> {
+    fn begin(&mut self, rows: usize) {
+        self.carry.clear();
+        self.carry.resize(rows, Carry::zero());
+    }
+    fn back(&mut self, simd: Simd, first: usize, row: &mut [Block<F>], slope: &[Block<F>], last: &[Block<F>]) {
+        let carry = &mut self.carry[first..first + row.len()];
+        simd.run(DenseStep { adjoint: &self.adjoint, row, slope, last, carry });
+    }
+}
+
+impl<F: Scalar> Layer<F> {
+    /// Goes from step `t` to `t − 1` in all trials: `u` becomes `∂L/∂x[t]`.
+    fn back(&mut self, simd: Simd, t: usize, m: usize) {
+        let w = self.width;
+        for k in 0..m {
+            let row = |t: usize| (t * m + k) * w..(t * m + k + 1) * w;
+            self.u[row(t)].copy_from_slice(&self.error[row(t)]);
+            let last = if t == 0 { &[][..] } else { &self.z[row(t - 1)] };
+            self.scan.back(simd, k * w, &mut self.u[row(t)], &self.slope[row(t)], last);
+        }
+    }
+}

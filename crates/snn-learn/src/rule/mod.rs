@@ -1,0 +1,233 @@
+//! Learning rules. A rule turns trials into weight gradients; it sees a neuron's local derivatives, never the neuron.
+//!
+//! To add a rule: one file beside this one, one line here.
+
+mod adjoint;
+mod bptt;
+mod sparse_bptt;
+
+pub use bptt::Bptt;
+pub use sparse_bptt::SparseBptt;
+
+use crate::loss::{Loss, Outcome, Regulariser};
+use snn_core::{Dataset, Raster, Surrogate};
+use snn_sparse::lanes::flat;
+use snn_sparse::{Block, Clocked, Scalar, Trace};
+
+/// A way to get weight gradients from trials.
+pub trait Rule<F: Scalar>: Send + Sync {
+    /// Name, for tables and errors.
+    fn name(&self) -> &'static str;
+    /// The surrogate derivative in use.
+    fn surrogate(&self) -> Surrogate;
+    /// Whether the rule can train this network.
+    ///
+    /// # Errors
+    /// [`RuleError`], naming what it cannot take.
+    fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError>;
+    /// Working memory for one thread.
+    fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>>;
+}
+
+impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn surrogate(&self) -> Surrogate {
+        (**self).surrogate()
+    }
+    fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
+        (**self).check(engine)
+    }
+    fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
+        (**self).worker(engine)
+    }
+}
+
+/// A rule at work on one thread, with memory that is reused from trial to trial.
+pub trait Worker<F: Scalar>: Send {
+    /// Runs `trials` and adds `scale · ∂loss/∂w`, summed over them, to `gradients`.
+    fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats;
+    /// Bytes of working memory held (training state), without the gradients.
+    fn bytes(&self) -> usize;
+}
+
+/// What is to be learned from.
+pub struct Job<'a, F: Scalar> {
+    /// The network.
+    pub engine: &'a Clocked<F>,
+    /// The trials.
+    pub data: &'a dyn Dataset,
+    /// The loss of a trial.
+    pub loss: Loss,
+    /// Penalty on hidden activity.
+    pub regulariser: Regulariser,
+    /// Factor on every trial's gradient: 1 / batch size for a mean.
+    pub scale: f64,
+}
+
+/// Why a rule cannot train a network.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// Impossible surrogate.
+    #[error("rule `{rule}`: {why}")]
+    Surrogate {
+        /// Rule.
+        rule: &'static str,
+        /// Reason.
+        why: String,
+    },
+    /// Trials have one raster.
+    #[error("rule `{rule}`: the network has {found} inputs; training data come as one raster, so give it exactly one")]
+    Inputs {
+        /// Rule.
+        rule: &'static str,
+        /// Inputs.
+        found: usize,
+    },
+    /// The smoothed network has no reset to a value.
+    #[error("rule `{rule}`: population `{population}` is reset to a value; the smoothed network exists for reset by subtraction only")]
+    SmoothReset {
+        /// Rule.
+        rule: &'static str,
+        /// Population.
+        population: String,
+    },
+}
+
+/// The checks every gradient rule shares.
+fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &Clocked<F>) -> Result<(), RuleError> {
+    surrogate.check().map_err(|why| RuleError::Surrogate { rule, why })?;
+    match engine.network().draft().inputs.len() {
+        1 => Ok(()),
+        found => Err(RuleError::Inputs { rule, found }),
+    }
+}
+
+/// Weight gradients, one list per projection, laid out like the weights of its store.
+#[derive(Clone, Debug)]
+pub struct Gradients<F> {
+    /// Per projection.
+    pub links: Vec<Vec<Block<F>>>,
+}
+
+impl<F: Scalar> Gradients<F> {
+    /// All zero.
+    pub fn zero(engine: &Clocked<F>) -> Self {
+        use snn_sparse::Synapses;
+        Gradients { links: engine.links().iter().map(|l| vec![Block::zero(); l.store.weights().len()]).collect() }
+    }
+
+    /// Sets all to zero.
+    pub fn clear(&mut self) {
+        self.links.iter_mut().for_each(|g| g.fill(Block::zero()));
+    }
+
+    /// Adds all others to the first, in order, whatever the number of threads.
+    pub fn sum(parts: &mut [Gradients<F>]) {
+        use rayon::prelude::*;
+        let Some((first, others)) = parts.split_first_mut() else { return };
+        for (k, into) in first.links.iter_mut().enumerate() {
+            into.par_chunks_mut(256).enumerate().for_each(|(span, into)| {
+                for part in others.iter() {
+                    let from = &part.links[k][span * 256..];
+                    into.iter_mut().zip(from).for_each(|(a, b)| *a = a.plus(b));
+                }
+            });
+        }
+    }
+
+    /// Euclidean norm over all weights.
+    pub fn norm(&self) -> f64 {
+        let square = |g: &F| g.value() * g.value();
+        self.links.iter().flat_map(|g| flat(g)).map(square).sum::<f64>().sqrt()
+    }
+
+    /// The gradients in the order of the description, one list per projection.
+    pub fn in_order(&self, engine: &Clocked<F>) -> Vec<Vec<F>> {
+        self.links.iter().zip(engine.links()).map(|(g, l)| l.store.in_order(g)).collect()
+    }
+}
+
+/// What was counted while learning.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Trials.
+    pub trials: usize,
+    /// Sum of losses.
+    pub loss: f64,
+    /// Sum of regularisation penalties.
+    pub penalty: f64,
+    /// Right answers.
+    pub correct: usize,
+    /// Spikes, per population.
+    pub spikes: Vec<u64>,
+    /// Entries with a derivative, per population.
+    pub active: Vec<u64>,
+    /// Neuron-steps simulated, per population: the denominator of both.
+    pub entries: Vec<u64>,
+    /// Multiply-accumulates of weights, forward.
+    pub macs_forward: u64,
+    /// Multiply-accumulates of weights, backward.
+    pub macs_backward: u64,
+    /// Seconds in the forward pass, summed over threads.
+    pub forward_s: f64,
+    /// Seconds in the backward pass, summed over threads.
+    pub backward_s: f64,
+}
+
+impl Stats {
+    /// Counts what the populations did in a trial with this input.
+    pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, traces: &[Trace<F>]) {
+        for (p, trace) in traces.iter().enumerate() {
+            self.spikes[p] += trace.spikes.len() as u64;
+            self.active[p] += trace.active.len() as u64;
+            self.entries[p] += (trace.spikes.steps() * trace.spikes.units()) as u64;
+        }
+        for link in engine.links() {
+            let spikes = link.from.spikes(&[input], traces);
+            let heard = spikes.steps().saturating_sub(link.delay);
+            self.macs_forward += (0..heard).flat_map(|t| spikes.at(t)).map(|&i| link.store.fan_out(i) as u64).sum::<u64>();
+        }
+    }
+
+    pub(crate) fn count(&mut self, outcome: Outcome) {
+        self.trials += 1;
+        self.loss += outcome.loss;
+        self.correct += usize::from(outcome.correct);
+    }
+
+    /// Adds another count.
+    pub fn add(&mut self, other: &Stats) {
+        self.trials += other.trials;
+        self.loss += other.loss;
+        self.penalty += other.penalty;
+        self.correct += other.correct;
+        for (mine, theirs) in [(&mut self.spikes, &other.spikes), (&mut self.active, &other.active), (&mut self.entries, &other.entries)] {
+            mine.resize(theirs.len().max(mine.len()), 0);
+            mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        }
+        self.macs_forward += other.macs_forward;
+        self.macs_backward += other.macs_backward;
+        self.forward_s += other.forward_s;
+        self.backward_s += other.backward_s;
+    }
+
+    /// Mean loss per trial.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.trials.max(1) as f64
+    }
+    /// Share of right answers, 0…1.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.trials.max(1) as f64
+    }
+    /// Share of neuron-steps of population `p` that have a derivative.
+    pub fn active_fraction(&self, p: usize) -> f64 {
+        self.active[p] as f64 / self.entries[p].max(1) as f64
+    }
+    /// Share of neuron-steps of population `p` that spike.
+    pub fn spike_fraction(&self, p: usize) -> f64 {
+        self.spikes[p] as f64 / self.entries[p].max(1) as f64
+    }
+}

@@ -1,0 +1,351 @@
+//! The training loop: run, rule, optimiser; the same bits for any number of threads.
+
+use crate::loss::{Loss, LossError, Regulariser};
+use crate::optim::{Moments, Optimiser, Schedule};
+use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker};
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
+use snn_sparse::{Block, Clocked, LANES, Record, Synapses, Wants, lanes::flat};
+use std::sync::Mutex;
+
+/// A batch is cut into this many pieces whatever the number of threads; pieces are added in order.
+const CHUNKS: usize = 8;
+
+/// How to train.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Loss of a trial.
+    pub loss: Loss,
+    /// Penalty on hidden activity.
+    pub regulariser: Regulariser,
+    /// Trials per update.
+    pub batch: usize,
+    /// Learning rate over time.
+    pub schedule: Schedule,
+    /// Largest norm of a batch gradient; larger ones are scaled down to it.
+    pub clip: Option<f64>,
+    /// A hidden population without any entry near threshold for this many batches in a row is dead: training stops and says so.
+    pub dead_after: usize,
+    /// Seed of the order of trials.
+    pub seed: Seed,
+}
+
+impl Options {
+    /// Plain training with this loss: batches of 256, constant learning rate, no regulariser, no clipping.
+    pub fn new(loss: Loss, seed: Seed) -> Self {
+        Options { loss, regulariser: Regulariser::NONE, batch: 256, schedule: Schedule::Constant, clip: None, dead_after: 50, seed }
+    }
+}
+
+/// Why training cannot start or go on.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The rule cannot take the network.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The loss cannot be taken.
+    #[error(transparent)]
+    Loss(#[from] LossError),
+    /// Impossible option.
+    #[error("{0}")]
+    Options(String),
+    /// Data of another shape.
+    #[error("data set `{data}` has {found} channels, input `{input}` has {expected}")]
+    Channels {
+        /// Data set.
+        data: String,
+        /// Its channels.
+        found: usize,
+        /// The network's input.
+        input: String,
+        /// Its size.
+        expected: usize,
+    },
+    /// No trials.
+    #[error("data set `{0}` has no trials")]
+    Empty(String),
+    /// Once no unit is near threshold nothing has a gradient, not even a lower bound on the rate.
+    #[error(
+        "population `{population}` is dead since epoch {epoch}: no neuron came within the surrogate's window in {batches} batches, so nothing \
+         reaches it or the populations before it. Start from larger weights, widen the window, lower the learning rate or the upper bound on spikes"
+    )]
+    Dead {
+        /// Population.
+        population: String,
+        /// Epoch, from 0.
+        epoch: usize,
+        /// Batches in a row.
+        batches: usize,
+    },
+    /// The loss is not a number any more.
+    #[error("the loss became {loss} in epoch {epoch}; lower the learning rate or clip the gradient")]
+    Diverged {
+        /// Loss.
+        loss: f64,
+        /// Epoch, from 0.
+        epoch: usize,
+    },
+    /// A checkpoint of something else.
+    #[error("the checkpoint does not fit: {0}")]
+    Checkpoint(String),
+    /// Weights that are not a network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+/// The exact state of a training run between two epochs: with it, training goes on to the same bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Epochs done.
+    pub epochs: usize,
+    /// Optimiser updates done.
+    pub updates: u64,
+    /// Batches in a row in which each population had no active entry.
+    pub quiet: Vec<usize>,
+    /// Weights, in the store's order.
+    pub weights: Vec<Vec<f32>>,
+    /// Optimiser's first moments, likewise.
+    pub first: Vec<Vec<f32>>,
+    /// Optimiser's second moments.
+    pub second: Vec<Vec<f32>>,
+}
+
+/// Trains a network with a rule and an optimiser, on all threads of the current rayon pool.
+///
+/// ```
+/// use snn_core::{Net, Raster, Seed, Trials, ms, net::{Connect, Init}, neuron::{Li, Lif}};
+/// use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+/// // Two classes: which of two input channels fires.
+/// let mut data = Trials::new("which", 2, 20, 2);
+/// for class in 0..2 {
+///     let mut raster = Raster::new(2, 20);
+///     raster.fill((0..20).map(|t| (t, class)));
+///     data.push(raster, class as usize);
+/// }
+/// let net = Net::new(ms(1.0)).input("in", 2).population("hidden", 20, Lif::default()).population("out", 2, Li::default())
+///     .project("in", "hidden", Connect::All, Init::normal(0.5))
+///     .project("hidden", "out", Connect::All, Init::normal(0.5))
+///     .output("out").build(Seed::new(1))?;
+/// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
+/// let mut trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-2), options)?;
+/// for _ in 0..30 {
+///     trainer.epoch(&data, &|_| ())?;
+/// }
+/// assert_eq!(trainer.evaluate(&data)?.accuracy(), 1.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Trainer {
+    engine: Clocked<f32>,
+    rule: Box<dyn Rule<f32>>,
+    optimiser: Optimiser,
+    options: Options,
+    moments: Moments,
+    epochs: usize,
+    quiet: Vec<usize>,
+    chunks: Vec<Gradients<f32>>,
+    workers: Mutex<Vec<Box<dyn Worker<f32>>>>,
+}
+
+impl Trainer {
+    /// A trainer of `network` from its present weights.
+    ///
+    /// # Errors
+    /// If the rule cannot take the network, or an option is impossible.
+    pub fn new(network: &Network, rule: impl Rule<f32> + 'static, optimiser: Optimiser, options: Options) -> Result<Self, TrainError> {
+        let engine = Clocked::compile(network);
+        rule.check(&engine)?;
+        optimiser.check().map_err(TrainError::Options)?;
+        if options.batch == 0 {
+            return Err(TrainError::Options("batch = 0: give at least one trial per update".into()));
+        }
+        if options.clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
+            return Err(TrainError::Options(format!("clip = {:?}: must be positive", options.clip)));
+        }
+        let lengths: Vec<usize> = engine.links().iter().map(|l| l.store.weights().len()).collect();
+        let moments = Moments::new(&optimiser, &lengths);
+        let chunks = (0..CHUNKS).map(|_| Gradients::zero(&engine)).collect();
+        let quiet = vec![0; engine.cells().len()];
+        Ok(Trainer { engine, rule: Box::new(rule), optimiser, options, moments, epochs: 0, quiet, chunks, workers: Mutex::default() })
+    }
+
+    /// One pass over `data` in a new random order. `progress` is told the number of trials done after every batch.
+    ///
+    /// # Errors
+    /// If the data do not fit, a population is dead, or the loss is not a number.
+    pub fn epoch(&mut self, data: &dyn Dataset, progress: &dyn Fn(usize)) -> Result<Stats, TrainError> {
+        self.check(data)?;
+        let mut order: Vec<usize> = (0..data.len()).collect();
+        order.shuffle(&mut self.options.seed.child("order").nth(self.epochs as u64).rng());
+        let mut total = Stats::default();
+        let mut done = 0;
+        for batch in order.chunks(self.options.batch) {
+            let at = self.epochs as f64 + done as f64 / data.len() as f64;
+            let stats = self.batch(data, batch, self.options.schedule.factor(at));
+            if !stats.loss.is_finite() {
+                return Err(TrainError::Diverged { loss: stats.loss, epoch: self.epochs });
+            }
+            self.look_for_dead(&stats)?;
+            total.add(&stats);
+            done += batch.len();
+            progress(done);
+        }
+        self.epochs += 1;
+        Ok(total)
+    }
+
+    /// One update on the trials `batch`, with the learning rate times `factor`.
+    fn batch(&mut self, data: &dyn Dataset, batch: &[usize], factor: f64) -> Stats {
+        let stats = self.gradient(data, batch);
+        let scale = self.options.clip.map_or(1.0, |clip| (clip / self.chunks[0].norm()).min(1.0));
+        self.moments.tick();
+        for (k, link) in self.engine.links_mut().iter_mut().enumerate() {
+            let gradient = &mut self.chunks[0].links[k];
+            if scale < 1.0 {
+                gradient.iter_mut().flat_map(|b| &mut b.0).for_each(|g| *g *= scale as f32);
+            }
+            self.moments.update(&self.optimiser, factor, k, link.store.weights_mut(), gradient);
+        }
+        stats
+    }
+
+    /// The mean gradient over the trials `batch`, without an update: read it with [`Trainer::last_gradient`].
+    pub fn gradient(&mut self, data: &dyn Dataset, batch: &[usize]) -> Stats {
+        let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
+        let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
+        let job = Job { engine, data, loss, regulariser, scale };
+        let cut = |c: usize| c * batch.len() / CHUNKS;
+        let pieces: Vec<Stats> = (self.chunks.par_iter_mut().enumerate())
+            .map(|(c, gradients)| {
+                let spare = workers.lock().map_or(None, |mut w| w.pop());
+                let mut worker = spare.unwrap_or_else(|| rule.worker(engine));
+                gradients.clear();
+                let stats = worker.learn(&job, &batch[cut(c)..cut(c + 1)], gradients);
+                if let Ok(mut pool) = workers.lock() {
+                    pool.push(worker);
+                }
+                stats
+            })
+            .collect();
+        Gradients::sum(&mut self.chunks);
+        let mut total = Stats::default();
+        pieces.iter().for_each(|s| total.add(s));
+        total
+    }
+
+    fn look_for_dead(&mut self, stats: &Stats) -> Result<(), TrainError> {
+        for (p, cells) in self.engine.cells().iter().enumerate() {
+            let quiet = cells.spikes() && stats.active[p] == 0;
+            self.quiet[p] = if quiet { self.quiet[p] + 1 } else { 0 };
+            if self.quiet[p] >= self.options.dead_after {
+                let population = self.engine.network().draft().populations[p].name.clone();
+                return Err(TrainError::Dead { population, epoch: self.epochs, batches: self.quiet[p] });
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, data: &dyn Dataset) -> Result<(), TrainError> {
+        let input = &self.engine.network().draft().inputs[0];
+        if data.inputs() != input.size {
+            return Err(TrainError::Channels { data: data.name().into(), found: data.inputs(), input: input.name.clone(), expected: input.size });
+        }
+        if data.is_empty() {
+            return Err(TrainError::Empty(data.name().into()));
+        }
+        Ok(self.options.loss.check(&self.engine, data.name(), data.classes())?)
+    }
+
+    /// Runs all trials without learning. The statistics have no active entries.
+    ///
+    /// # Errors
+    /// If the data do not fit.
+    pub fn evaluate(&self, data: &dyn Dataset) -> Result<Stats, TrainError> {
+        const PIECE: usize = 64;
+        self.check(data)?;
+        let output = self.engine.outputs()[0];
+        let count = self.engine.cells().len();
+        let pieces: Vec<Stats> = (0..data.len().div_ceil(PIECE))
+            .into_par_iter()
+            .map_init(
+                || (Raster::default(), Record::new(&self.engine), Vec::new(), Vec::new()),
+                |(input, record, y, error), piece| {
+                    let mut stats = Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() };
+                    for trial in piece * PIECE..((piece + 1) * PIECE).min(data.len()) {
+                        data.load(trial, input);
+                        self.engine.run(&[input], Wants::Spikes, record);
+                        record.traces[output].values(y);
+                        error.resize(y.len(), Block::zero());
+                        stats.count(self.options.loss.evaluate(y, self.engine.cells()[output].size(), data.target(trial), 0.0, error));
+                        stats.tally(&self.engine, input, &record.traces);
+                    }
+                    stats
+                },
+            )
+            .collect();
+        let mut total = Stats::default();
+        pieces.iter().for_each(|s| total.add(s));
+        Ok(total)
+    }
+
+    /// The network as it is.
+    pub fn engine(&self) -> &Clocked<f32> {
+        &self.engine
+    }
+    /// The network description with the weights as they are.
+    ///
+    /// # Errors
+    /// If a weight is not finite any more.
+    pub fn network(&self) -> Result<Network, TrainError> {
+        Ok(self.engine.network().with_weights(self.engine.weights())?)
+    }
+    /// The gradient of the last batch, one list per projection in the order of the description.
+    pub fn last_gradient(&self) -> Vec<Vec<f32>> {
+        self.chunks[0].in_order(&self.engine)
+    }
+    /// Epochs done.
+    pub fn epochs(&self) -> usize {
+        self.epochs
+    }
+    /// Bytes of working memory of all workers: the training state, without weights and gradients.
+    pub fn state_bytes(&self) -> usize {
+        self.workers.lock().map_or(0, |w| w.iter().map(|w| w.bytes()).sum())
+    }
+
+    /// The exact state between epochs.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let plain = |moments: &[Vec<Block<f32>>]| moments.iter().map(|m| flat(m).to_vec()).collect();
+        Checkpoint {
+            epochs: self.epochs,
+            updates: self.moments.updates,
+            quiet: self.quiet.clone(),
+            weights: self.engine.links().iter().map(|l| flat(l.store.weights()).to_vec()).collect(),
+            first: plain(&self.moments.first),
+            second: plain(&self.moments.second),
+        }
+    }
+
+    /// Goes back to a state saved by a trainer of the same network and optimiser.
+    ///
+    /// # Errors
+    /// If the shapes differ; then nothing is changed.
+    pub fn restore(&mut self, saved: &Checkpoint) -> Result<(), TrainError> {
+        let lengths = |blocks: Vec<&Vec<Block<f32>>>| blocks.iter().map(|b| b.len() * LANES).collect::<Vec<_>>();
+        let here = self.engine.links().iter().map(|l| l.store.weights().len() * LANES).collect::<Vec<_>>();
+        let second = lengths(self.moments.second.iter().collect());
+        let of = |v: &[Vec<f32>]| v.iter().map(Vec::len).collect::<Vec<_>>();
+        if of(&saved.weights) != here || of(&saved.first) != here || of(&saved.second) != second || saved.quiet.len() != self.quiet.len() {
+            return Err(TrainError::Checkpoint("it holds another network or another optimiser; start again without resuming".into()));
+        }
+        let copy = |to: &mut [Block<f32>], from: &[f32]| snn_sparse::lanes::flat_mut(to).copy_from_slice(from);
+        for (link, w) in self.engine.links_mut().iter_mut().zip(&saved.weights) {
+            copy(link.store.weights_mut(), w);
+        }
+        self.moments.first.iter_mut().zip(&saved.first).for_each(|(m, s)| copy(m, s));
+        self.moments.second.iter_mut().zip(&saved.second).for_each(|(m, s)| copy(m, s));
+        (self.moments.updates, self.epochs, self.quiet) = (saved.updates, saved.epochs, saved.quiet.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Random networks and trials for the oracles.
+#![allow(dead_code)] // each test file uses its own part
+
+use proptest::prelude::*;
+use snn_core::net::{Connect, Init};
+use snn_core::neuron::{Alif, CubaLif, Li, Lif, Model, Reset, Value};
+use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
+use snn_learn::{Gradients, Job, Loss, Regulariser, Rule, Stats};
+use snn_sparse::{Clocked, Scalar};
+
+/// What varies between cases.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub seed: u64,
+    pub sizes: [usize; 4], // input, two hidden, output
+    pub models: [Model; 2],
+    pub recurrent: [bool; 3], // a → a, b → b, b → a
+    pub delays: [u32; 3],     // of the forward projections
+    pub p: f64,               // connectivity; 1 is dense
+    pub steps: usize,
+}
+
+pub fn models(reset_grad: f64) -> impl Strategy<Value = Model> {
+    let g = Value::Shared(reset_grad);
+    let each = |n: usize| Value::Each((0..n).map(|j| 0.004 + 0.002 * (j % 5) as f64).collect());
+    let _ = each;
+    let tau = || Value::Shared(0.008);
+    prop_oneof![
+        Just(Model::from(Lif { tau: tau(), reset_grad: g.clone(), ..Lif::default() })),
+        Just(Model::from(CubaLif { tau: tau(), reset_grad: g.clone(), ..CubaLif::default() })),
+        Just(Model::from(Alif { tau: tau(), beta: 0.3.into(), reset_grad: g, ..Alif::default() })),
+    ]
+}
+
+pub fn any_model() -> impl Strategy<Value = Model> {
+    let hard = Lif { tau: 0.008.into(), reset: Reset::To(-0.2), ..Lif::default() };
+    prop_oneof![3 => models(0.0), 2 => models(1.0), 1 => Just(Model::from(hard))]
+}
+
+prop_compose! {
+    pub fn case(max: usize)(seed in any::<u64>(), sizes in (1..8usize, 1..max, 1..max, 2..4usize), m in (any_model(), any_model()),
+                  recurrent in any::<[bool; 3]>(), delays in [0u32..3, 0..3, 0..3], p in prop_oneof![Just(1.0), 0.3f64..0.9], steps in 1usize..25) -> Case {
+        Case { seed, sizes: [sizes.0, sizes.1, sizes.2, sizes.3], models: [m.0, m.1], recurrent, delays, p, steps }
+    }
+}
+
+impl Case {
+    pub fn network(&self) -> Network {
+        let connect = if self.p < 1.0 { Connect::Random { p: self.p } } else { Connect::All };
+        let init = |n: usize| Init::normal(1.6 / (n as f64 * self.p).sqrt());
+        let [n, a, b, o] = self.sizes;
+        let delay = |k: usize| ms(f64::from(self.delays[k]));
+        let [first, second] = self.models.clone();
+        let mut net = Net::new(ms(1.0)).input("in", n).population("a", a, first).population("b", b, second).population("out", o, Li { tau: 0.01.into() });
+        net = net.project("in", "a", connect, init(n)).delay(delay(0));
+        net = net.project("a", "b", connect, init(a)).delay(delay(1));
+        net = net.project("b", "out", connect, init(b)).delay(delay(2));
+        for (k, (from, to, size)) in [("a", "a", a), ("b", "b", b), ("b", "a", b)].into_iter().enumerate() {
+            if self.recurrent[k] {
+                net = net.project(from, to, connect, init(size)).delay(ms(1.0 + k as f64));
+            }
+        }
+        net.output("out").build(Seed::new(self.seed)).unwrap()
+    }
+
+    pub fn trials(&self, count: usize) -> Trials {
+        use rand::RngExt;
+        let mut trials = Trials::new("random", self.sizes[0], self.steps, self.sizes[3]);
+        for k in 0..count {
+            let mut rng = Seed::new(self.seed).child("trials").nth(k as u64).rng();
+            let mut raster = Raster::new(self.sizes[0], self.steps);
+            raster.write(|_, list| list.extend((0..self.sizes[0] as u32).filter(|_| rng.random_bool(0.3))));
+            trials.push(raster, k % self.sizes[3]);
+        }
+        trials
+    }
+}
+
+pub const REGULARISER: Regulariser = Regulariser { upper: 0.3, upper_count: 0.1, lower: 2.0, lower_count: 1.5 };
+
+pub fn gradient<F: Scalar>(engine: &Clocked<F>, rule: &dyn Rule<F>, data: &Trials, loss: Loss) -> (Vec<Vec<F>>, Stats) {
+    rule.check(engine).unwrap();
+    loss.check(engine, "random", snn_core::Dataset::classes(data)).unwrap();
+    let job = Job { engine, data, loss, regulariser: REGULARISER, scale: 0.5 };
+    let mut gradients = Gradients::zero(engine);
+    let trials: Vec<usize> = (0..snn_core::Dataset::len(data)).collect();
+    let stats = rule.worker(engine).learn(&job, &trials, &mut gradients);
+    (gradients.in_order(engine), stats)
+}
+
+/// Largest difference relative to the largest entry.
+pub fn distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    let (a, b): (Vec<f64>, Vec<f64>) = (a.concat(), b.concat());
+    assert_eq!(a.len(), b.len());
+    let top = b.iter().fold(1e-300f64, |m, x| m.max(x.abs()));
+    a.iter().zip(&b).fold(0.0f64, |m, (x, y)| m.max((x - y).abs())) / top
+}
+
+pub fn surrogate() -> impl Strategy<Value = Surrogate> {
+    let shape = prop_oneof![
+        (1.0f64..20.0).prop_map(Surrogate::fast_sigmoid),
+        (0.3f64..1.0, 0.3f64..1.0).prop_map(|(g, w)| Surrogate::triangle(g, w)),
+        (0.5f64..5.0).prop_map(Surrogate::arctan),
+    ];
+    (shape, prop::option::of(0.1f64..0.8)).prop_map(|(s, window)| Surrogate { window, ..s })
+}

@@ -1,0 +1,221 @@
+//! What a paper is given to run in.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use snn_core::{Raster, Seed};
+
+use crate::plot::{self, Axes};
+use crate::progress::{Bars, Progress};
+use crate::store::{Store, check_name};
+use crate::{Claim, ClaimResult, LabError, Paper, Scale, Settings, Verdict};
+
+/// One run of one paper: its settings, its answers, its files.
+pub struct Lab {
+    paper: &'static Paper,
+    scale: Scale,
+    seed: u64,
+    threads: usize,
+    data: Option<PathBuf>,
+    store: Store,
+    bars: Bars,
+    answers: Vec<Option<Answer>>,
+    notes: Vec<String>,
+    files: Vec<String>,
+    since: Instant,
+}
+
+struct Answer {
+    ours: Result<f64, String>,
+    seconds: f64,
+}
+
+impl Lab {
+    pub(crate) fn new(paper: &'static Paper, settings: &Settings, seed: u64, store: Store) -> Self {
+        Lab {
+            paper,
+            scale: settings.scale,
+            seed,
+            threads: settings.threads,
+            data: settings.data.clone(),
+            store,
+            bars: Bars::new(),
+            answers: paper.claims.iter().map(|_| None).collect(),
+            notes: Vec::new(),
+            files: Vec::new(),
+            since: Instant::now(),
+        }
+    }
+
+    /// How much of the paper to run.
+    pub fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// The root of all randomness of this run; give each use a child of its own.
+    pub fn seed(&self) -> Seed {
+        Seed::new(self.seed)
+    }
+
+    /// The folder of data sets, if one was given.
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
+    /// Threads to use.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Whether an interrupted run is continued: [`Lab::checkpoint`] then holds what that run saved.
+    pub fn resume(&self) -> bool {
+        self.store.resumed()
+    }
+
+    /// The folder in which the files of this run will be once it has succeeded.
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// A folder for state that survives a kill, so that `--resume` can go on from it. It is removed when the run has succeeded.
+    ///
+    /// Write a file there under another name and rename it, so that a kill never leaves half a file.
+    pub fn checkpoint(&self, name: &str) -> Result<PathBuf, LabError> {
+        check_name(name)?;
+        self.store.checkpoint(name)
+    }
+
+    /// Reports our figure for the claim called `what`. Its time is the time since the report before.
+    pub fn report(&mut self, what: &str, ours: f64) -> Result<(), LabError> {
+        self.answer(what, Ok(ours))
+    }
+
+    /// Says why the claim called `what` is not measured in this run.
+    pub fn not_run(&mut self, what: &str, why: impl Into<String>) -> Result<(), LabError> {
+        self.answer(what, Err(why.into()))
+    }
+
+    /// A remark for the reader: shown at once, and kept in the result file.
+    pub fn note(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        self.bars.say(&text);
+        self.notes.push(text);
+    }
+
+    /// Shows progress towards `total` until the returned value is dropped.
+    pub fn progress(&self, label: &str, total: u64) -> Progress {
+        self.bars.progress(label, total)
+    }
+
+    /// Adds a file to the result.
+    pub fn attach(&mut self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), LabError> {
+        let path = self.file(name)?;
+        std::fs::write(&path, bytes).map_err(LabError::io("write", &path))
+    }
+
+    /// Draws lines, one per `(label, points)`, to `NAME.svg` and `NAME.png`.
+    ///
+    /// Points that are not numbers, or not positive on a logarithmic axis, are left out and interrupt the line.
+    pub fn curve<L: AsRef<str>>(
+        &mut self,
+        name: &str,
+        title: &str,
+        x_label: &str,
+        y_label: &str,
+        lines: &[(L, Vec<(f64, f64)>)],
+        axes: Axes,
+    ) -> Result<(), LabError> {
+        let lines: Vec<(&str, &[(f64, f64)])> = lines.iter().map(|(label, points)| (label.as_ref(), &points[..])).collect();
+        let curve = plot::Curve { title, x_label, y_label, lines: &lines, axes };
+        plot::draw(&curve, &self.file(&format!("{name}.svg"))?, &self.file(&format!("{name}.png"))?)
+    }
+
+    /// Draws spikes, unit over time, to `NAME.svg` and `NAME.png`; `dt` is the time step in seconds.
+    pub fn raster(&mut self, name: &str, title: &str, dt: f64, spikes: &Raster) -> Result<(), LabError> {
+        let picture = plot::Spikes { title, dt, spikes };
+        plot::draw(&picture, &self.file(&format!("{name}.svg"))?, &self.file(&format!("{name}.png"))?)
+    }
+
+    /// Where to write the file called `name`, which becomes one of the result's.
+    fn file(&mut self, name: &str) -> Result<PathBuf, LabError> {
+        check_name(name)?;
+        if name == "result.json" || self.files.iter().any(|file| file == name) {
+            return Err(LabError::FileName { name: name.into(), why: "the run has a file of that name already" });
+        }
+        self.files.push(name.into());
+        Ok(self.store.files().join(name))
+    }
+
+    fn answer(&mut self, what: &str, ours: Result<f64, String>) -> Result<(), LabError> {
+        let paper = self.paper;
+        let Some(index) = paper.claims.iter().position(|claim| claim.what == what) else {
+            let known = paper.claims.iter().map(|claim| claim.what).collect::<Vec<_>>().join("; ");
+            return Err(LabError::UnknownClaim { paper: paper.id, what: what.into(), known });
+        };
+        if self.answers[index].is_some() {
+            return Err(LabError::AnsweredTwice { paper: paper.id, what: what.into() });
+        }
+        let now = Instant::now();
+        let seconds = (now - std::mem::replace(&mut self.since, now)).as_secs_f64();
+        self.answers[index] = Some(Answer { ours, seconds });
+        Ok(())
+    }
+
+    /// The answers judged, the notes, and the store with the names of the files in it.
+    pub(crate) fn finish(self) -> (Vec<ClaimResult>, Vec<String>, Store, Vec<String>) {
+        let scale = self.scale;
+        let judged = self.paper.claims.iter().zip(self.answers).map(|(claim, answer)| match answer {
+            Some(Answer { ours: Ok(ours), seconds }) => judge(claim, ours, seconds),
+            Some(Answer { ours: Err(why), seconds }) => not_run(claim, why, seconds),
+            None => not_run(claim, format!("not measured at {scale} scale"), 0.0),
+        });
+        (judged.collect(), self.notes, self.store, self.files)
+    }
+
+    /// What a failed run leaves.
+    pub(crate) fn abandon(self) -> Result<bool, LabError> {
+        self.store.abandon()
+    }
+}
+
+/// A claim with no figure and no verdict yet.
+pub(crate) fn blank(claim: &Claim) -> ClaimResult {
+    ClaimResult {
+        what: claim.what.into(),
+        paper: claim.paper.into(),
+        ours: None,
+        standard_error: None,
+        ours_each: Vec::new(),
+        bound: claim.bound,
+        unit: claim.unit.into(),
+        digits: claim.digits,
+        verdict: Verdict::NotRun,
+        why: None,
+        source: claim.source.into(),
+        seconds: 0.0,
+    }
+}
+
+pub(crate) fn not_run(claim: &Claim, why: String, seconds: f64) -> ClaimResult {
+    ClaimResult { why: Some(why), seconds, ..blank(claim) }
+}
+
+/// The verdict on a figure from one seed.
+fn judge(claim: &Claim, ours: f64, seconds: f64) -> ClaimResult {
+    let blank = ClaimResult { seconds, ..blank(claim) };
+    if !ours.is_finite() {
+        ClaimResult { verdict: Verdict::Missed, why: Some(format!("our figure is {ours}")), ..blank }
+    } else if claim.seeds > 1 {
+        ClaimResult { ours_each: vec![Some(ours)], why: Some(needs(claim)), ..blank }
+    } else {
+        ClaimResult { ours: Some(ours), verdict: verdict(claim, ours), ..blank }
+    }
+}
+
+pub(crate) fn verdict(claim: &Claim, ours: f64) -> Verdict {
+    if claim.bound.holds(ours) { Verdict::Met } else { Verdict::Missed }
+}
+
+pub(crate) fn needs(claim: &Claim) -> String {
+    format!("needs {0} seeds: --seeds {0}", claim.seeds)
+}

@@ -1,0 +1,242 @@
+//! One population as arrays: the only place where a neuron's equation meets memory.
+
+use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
+use crate::local::Local;
+use crate::store::{Store, Synapses};
+use crate::trace::{Sweep, Trace};
+use snn_core::neuron::{Model, Neuron, Visit};
+use snn_core::{Raster, Vars};
+use std::ops::Range;
+
+/// One population, ready to run. `Bank<N, F>` is its only implementation.
+pub trait Cells<F: Scalar>: Send + Sync {
+    /// Number of neurons.
+    fn size(&self) -> usize;
+    /// State variables per neuron.
+    fn states(&self) -> usize;
+    /// Whether the output is spikes.
+    fn spikes(&self) -> bool;
+    /// The local derivatives: all a learning rule sees of the neurons.
+    fn local(&self) -> &Local<F>;
+    /// Advances all neurons over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay in
+    /// cache, its membrane in registers. Leaves spikes and near-threshold entries in `sweep`, graded output in `output`.
+    /// `reach` is the half-width of the surrogate to record, if any.
+    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, reach: Option<F>, sweep: &mut Sweep<F>, output: &mut [Block<F>]);
+    /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
+    /// (or the graded output). `z` is the output of the step before, `state` is `[block][state variable]`.
+    fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]);
+}
+
+/// Everything a population hears while it is swept: links, and the spikes at their sources.
+pub struct Feed<'a, F> {
+    pub(crate) links: &'a [Link<F>],
+    pub(crate) incoming: &'a [usize],
+    pub(crate) inputs: &'a [&'a Raster],
+    pub(crate) traces: &'a [Trace<F>],
+    pub(crate) steps: usize,
+}
+
+/// A projection, lowered.
+#[derive(Clone, Debug)]
+pub struct Link<F> {
+    /// Source.
+    pub from: Source,
+    /// Target population.
+    pub to: usize,
+    /// Delay in time steps.
+    pub delay: usize,
+    /// Weights.
+    pub store: Store<F>,
+}
+
+/// Where a projection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Input of this index.
+    Input(usize),
+    /// Population of this index.
+    Population(usize),
+}
+
+impl Source {
+    /// The spikes of this source.
+    #[inline(always)]
+    pub fn spikes<'a, F>(self, inputs: &[&'a Raster], traces: &'a [Trace<F>]) -> &'a Raster {
+        match self {
+            Source::Input(i) => inputs[i],
+            Source::Population(p) => &traces[p].spikes,
+        }
+    }
+}
+
+impl<F: Scalar> Feed<'_, F> {
+    /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`.
+    #[inline(always)]
+    fn input(&self, block: usize, t: usize) -> Block<F> {
+        let mut acc = Block::zero();
+        for &k in self.incoming {
+            let link = &self.links[k];
+            if t >= link.delay {
+                let spikes = link.from.spikes(self.inputs, self.traces);
+                acc = link.store.deliver(block, spikes.at(t - link.delay), acc);
+            }
+        }
+        acc
+    }
+}
+
+/// The neurons of one model, as planes of 64 lanes.
+pub struct Bank<N: Neuron, F: Scalar> {
+    size: usize,
+    consts: Vec<Block<F>>, // [block][constant]
+    local: Local<F>,
+    model: std::marker::PhantomData<fn() -> N>,
+}
+
+/// Lowers a population of `size` neurons of `model` for a time step of `dt` seconds.
+pub fn lower<F: Scalar>(model: &Model, size: usize, dt: f64) -> Box<dyn Cells<F>> {
+    struct Lower(usize, f64);
+    struct Typed<F>(Lower, std::marker::PhantomData<F>);
+    impl<F: Scalar> Visit for Typed<F> {
+        type Out = Box<dyn Cells<F>>;
+        fn visit<N: Neuron>(self, model: &N) -> Self::Out {
+            Box::new(Bank::<N, F>::new(model, self.0.0, self.0.1))
+        }
+    }
+    model.visit(Typed(Lower(size, dt), std::marker::PhantomData))
+}
+
+impl<N: Neuron, F: Scalar> Bank<N, F> {
+    const CONSTS: usize = <N::Consts<F> as Vars<F>>::LEN;
+    const STATES: usize = <N::State<F> as Vars<F>>::LEN;
+
+    /// The bank of `size` neurons.
+    pub fn new(model: &N, size: usize, dt: f64) -> Self {
+        let mut consts = vec![Block::zero(); blocks(size) * Self::CONSTS];
+        for j in 0..blocks(size) * LANES {
+            // Lanes beyond the last neuron copy it; their spikes are masked away.
+            let c = model.consts::<F>(j.min(size - 1), dt);
+            for k in 0..Self::CONSTS {
+                consts[j / LANES * Self::CONSTS + k][j % LANES] = c.get(k);
+            }
+        }
+        Bank { size, consts, local: Local::new(model, size, dt), model: std::marker::PhantomData }
+    }
+
+    /// The lanes of `block` that are neurons.
+    #[inline(always)]
+    fn valid(&self, block: usize) -> u64 {
+        match self.size - (block * LANES).min(self.size) {
+            n if n >= LANES => u64::MAX,
+            n => (1 << n) - 1,
+        }
+    }
+
+    /// One step of one block: `x` becomes `u`.
+    #[inline(always)]
+    fn step_block(&self, block: usize, state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
+        let consts = &self.consts[block * Self::CONSTS..(block + 1) * Self::CONSTS];
+        let state = &mut state[..Self::STATES];
+        for l in 0..LANES {
+            let c = N::Consts::<F>::from_fn(|k| consts[k].0[l]);
+            let s = N::State::<F>::from_fn(|k| state[k].0[l]);
+            let (next, u) = N::step(c, s, z.0[l], x.0[l]);
+            for k in 0..Self::STATES {
+                state[k].0[l] = next.get(k);
+            }
+            x.0[l] = u;
+        }
+    }
+}
+
+struct SweepKernel<'a, N: Neuron, F: Scalar> {
+    bank: &'a Bank<N, F>,
+    feed: &'a Feed<'a, F>,
+    steps: Range<usize>,
+    reach: Option<F>,
+    sweep: &'a mut Sweep<F>,
+    output: &'a mut [Block<F>],
+}
+
+impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let SweepKernel { bank, feed, steps, reach, sweep, output } = self;
+        let all = feed.steps;
+        for b in 0..blocks(bank.size) {
+            let valid = bank.valid(b);
+            let first = b * Bank::<N, F>::STATES;
+            let mut state: [Block<F>; snn_core::neuron::MAX_STATE] = [Block::zero(); _];
+            state[..Bank::<N, F>::STATES].copy_from_slice(&sweep.state[first..first + Bank::<N, F>::STATES]);
+            let mut last = sweep.last[b];
+            let mut z = Block::zero();
+            bits(last).for_each(|l| z[l] = F::of(1.0));
+            for t in steps.clone() {
+                let mut u = feed.input(b, t);
+                bank.step_block(b, &mut state, &z, &mut u);
+                if N::SPIKES {
+                    let fired = F::positive::<I>(&u) & valid;
+                    if fired | last != 0 {
+                        for l in 0..LANES {
+                            z.0[l] = if u.0[l] > F::default() { F::of(1.0) } else { F::default() };
+                        }
+                    }
+                    last = fired;
+                    sweep.fired[b * all + t] = fired;
+                    if let Some(reach) = reach {
+                        let near = F::within::<I>(&u, reach) & valid;
+                        sweep.near[b * all + t] = near;
+                        let list = &mut sweep.distance[b].list;
+                        bits(near).for_each(|l| list.push(u[l]));
+                    }
+                } else {
+                    output[t * blocks(bank.size) + b] = u;
+                }
+            }
+            sweep.last[b] = last;
+            sweep.state[first..first + Bank::<N, F>::STATES].copy_from_slice(&state[..Bank::<N, F>::STATES]);
+        }
+    }
+}
+
+struct DenseKernel<'a, N: Neuron, F: Scalar> {
+    bank: &'a Bank<N, F>,
+    row: &'a mut [Block<F>],
+    z: &'a [Block<F>],
+    state: &'a mut [Block<F>],
+}
+
+impl<N: Neuron, F: Scalar> Kernel for DenseKernel<'_, N, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        for b in 0..self.row.len() {
+            let state = &mut self.state[b * Bank::<N, F>::STATES..(b + 1) * Bank::<N, F>::STATES];
+            self.bank.step_block(b, state, &self.z[b], &mut self.row[b]);
+        }
+    }
+}
+
+impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
+    fn size(&self) -> usize {
+        self.size
+    }
+    fn states(&self) -> usize {
+        Self::STATES
+    }
+    fn spikes(&self) -> bool {
+        N::SPIKES
+    }
+    fn local(&self) -> &Local<F> {
+        &self.local
+    }
+    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, reach: Option<F>, sweep: &mut Sweep<F>, output: &mut [Block<F>]) {
+        simd.run(SweepKernel { bank: self, feed, steps, reach, sweep, output });
+    }
+    fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]) {
+        simd.run(DenseKernel { bank: self, row, z, state });
+    }
+}

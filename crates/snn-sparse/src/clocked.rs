@@ -1,0 +1,211 @@
+//! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
+
+use crate::bank::{Cells, Feed, Link, Source, lower};
+use crate::lanes::{Scalar, Simd};
+use crate::store::{Store, Synapses};
+use crate::trace::{Sweep, Trace, Wants};
+use snn_core::{Network, Raster};
+use std::ops::Range;
+
+/// A network lowered to arrays, ready to run and to be trained.
+///
+/// Strongly connected components run one after the other, each over all steps: the weights of one layer stay in cache, and only event
+/// lists travel between layers. Inside a loop all populations advance together, step by step.
+///
+/// ```
+/// use snn_core::{Net, Raster, Seed, ms, net::{Connect, Init}, neuron::Lif};
+/// use snn_sparse::{Clocked, Record, Wants};
+/// let net = Net::new(ms(1.0))
+///     .input("in", 2)
+///     .population("a", 3, Lif::default())
+///     .project("in", "a", Connect::All, Init::Constant(0.6))
+///     .output("a")
+///     .build(Seed::new(0))?;
+/// let engine = Clocked::<f32>::compile(&net);
+/// let mut spikes = Raster::new(2, 5);
+/// spikes.fill([(1, 0), (1, 1)]);                              // both inputs at step 1: 1.2 > threshold
+/// let mut record = Record::new(&engine);
+/// engine.run(&[&spikes], Wants::Spikes, &mut record);
+/// assert_eq!(record.traces[0].spikes.at(1), &[0, 1, 2]);
+/// # Ok::<(), snn_core::NetworkError>(())
+/// ```
+pub struct Clocked<F: Scalar = f32> {
+    network: Network,
+    cells: Vec<Box<dyn Cells<F>>>,
+    links: Vec<Link<F>>,
+    incoming: Vec<Vec<usize>>,
+    components: Vec<Component>,
+    simd: Simd,
+}
+
+/// Populations that run together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// Their indices, in an order in which every projection without delay goes forward.
+    pub populations: Vec<usize>,
+    /// Whether there is a loop among them.
+    pub recurrent: bool,
+}
+
+/// Everything recorded in one trial, reused from trial to trial.
+#[derive(Clone, Debug, Default)]
+pub struct Record<F> {
+    /// One trace per population, in the order of the description.
+    pub traces: Vec<Trace<F>>,
+    sweeps: Vec<Sweep<F>>,
+}
+
+impl<F: Scalar> Record<F> {
+    /// Room for a trial of `engine`.
+    pub fn new(engine: &Clocked<F>) -> Self {
+        Record {
+            traces: engine.cells.iter().map(|c| Trace::new(c.size())).collect(),
+            sweeps: engine.cells.iter().map(|_| Sweep::default()).collect(),
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.traces.iter().map(Trace::bytes).sum::<usize>() + self.sweeps.iter().map(Sweep::bytes).sum::<usize>()
+    }
+}
+
+impl<F: Scalar> Clocked<F> {
+    /// Lowers a network for the widest instruction set of this processor.
+    pub fn compile(network: &Network) -> Self {
+        Self::compile_for(network, Simd::detect())
+    }
+
+    /// Lowers a network for a given instruction set. All give the same bits.
+    pub fn compile_for(network: &Network, simd: Simd) -> Self {
+        let draft = network.draft();
+        let sizes = |source: Source| match source {
+            Source::Input(i) => draft.inputs[i].size,
+            Source::Population(p) => draft.populations[p].size,
+        };
+        let population = |name: &str| draft.populations.iter().position(|p| p.name == name);
+        let cells = draft.populations.iter().map(|p| lower(&p.model, p.size, draft.dt)).collect();
+        let links: Vec<Link<F>> = (draft.projections.iter())
+            .filter_map(|p| {
+                // A validated network names only what exists.
+                let from = population(&p.from).map(Source::Population);
+                let from = from.or_else(|| draft.inputs.iter().position(|i| i.name == p.from).map(Source::Input))?;
+                let to = population(&p.to)?;
+                let store = Store::new(p, sizes(from), draft.populations[to].size);
+                Some(Link { from, to, delay: p.delay_steps(draft.dt), store })
+            })
+            .collect();
+        let count = draft.populations.len();
+        let incoming = (0..count).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
+        let components = components(count, &links);
+        Clocked { network: network.clone(), cells, links, incoming, components, simd }
+    }
+
+    /// Runs one trial: one raster per input, all of the same number of steps. Starts from rest.
+    ///
+    /// # Panics
+    /// If the rasters do not fit the network's inputs.
+    #[track_caller]
+    pub fn run(&self, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
+        let expected = &self.network.draft().inputs;
+        let fits = inputs.len() == expected.len() && inputs.iter().zip(expected).all(|(r, i)| r.units() == i.size);
+        assert!(fits && inputs.windows(2).all(|w| w[0].steps() == w[1].steps()), "the rasters do not fit the network's inputs {expected:?}");
+        let steps = inputs.first().map_or(0, |r| r.steps());
+        for ((cells, trace), sweep) in self.cells.iter().zip(&mut record.traces).zip(&mut record.sweeps) {
+            trace.begin(steps, !cells.spikes(), wants);
+            sweep.begin(trace.blocks(), cells.states(), steps);
+        }
+        for component in &self.components {
+            if component.recurrent {
+                for t in 0..steps {
+                    component.populations.iter().for_each(|&p| self.advance(p, inputs, t..t + 1, steps, wants, record));
+                }
+            } else {
+                component.populations.iter().for_each(|&p| self.advance(p, inputs, 0..steps, steps, wants, record));
+            }
+        }
+    }
+
+    fn advance(&self, p: usize, inputs: &[&Raster], steps: Range<usize>, all: usize, wants: Wants, record: &mut Record<F>) {
+        let mut output = std::mem::take(&mut record.traces[p].output);
+        let feed = Feed { links: &self.links, incoming: &self.incoming[p], inputs, traces: &record.traces, steps: all };
+        let reach = if let Wants::Active(surrogate) = wants { Some(F::of(surrogate.reach())) } else { None };
+        self.cells[p].sweep(self.simd, &feed, steps.clone(), reach, &mut record.sweeps[p], &mut output);
+        record.traces[p].output = output;
+        record.traces[p].absorb(steps, &mut record.sweeps[p], wants);
+    }
+
+    /// The description this was lowered from (with the weights it had then).
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+    /// The populations.
+    pub fn cells(&self) -> &[Box<dyn Cells<F>>] {
+        &self.cells
+    }
+    /// The projections, in the order of the description.
+    pub fn links(&self) -> &[Link<F>] {
+        &self.links
+    }
+    /// The projections, to change their weights.
+    pub fn links_mut(&mut self) -> &mut [Link<F>] {
+        &mut self.links
+    }
+    /// Indices of the projections into population `p`.
+    pub fn incoming(&self, p: usize) -> &[usize] {
+        &self.incoming[p]
+    }
+    /// The components, in the order in which they run.
+    pub fn components(&self) -> &[Component] {
+        &self.components
+    }
+    /// The instruction set in use.
+    pub fn simd(&self) -> Simd {
+        self.simd
+    }
+    /// Indices of the populations that are read out.
+    pub fn outputs(&self) -> Vec<usize> {
+        let draft = self.network.draft();
+        draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect()
+    }
+
+    /// The weights now, one list per projection in the order of the description; [`Network::with_weights`] takes them.
+    pub fn weights(&self) -> Vec<Vec<f32>> {
+        self.links.iter().map(|l| l.store.in_order(l.store.weights()).into_iter().map(|w| w.value() as f32).collect()).collect()
+    }
+}
+
+/// Strongly connected components in running order.
+fn components<F>(count: usize, links: &[Link<F>]) -> Vec<Component> {
+    // reach[a][b]: there is a path a → b (Warshall). Networks have few populations.
+    let edges = links.iter().filter_map(|l| if let Source::Population(p) = l.from { Some((p, l.to, l.delay)) } else { None });
+    let mut reach = vec![vec![false; count]; count];
+    let mut instant = vec![vec![false; count]; count];
+    for (from, to, delay) in edges {
+        reach[from][to] = true;
+        instant[from][to] |= delay == 0;
+    }
+    for paths in [&mut reach, &mut instant] {
+        for k in 0..count {
+            for a in 0..count {
+                for b in 0..count {
+                    paths[a][b] |= paths[a][k] && paths[k][b];
+                }
+            }
+        }
+    }
+    let mut left: Vec<usize> = (0..count).collect();
+    let mut order = Vec::new();
+    while let Some(&first) = left.iter().find(|&&p| left.iter().all(|&q| !reach[q][p] || reach[p][q])) {
+        let (mut populations, rest): (Vec<usize>, Vec<usize>) = left.iter().partition(|&&p| p == first || (reach[p][first] && reach[first][p]));
+        // Fewer instant predecessors first: a topological order of the delay-free projections, which have no loop.
+        populations.sort_by_key(|&p| (populations_before(&instant, &left, p), p));
+        order.push(Component { populations, recurrent: reach[first][first] });
+        left = rest;
+    }
+    order
+}
+
+fn populations_before(instant: &[Vec<bool>], among: &[usize], p: usize) -> usize {
+    among.iter().filter(|&&q| instant[q][p]).count()
+}

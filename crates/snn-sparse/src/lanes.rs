@@ -1,0 +1,312 @@
+//! Blocks of 64 lanes, and the choice of instruction set at run time.
+//!
+//! Kernels are plain Rust over [`Block`]s, compiled once per instruction set; only turning lanes into a bit mask needs intrinsics.
+//! No path contracts a multiplication and an addition into one rounding, so all instruction sets give the same bits.
+
+use snn_core::Real;
+use std::ops::{AddAssign, Index, IndexMut};
+
+/// Neurons per block: four AVX-512 registers of `f32`.
+pub const LANES: usize = 64;
+
+/// A number the engine computes with: `f32` in motion, `f64` in judgement.
+pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + std::iter::Sum + 'static {
+    /// Lanes where `x > 0`, as bits.
+    fn positive<I: Isa>(x: &Block<Self>) -> u64;
+    /// Lanes where `|x| < reach`, as bits.
+    fn within<I: Isa>(x: &Block<Self>, reach: Self) -> u64;
+}
+
+/// 64 numbers, aligned to a cache line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Block<F>(pub [F; LANES]);
+
+impl<F: Scalar> Block<F> {
+    /// All lanes `x`.
+    #[inline(always)]
+    pub fn splat(x: F) -> Self {
+        Block([x; LANES])
+    }
+
+    /// All lanes zero.
+    #[inline(always)]
+    pub fn zero() -> Self {
+        Self::splat(F::default())
+    }
+
+    /// Lane by lane `self + other`.
+    #[inline(always)]
+    pub fn plus(mut self, other: &Self) -> Self {
+        for l in 0..LANES {
+            self.0[l] += other.0[l];
+        }
+        self
+    }
+
+    /// `Σ self·other`, summed in a fixed tree order: the same bits on every instruction set.
+    #[inline(always)]
+    pub fn dot(&self, other: &Self) -> F {
+        let mut p: [F; LANES] = std::array::from_fn(|l| self.0[l] * other.0[l]);
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                p[l] = p[l] + p[l + width];
+            }
+            width /= 2;
+        }
+        p[0]
+    }
+}
+
+impl<F> Index<usize> for Block<F> {
+    type Output = F;
+    #[inline(always)]
+    fn index(&self, l: usize) -> &F {
+        &self.0[l]
+    }
+}
+impl<F> IndexMut<usize> for Block<F> {
+    #[inline(always)]
+    fn index_mut(&mut self, l: usize) -> &mut F {
+        &mut self.0[l]
+    }
+}
+
+/// Blocks needed for `n` units.
+pub const fn blocks(n: usize) -> usize {
+    n.div_ceil(LANES)
+}
+
+/// The blocks as one flat list of numbers.
+pub fn flat<F: Scalar>(blocks: &[Block<F>]) -> &[F] {
+    // SAFETY: `Block<F>` is `repr(C)` around `[F; 64]`; its size is a multiple of its alignment for f32 and f64, so there is no padding.
+    const { assert!(size_of::<Block<F>>() == LANES * size_of::<F>()) };
+    unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), blocks.len() * LANES) }
+}
+
+/// The blocks as one flat list of numbers, to write.
+pub fn flat_mut<F: Scalar>(blocks: &mut [Block<F>]) -> &mut [F] {
+    const { assert!(size_of::<Block<F>>() == LANES * size_of::<F>()) };
+    // SAFETY: as in `flat`; the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * LANES) }
+}
+
+/// The set bits of `mask`, ascending.
+#[inline(always)]
+pub fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let l = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            l
+        })
+    })
+}
+
+/// An instruction set that kernels are compiled for.
+pub trait Isa: Copy {
+    /// Lanes where `x > 0`.
+    fn positive(x: &Block<f32>) -> u64;
+    /// Lanes where `|x| < reach`.
+    fn within(x: &Block<f32>, reach: f32) -> u64;
+}
+
+/// A kernel body, generic in the instruction set. Mark `run` `#[inline(always)]`.
+pub trait Kernel {
+    /// Result.
+    type Out;
+    /// The body.
+    fn run<I: Isa>(self) -> Self::Out;
+}
+
+/// Which instruction set to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Simd {
+    /// AVX-512 F, BW, VL, DQ.
+    Avx512,
+    /// AVX2.
+    Avx2,
+    /// Whatever the compiler's baseline is.
+    Portable,
+}
+
+impl Simd {
+    /// The widest set this processor has.
+    pub fn detect() -> Simd {
+        *Self::available().first().unwrap_or(&Simd::Portable)
+    }
+
+    /// All sets this processor has, widest first.
+    pub fn available() -> Vec<Simd> {
+        let mut sets = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if x86::has_avx512() {
+                sets.push(Simd::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") {
+                sets.push(Simd::Avx2);
+            }
+        }
+        sets.push(Simd::Portable);
+        sets
+    }
+
+    /// Runs `kernel` compiled for this instruction set.
+    ///
+    /// # Panics
+    /// If the processor lacks it: take one from [`Simd::available`].
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => {
+                assert!(x86::has_avx512(), "this processor has no AVX-512");
+                // SAFETY: the features were just checked.
+                unsafe { x86::avx512(kernel) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => {
+                assert!(is_x86_feature_detected!("avx2"), "this processor has no AVX2");
+                // SAFETY: the feature was just checked.
+                unsafe { x86::avx2(kernel) }
+            }
+            _ => kernel.run::<Portable>(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Isa for Portable {
+    #[inline(always)]
+    fn positive(x: &Block<f32>) -> u64 {
+        mask(|l| x.0[l] > 0.0)
+    }
+    #[inline(always)]
+    fn within(x: &Block<f32>, reach: f32) -> u64 {
+        mask(|l| x.0[l].abs() < reach)
+    }
+}
+
+#[inline(always)]
+fn mask(lane: impl Fn(usize) -> bool) -> u64 {
+    (0..LANES).fold(0, |m, l| m | u64::from(lane(l)) << l)
+}
+
+impl Scalar for f32 {
+    #[inline(always)]
+    fn positive<I: Isa>(x: &Block<f32>) -> u64 {
+        I::positive(x)
+    }
+    #[inline(always)]
+    fn within<I: Isa>(x: &Block<f32>, reach: f32) -> u64 {
+        I::within(x, reach)
+    }
+}
+
+impl Scalar for f64 {
+    #[inline(always)]
+    fn positive<I: Isa>(x: &Block<f64>) -> u64 {
+        mask(|l| x.0[l] > 0.0)
+    }
+    #[inline(always)]
+    fn within<I: Isa>(x: &Block<f64>, reach: f64) -> u64 {
+        mask(|l| x.0[l].abs() < reach)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Block, Isa, Kernel, LANES};
+    use std::arch::x86_64::*;
+
+    #[derive(Clone, Copy)]
+    struct Avx512;
+    #[derive(Clone, Copy)]
+    struct Avx2;
+
+    /// Detection is cached by the standard library: this is a few loads.
+    pub fn has_avx512() -> bool {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq")
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    pub fn avx512<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Avx512>()
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub fn avx2<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Avx2>()
+    }
+
+    /// Joins `LANES / W` masks of `W` lanes.
+    #[inline(always)]
+    fn join<const W: usize>(x: &Block<f32>, lanes: impl Fn(*const f32) -> u64) -> u64 {
+        // `lanes` reads W floats from a pointer into the block.
+        (0..LANES / W).fold(0, |m, k| m | lanes(x.0[k * W..].as_ptr()) << (k * W))
+    }
+
+    impl Isa for Avx512 {
+        #[inline(always)]
+        fn positive(x: &Block<f32>) -> u64 {
+            // SAFETY: only reached from `avx512`; the pointer has 16 floats, aligned like the block.
+            join::<16>(x, |p| unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(_mm512_load_ps(p), _mm512_setzero_ps()).into() })
+        }
+        #[inline(always)]
+        fn within(x: &Block<f32>, reach: f32) -> u64 {
+            // SAFETY: as above.
+            join::<16>(x, |p| unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(_mm512_load_ps(p)), _mm512_set1_ps(reach)).into() })
+        }
+    }
+
+    impl Isa for Avx2 {
+        #[inline(always)]
+        fn positive(x: &Block<f32>) -> u64 {
+            // SAFETY: only reached from `avx2`; the pointer has 8 floats, aligned like the block.
+            join::<8>(x, |p| unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(_mm256_load_ps(p), _mm256_setzero_ps())) as u64 })
+        }
+        #[inline(always)]
+        fn within(x: &Block<f32>, reach: f32) -> u64 {
+            // SAFETY: as above. Clearing the sign bit is the absolute value.
+            join::<8>(x, |p| unsafe {
+                let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), _mm256_load_ps(p));
+                _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(magnitude, _mm256_set1_ps(reach))) as u64
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    struct Masks<'a>(&'a Block<f32>, f32);
+    impl Kernel for Masks<'_> {
+        type Out = (u64, u64, f32);
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Self::Out {
+            (f32::positive::<I>(self.0), f32::within::<I>(self.0, self.1), self.0.dot(self.0))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_same_bits(x in prop::collection::vec(prop_oneof![Just(0.0f32), Just(f32::NAN), -1.0f32..1.0], LANES), reach in 0.0f32..1.0) {
+            let block = Block(x.try_into().unwrap());
+            let expected = Simd::Portable.run(Masks(&block, reach));
+            for simd in Simd::available() {
+                let found = simd.run(Masks(&block, reach));
+                prop_assert_eq!((found.0, found.1, found.2.to_bits()), (expected.0, expected.1, expected.2.to_bits()), "{:?}", simd);
+            }
+        }
+    }
+
+    #[test]
+    fn bits_are_ascending() {
+        assert_eq!(bits(1 | 1 << 5 | 1 << 63).collect::<Vec<_>>(), [0, 5, 63]);
+    }
+}

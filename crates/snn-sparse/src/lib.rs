@@ -1,0 +1,21 @@
+//! Synapse stores, and the clocked engine that runs spiking networks on event lists.
+//!
+//! A [`Clocked`] engine lowers a [`Network`](snn_core::Network) to arrays once and runs trials into a [`Record`]: spikes, the entries near
+//! threshold with their surrogate slopes, the graded output of readouts. Potentials are never stored. Kernels are compiled for AVX-512,
+//! AVX2 and the baseline, chosen at run time, and give the same bits on all.
+//!
+//! Not here: learning (`snn-learn`), files (`snn-io`). See [`Clocked`] for the smallest example.
+
+mod bank;
+mod clocked;
+pub mod lanes;
+mod local;
+pub mod store;
+mod trace;
+
+pub use bank::{Bank, Cells, Feed, Link, Source};
+pub use clocked::{Clocked, Component, Record};
+pub use lanes::{Block, LANES, Scalar, Simd};
+pub use local::{Derivatives, Local};
+pub use store::{Store, Synapses};
+pub use trace::{Active, Sweep, Trace, Wants};

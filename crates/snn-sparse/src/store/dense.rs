@@ -1,0 +1,70 @@
+use super::Synapses;
+use crate::lanes::{Block, LANES, Scalar, blocks};
+
+/// Every source to every target, block-major: `w[block][source][64 targets]`, so that the rows of one block of targets lie together
+/// and stay in cache while all time steps pass.
+#[derive(Clone, Debug)]
+pub struct Dense<F> {
+    sources: usize,
+    targets: usize,
+    w: Vec<Block<F>>,
+}
+
+impl<F: Scalar> Dense<F> {
+    /// All weights zero.
+    pub fn new(sources: usize, targets: usize) -> Self {
+        Dense { sources, targets, w: vec![Block::zero(); blocks(targets) * sources] }
+    }
+
+    /// Number of links.
+    pub fn links(&self) -> usize {
+        self.sources * self.targets
+    }
+
+    /// Number of links of any source.
+    pub fn fan_out(&self, _: u32) -> usize {
+        self.targets
+    }
+
+    #[inline(always)]
+    fn rows(&self, block: usize) -> &[Block<F>] {
+        &self.w[block * self.sources..(block + 1) * self.sources]
+    }
+}
+
+impl<F: Scalar> Synapses<F> for Dense<F> {
+    #[inline(always)]
+    fn deliver(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
+        let rows = self.rows(block);
+        for &i in events {
+            acc = acc.plus(&rows[i as usize]);
+        }
+        acc
+    }
+
+    #[inline(always)]
+    fn pull_back(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
+        self.rows(block)[unit as usize].dot(delta)
+    }
+
+    #[inline(always)]
+    fn correlate(&self, block: usize, events: &[u32], delta: &Block<F>, grad: &mut [Block<F>]) {
+        let rows = &mut grad[block * self.sources..(block + 1) * self.sources];
+        for &i in events {
+            let row = &mut rows[i as usize];
+            *row = row.plus(delta);
+        }
+    }
+
+    fn weights(&self) -> &[Block<F>] {
+        &self.w
+    }
+    fn weights_mut(&mut self) -> &mut [Block<F>] {
+        &mut self.w
+    }
+
+    fn slots(&self) -> Vec<usize> {
+        let slot = |i, j| ((j / LANES) * self.sources + i) * LANES + j % LANES;
+        (0..self.sources).flat_map(|i| (0..self.targets).map(move |j| slot(i, j))).collect()
+    }
+}

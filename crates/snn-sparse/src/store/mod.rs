@@ -1,0 +1,172 @@
+//! Synapse stores: where the weights of a projection live, and the three things done with them.
+
+mod csr;
+mod dense;
+
+pub use csr::Csr;
+pub use dense::Dense;
+
+use crate::lanes::{Block, Scalar, flat, flat_mut};
+use snn_core::net::{Links, Projection};
+
+/// What an engine and a rule do with the weights `W` of a projection. Targets are taken a block of 64 at a time.
+///
+/// A store must give the same numbers as the dense matrix with its missing links zero; the law tests of this module hold every
+/// store to it.
+pub trait Synapses<F: Scalar> {
+    /// Forward: `acc + Σ_{i ∈ events} W[i][block]`. Cost: events × links per row and block.
+    fn deliver(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F>;
+    /// Backward: `Σ_l W[unit][l]·delta[l]` over the links of `unit` into the block.
+    fn pull_back(&self, block: usize, unit: u32, delta: &Block<F>) -> F;
+    /// Weight gradient on existing links: `grad[i][l] += delta[l]` for every event `i`. `grad` is laid out like [`Synapses::weights`].
+    fn correlate(&self, block: usize, events: &[u32], delta: &Block<F>, grad: &mut [Block<F>]);
+    /// The weights, in the store's own layout.
+    fn weights(&self) -> &[Block<F>];
+    /// The weights, to change them.
+    fn weights_mut(&mut self) -> &mut [Block<F>];
+    /// Position of every link of the description, in its order, within the flat weights.
+    fn slots(&self) -> Vec<usize>;
+}
+
+/// Any synapse store.
+#[derive(Clone, Debug)]
+pub enum Store<F> {
+    /// Every source to every target.
+    Dense(Dense<F>),
+    /// Listed links only.
+    Csr(Csr<F>),
+}
+
+macro_rules! each {
+    ($self:expr, $s:ident => $body:expr) => {
+        match $self {
+            Store::Dense($s) => $body,
+            Store::Csr($s) => $body,
+        }
+    };
+}
+
+impl<F: Scalar> Store<F> {
+    /// Lowers the links and weights of a projection between groups of these sizes.
+    pub fn new(projection: &Projection, sources: usize, targets: usize) -> Self {
+        let mut store = match &projection.links {
+            Links::All => Store::Dense(Dense::new(sources, targets)),
+            Links::Csr { ends, targets: list } => Store::Csr(Csr::new(ends, list, targets)),
+        };
+        store.set(projection.weights.iter().map(|&w| F::of(f64::from(w))));
+        store
+    }
+
+    /// Sets the weights, given in the order of the description.
+    pub fn set(&mut self, weights: impl IntoIterator<Item = F>) {
+        let slots = self.slots();
+        let to = flat_mut(self.weights_mut());
+        slots.into_iter().zip(weights).for_each(|(slot, w)| to[slot] = w);
+    }
+
+    /// Anything laid out like the weights, in the order of the description.
+    pub fn in_order(&self, like_weights: &[Block<F>]) -> Vec<F> {
+        let from = flat(like_weights);
+        self.slots().into_iter().map(|slot| from[slot]).collect()
+    }
+
+    /// Number of links.
+    pub fn links(&self) -> usize {
+        each!(self, s => s.links())
+    }
+
+    /// Number of links of source `i`.
+    pub fn fan_out(&self, i: u32) -> usize {
+        each!(self, s => s.fan_out(i))
+    }
+}
+
+impl<F: Scalar> Synapses<F> for Store<F> {
+    #[inline(always)]
+    fn deliver(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F> {
+        each!(self, s => s.deliver(block, events, acc))
+    }
+    #[inline(always)]
+    fn pull_back(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
+        each!(self, s => s.pull_back(block, unit, delta))
+    }
+    #[inline(always)]
+    fn correlate(&self, block: usize, events: &[u32], delta: &Block<F>, grad: &mut [Block<F>]) {
+        each!(self, s => s.correlate(block, events, delta, grad))
+    }
+    fn weights(&self) -> &[Block<F>] {
+        each!(self, s => s.weights())
+    }
+    fn weights_mut(&mut self) -> &mut [Block<F>] {
+        each!(self, s => s.weights_mut())
+    }
+    fn slots(&self) -> Vec<usize> {
+        each!(self, s => s.slots())
+    }
+}
+
+#[cfg(test)]
+mod laws {
+    use super::*;
+    use crate::lanes::{LANES, blocks};
+    use proptest::prelude::*;
+
+    /// A projection with random links, its dense matrix, some events and errors.
+    fn cases() -> impl Strategy<Value = (Projection, Vec<f64>, usize, usize, Vec<u32>, Vec<f64>)> {
+        (1usize..9, 1usize..150, 0u32..3).prop_flat_map(|(n, m, kind)| {
+            let weights = prop::collection::vec(-1.0f32..1.0, n * m);
+            let mask = prop::collection::vec(prop::bool::weighted(0.3), n * m);
+            let events = prop::sample::subsequence((0..n as u32).collect::<Vec<_>>(), 0..=n);
+            (weights, mask, events, prop::collection::vec(-1.0f64..1.0, m)).prop_map(move |(weights, mask, events, delta)| {
+                let keep: Vec<bool> = mask.into_iter().map(|k| kind == 0 || k).collect();
+                let matrix = (0..n * m).map(|k| if keep[k] { f64::from(weights[k]) } else { 0.0 }).collect();
+                let links = if kind == 0 {
+                    Links::All
+                } else {
+                    let row = |i: usize| (0..m as u32).filter(|&j| keep[i * m + j as usize]).collect::<Vec<_>>();
+                    let mut ends = vec![0];
+                    ends.extend((0..n).scan(0, |e, i| { *e += row(i).len() as u32; Some(*e) }));
+                    Links::Csr { ends, targets: (0..n).flat_map(row).collect() }
+                };
+                let weights = (0..n * m).filter(|&k| keep[k]).map(|k| weights[k]).collect();
+                let projection = Projection { from: "a".into(), to: "b".into(), delay: 0.0, links, weights };
+                (projection, matrix, n, m, events, delta)
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_store_is_its_dense_matrix((p, w, n, m, events, delta) in cases()) {
+            let store = Store::<f64>::new(&p, n, m);
+            prop_assert_eq!(store.links(), p.weights.len());
+            let back: Vec<f32> = store.in_order(store.weights()).into_iter().map(|w| w as f32).collect();
+            prop_assert_eq!(&back, &p.weights);
+            let mut grad = vec![Block::zero(); store.weights().len()];
+            for b in 0..blocks(m) {
+                let lanes = |l: usize| (b * LANES + l < m).then_some(b * LANES + l);
+                let d = Block(std::array::from_fn(|l| lanes(l).map_or(0.0, |j| delta[j])));
+                let out = store.deliver(b, &events, Block::zero());
+                for l in 0..LANES {
+                    let expected: f64 = lanes(l).map_or(0.0, |j| events.iter().map(|&i| w[i as usize * m + j]).sum());
+                    prop_assert!((out[l] - expected).abs() < 1e-12);
+                }
+                for i in 0..n {
+                    let expected: f64 = (0..LANES).filter_map(lanes).map(|j| w[i * m + j] * delta[j]).sum();
+                    prop_assert!((store.pull_back(b, i as u32, &d) - expected).abs() < 1e-12);
+                }
+                store.correlate(b, &events, &d, &mut grad);
+            }
+            // The gradient in description order: delta of the target where the source had an event.
+            let mut expected = Vec::new();
+            for i in 0..n as u32 {
+                let row: Vec<usize> = match &p.links {
+                    Links::All => (0..m).collect(),
+                    Links::Csr { ends, targets } => targets[ends[i as usize] as usize..ends[i as usize + 1] as usize].iter().map(|&j| j as usize).collect(),
+                };
+                expected.extend(row.into_iter().map(|j| if events.contains(&i) { delta[j] } else { 0.0 }));
+            }
+            prop_assert_eq!(store.in_order(&grad), expected);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Chores of the workspace, as `cargo xtask …`. It starts processes and depends on no crate of ours, so it builds in seconds.
+
+mod fmt;
+mod layers;
+mod links;
+mod record;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask reproduce …          run papers, in release mode: `cargo xtask reproduce --help`
+cargo xtask bench NAME [--record] …
+                                 run a benchmark, in release mode; --record files its JSON under benches/records/
+cargo xtask fmt                  format every source file, also those that macros declare and `cargo fmt` does not see
+cargo xtask tidy [CHECK…]        checks beyond the tests, all or the named ones:";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, rest)) = args.split_first() else {
+        eprintln!("{}", help());
+        return ExitCode::from(2);
+    };
+    let root = root();
+    let done = match command.as_str() {
+        "reproduce" => snn(&root, command, rest),
+        "bench" if rest.iter().any(|arg| arg == "--record") => record::bench(&root, rest),
+        "bench" => snn(&root, command, rest),
+        "fmt" => fmt::run(&root, false).map(|()| 0),
+        "tidy" => tidy::run(&root, rest),
+        "help" | "--help" | "-h" => {
+            println!("{}", help());
+            Ok(0)
+        }
+        other => Err(format!("there is no task \"{other}\"\n\n{}", help())),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn help() -> String {
+    let checks = tidy::CHECKS.iter().map(|check| format!("\n                                 {:<8} {}", check.name, check.about));
+    format!("{HELP}{}", checks.collect::<String>())
+}
+
+/// The root of the repository: the folder above this package.
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_path_buf()
+}
+
+/// The cargo that runs this task.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// `cargo run --release -p snn-cli -- COMMAND …` in the user's folder, so that paths mean what they say.
+fn snn_command(root: &Path, command: &str, rest: &[String]) -> Command {
+    let mut run = cargo();
+    run.args(["run", "--release", "--quiet", "--package", "snn-cli", "--manifest-path"]);
+    run.arg(root.join("Cargo.toml")).arg("--").arg(command).args(rest);
+    run
+}
+
+/// Runs the program `snn` and returns its exit code.
+fn snn(root: &Path, command: &str, rest: &[String]) -> Result<u8, String> {
+    eprintln!("building the program `snn` in release mode, if it is not yet");
+    let status = snn_command(root, command, rest).status().map_err(|error| format!("cannot start cargo: {error}"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
+}

@@ -1,0 +1,72 @@
+//! Checks beyond the tests. All of them run, so that one call tells everything that is wrong.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::{cargo, fmt, layers, links};
+
+/// One check.
+pub struct Check {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What it holds.
+    pub about: &'static str,
+    run: fn(&Path) -> Result<(), String>,
+}
+
+/// Every check, the quick ones first.
+pub const CHECKS: &[Check] = &[
+    Check { name: "fmt", about: "every source file is formatted", run: |root| fmt::run(root, true) },
+    Check { name: "layers", about: "crates depend only on lower layers", run: layers::check },
+    Check { name: "links", about: "relative links in README.md and docs/*.md resolve", run: links::check },
+    Check { name: "clippy", about: "no warnings of clippy", run: clippy },
+    Check { name: "doc", about: "the documentation builds without warnings", run: doc },
+    Check { name: "docs", about: "generated tables in the documents are up to date", run: docs },
+];
+
+/// Runs the checks with the given names, or all of them.
+pub fn run(root: &Path, names: &[String]) -> Result<u8, String> {
+    if let Some(unknown) = names.iter().find(|name| CHECKS.iter().all(|check| check.name != *name)) {
+        let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+        return Err(format!("there is no check \"{unknown}\"; the checks are: {}", known.join(", ")));
+    }
+    let mut failed = Vec::new();
+    for check in CHECKS.iter().filter(|check| names.is_empty() || names.iter().any(|name| name == check.name)) {
+        eprintln!("tidy: {}: {}", check.name, check.about);
+        if let Err(why) = (check.run)(root) {
+            eprintln!("tidy: {}: FAILED: {why}", check.name);
+            failed.push(check.name);
+        }
+    }
+    if failed.is_empty() {
+        eprintln!("tidy: all good");
+        Ok(0)
+    } else {
+        eprintln!("tidy: failed: {}", failed.join(", "));
+        Ok(1)
+    }
+}
+
+fn clippy(root: &Path) -> Result<(), String> {
+    let args = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    succeed(cargo().args(args).current_dir(root), "clippy has something to say (above); if it cannot start: rustup component add clippy")
+}
+
+fn doc(root: &Path) -> Result<(), String> {
+    let mut doc = cargo();
+    doc.args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").current_dir(root);
+    succeed(&mut doc, "the documentation has warnings (above)")
+}
+
+fn docs(root: &Path) -> Result<(), String> {
+    let args = ["run", "--quiet", "--package", "snn-cli", "--", "docs", "--check"];
+    succeed(
+        cargo().args(args).current_dir(root),
+        "a generated table is out of date or has no markers (above): run `cargo run -p snn-cli -- docs`",
+    )
+}
+
+fn succeed(command: &mut Command, otherwise: &str) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
+    if status.success() { Ok(()) } else { Err(otherwise.into()) }
+}
