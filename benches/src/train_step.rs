@@ -62,8 +62,17 @@ struct Shape {
     batch: usize,
 }
 
-const FMNIST: Shape =
-    Shape { series: "card", inputs: 784, hidden: [200, 200], outputs: 10, steps: 100, density: 0.0043, spikes: 0.005, active: 0.01, batch: 256 };
+const FMNIST: Shape = Shape {
+    series: "card",
+    inputs: 784,
+    hidden: [200, 200],
+    outputs: 10,
+    steps: 100,
+    density: 0.0043,
+    spikes: 0.005,
+    active: 0.01,
+    batch: 256,
+};
 const NMNIST: Shape = Shape { inputs: 1156, steps: 300, density: 0.011, spikes: 0.005, active: 0.01, ..FMNIST };
 const SHD: Shape = Shape { inputs: 700, outputs: 20, steps: 500, density: 0.015, spikes: 0.012, active: 0.03, ..FMNIST };
 const RECURRENT: Shape = Shape { series: "recurrent", hidden: [256, 0], steps: 100, ..SHD };
@@ -172,7 +181,13 @@ fn measure(shape: &Shape, data: &Trials, net: &Network, surrogate: Surrogate, en
     let layers = if shape.hidden[1] == 0 { 1 } else { 2 };
     let (spikes, active) = hidden(&stats, layers);
     let mut raster = Raster::default();
-    let inputs: usize = batch.iter().map(|&k| { data.load(k, &mut raster); raster.len() }).sum();
+    let inputs: usize = batch
+        .iter()
+        .map(|&k| {
+            data.load(k, &mut raster);
+            raster.len()
+        })
+        .sum();
     Row {
         series: shape.series,
         shape: shape.name(),
@@ -219,7 +234,15 @@ pub fn train_step(quick: bool, log: &mut dyn FnMut(&str)) -> Report {
                 let row = measure(&shape, &data, &net, surrogate, engine, threads, repeats);
                 log(&format!(
                     "{:9} {:16} T {:3} batch {:3} threads {threads} {engine:6} forward {:8.2} ms backward {:8.2} ms  {:10} bytes  spikes {:5.2} % active {:5.2} %",
-                    row.series, row.shape, row.steps, row.batch, 1e3 * row.forward_s, 1e3 * row.backward_s, row.peak_bytes, 100.0 * row.spikes, 100.0 * row.active
+                    row.series,
+                    row.shape,
+                    row.steps,
+                    row.batch,
+                    1e3 * row.forward_s,
+                    1e3 * row.backward_s,
+                    row.peak_bytes,
+                    100.0 * row.spikes,
+                    100.0 * row.active
                 ));
                 rows.push(row);
             }
@@ -250,13 +273,26 @@ pub fn train_step(quick: bool, log: &mut dyn FnMut(&str)) -> Report {
         let total = |r: &Row| r.forward_s + r.backward_s;
         let rate = faer_rate(shape);
         let name = format!("{} T {}, one thread", sparse.shape, sparse.steps);
-        let mut figure = |what: &str, value: f64, wanted: &str| summary.push(Figure { what: format!("{name}: {what}"), value, wanted: wanted.into() });
+        let mut figure =
+            |what: &str, value: f64, wanted: &str| summary.push(Figure { what: format!("{name}: {what}"), value, wanted: wanted.into() });
         figure("dense / sparse, forward + backward", total(dense) / total(sparse), "≥ 6 at 700-200-200-20, goal 12");
         figure("dense / sparse, forward", dense.forward_s / sparse.forward_s, "");
-        figure("dense / sparse, backward (the paper prints 43x–150x against a baseline quadratic in T [data])", dense.backward_s / sparse.backward_s, "");
-        figure("dense pass / rate of faer on its largest product (whole pass: products, scans, loss)", 2e-9 * dense.macs as f64 / total(dense) / rate, "≥ 0.5");
+        figure(
+            "dense / sparse, backward (the paper prints 43x–150x against a baseline quadratic in T [data])",
+            dense.backward_s / sparse.backward_s,
+            "",
+        );
+        figure(
+            "dense pass / rate of faer on its largest product (whole pass: products, scans, loss)",
+            2e-9 * dense.macs as f64 / total(dense) / rate,
+            "≥ 0.5",
+        );
         figure("faer, GFLOP/s", rate, "");
-        figure("training state saved, 1 − sparse/dense (the paper's \"85 %\" is dense/sparse − 1 [data]; its saving is 45 %)", 1.0 - sparse.peak_bytes as f64 / dense.peak_bytes as f64, "≥ 0.85");
+        figure(
+            "training state saved, 1 − sparse/dense (the paper's \"85 %\" is dense/sparse − 1 [data]; its saving is 45 %)",
+            1.0 - sparse.peak_bytes as f64 / dense.peak_bytes as f64,
+            "≥ 0.85",
+        );
         figure("multiply-accumulates, dense / sparse", dense.macs as f64 / sparse.macs as f64, "");
         figure("one thread / two threads, sparse", total(sparse) / total(&rows[first + 2]), "");
     }
@@ -266,9 +302,15 @@ pub fn train_step(quick: bool, log: &mut dyn FnMut(&str)) -> Report {
         wanted: "about 1: independent of the batch".into(),
     });
     let points: Vec<&Row> = sweep.iter().map(|&k| &rows[k]).collect();
-    for (what, y) in [("forward", points.iter().map(|r| r.forward_s).collect::<Vec<_>>()), ("backward", points.iter().map(|r| r.backward_s).collect())] {
+    for (what, y) in
+        [("forward", points.iter().map(|r| r.forward_s).collect::<Vec<_>>()), ("backward", points.iter().map(|r| r.backward_s).collect())]
+    {
         let x = points.iter().map(|r| [1.0, r.events as f64, r.active_entries as f64]).collect::<Vec<_>>();
-        summary.push(Figure { what: format!("activity sweep: R² of {what} seconds on 1, events, active entries"), value: r_squared(&x, &y), wanted: "≥ 0.99".into() });
+        summary.push(Figure {
+            what: format!("activity sweep: R² of {what} seconds on 1, events, active entries"),
+            value: r_squared(&x, &y),
+            wanted: "≥ 0.99".into(),
+        });
     }
     let notes = vec![
         "dense: linear in T, matrix products by faer over all trials and steps of a chunk (32 trials of 256), nothing skipped".into(),

@@ -127,11 +127,12 @@ impl Raster {
         debug_assert!(self.unit.iter().all(|&u| (u as usize) < self.units));
     }
 
-    /// Writes the events of step `t`, in ascending order, while a simulation advances; the steps before it have been written.
+    /// Writes the events of step `t` while a simulation advances: `write` appends the units that fire, ascending; the steps before it
+    /// have been written.
     #[inline]
-    pub fn push_step(&mut self, t: usize, units: impl IntoIterator<Item = u32>) {
+    pub fn push_step(&mut self, t: usize, write: impl FnOnce(&mut Vec<u32>)) {
         self.unit.truncate(self.ends[t] as usize);
-        self.unit.extend(units);
+        write(&mut self.unit);
         self.ends[t + 1] = self.unit.len() as u32;
     }
 
@@ -183,6 +184,58 @@ impl Raster {
     }
 }
 
+/// The same spikes by unit: for each, the steps at which it fired. A backward pass walks these.
+///
+/// ```
+/// use snn_core::{Raster, Trains};
+/// let mut raster = Raster::new(3, 4);
+/// raster.fill([(2, 0), (0, 1), (2, 2), (3, 0)]);
+/// let mut trains = Trains::default();
+/// trains.of(&raster);
+/// assert_eq!(trains.at(0), &[2, 3]);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Trains {
+    ends: Vec<u32>, // ends[u]..ends[u + 1] are the spikes of unit u
+    time: Vec<u32>,
+}
+
+impl Trains {
+    /// Takes the spikes of `raster`, in place of those before. Cost: events + units.
+    pub fn of(&mut self, raster: &Raster) {
+        self.ends.clear();
+        self.ends.resize(raster.units + 2, 0);
+        raster.unit.iter().for_each(|&u| self.ends[u as usize + 2] += 1);
+        (2..self.ends.len()).for_each(|k| self.ends[k] += self.ends[k - 1]);
+        self.time.clear();
+        self.time.resize(raster.len(), 0);
+        for t in 0..raster.steps() {
+            for &u in raster.at(t) {
+                // ends[u + 1] is the place of the next spike of u, and becomes its end.
+                let place = &mut self.ends[u as usize + 1];
+                self.time[*place as usize] = t as u32;
+                *place += 1;
+            }
+        }
+    }
+
+    /// The steps at which `unit` fired, ascending.
+    #[inline(always)]
+    pub fn at(&self, unit: usize) -> &[u32] {
+        &self.time[self.ends[unit] as usize..self.ends[unit + 1] as usize]
+    }
+
+    /// Number of units.
+    pub fn units(&self) -> usize {
+        self.ends.len().saturating_sub(2)
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        4 * (self.ends.capacity() + self.time.capacity())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,7 +252,13 @@ mod tests {
             prop_assert_eq!(raster.iter().collect::<Vec<_>>(), expected.clone());
             let mut stepwise = Raster::new(7, 9);
             stepwise.write(|t, list| list.extend(expected.iter().filter(|e| e.0 == t).map(|e| e.1)));
-            prop_assert_eq!(stepwise.iter().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(stepwise.iter().collect::<Vec<_>>(), expected.clone());
+            let mut trains = Trains::default();
+            trains.of(&raster);
+            for u in 0..7u32 {
+                let times: Vec<u32> = expected.iter().filter(|e| e.1 == u).map(|e| e.0 as u32).collect();
+                prop_assert_eq!(trains.at(u as usize), &times[..]);
+            }
         }
 
         #[test]

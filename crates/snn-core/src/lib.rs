@@ -18,7 +18,7 @@ mod seed;
 mod surrogate;
 
 pub use dataset::{Dataset, Subset, Target, Trials};
-pub use event::Raster;
+pub use event::{Raster, Trains};
 pub use net::{Net, Network, NetworkError, ms};
 pub use real::{Dual, Real, Vars};
 pub use seed::Seed;

@@ -241,7 +241,11 @@ impl Projection {
             return Err("an input cannot be a target".into());
         }
         if let Some(from) = draft.populations.iter().find(|p| p.name == self.from && !p.model.spikes()) {
-            return Err(format!("`{}` ({}) does not spike; only inputs and spiking populations can be sources", from.name, from.model.name()));
+            return Err(format!(
+                "`{}` ({}) does not spike; only inputs and spiking populations can be sources",
+                from.name,
+                from.model.name()
+            ));
         }
         let steps = self.delay / draft.dt;
         if !(steps.is_finite() && steps >= 0.0 && (steps - steps.round()).abs() < 1e-6 && steps < 1e6) {
@@ -423,7 +427,9 @@ impl Connect {
 impl Init {
     fn draw(&self, count: usize, seed: Seed) -> Result<Vec<f32>, String> {
         let mut rng = seed.rng();
-        let finite = |name: &str, x: f64| if x.is_finite() && x >= 0.0 { Ok(x) } else { Err(format!("weight {name} {x}: must be finite and ≥ 0")) };
+        let finite = |name: &str, x: f64| {
+            if x.is_finite() && x >= 0.0 { Ok(x) } else { Err(format!("weight {name} {x}: must be finite and ≥ 0")) }
+        };
         Ok(match *self {
             Init::Normal(std) => {
                 let normal = Normal::new(0.0, finite("standard deviation", std)?).map_err(|e| e.to_string())?;
@@ -494,11 +500,14 @@ mod tests {
         let net = good().build(Seed::new(3)).unwrap();
         let text = serde_json::to_string(&net).unwrap();
         assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), net);
-        let more = good().population("b", 7, Lif::default()).project("in", "b", Connect::All, Init::normal(0.5)).build(Seed::new(3)).unwrap();
+        let more =
+            good().population("b", 7, Lif::default()).project("in", "b", Connect::All, Init::normal(0.5)).build(Seed::new(3)).unwrap();
         for (p, q) in net.draft().projections.iter().zip(&more.draft().projections) {
             assert_eq!(p, q);
         }
-        assert!(serde_json::from_str::<Network>(&text.replace("\"delay\":0.0", "\"delay\":-1.0")).unwrap_err().to_string().contains("delay -1"));
+        assert!(
+            serde_json::from_str::<Network>(&text.replace("\"delay\":0.0", "\"delay\":-1.0")).unwrap_err().to_string().contains("delay -1")
+        );
     }
 
     #[test]

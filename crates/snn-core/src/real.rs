@@ -5,7 +5,9 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// A number a neuron model computes with.
 ///
 /// `f32` runs, `f64` judges, [`Dual`] differentiates.
-pub trait Real: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + PartialOrd {
+pub trait Real:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + PartialOrd
+{
     /// The constant `x`.
     fn of(x: f64) -> Self;
     /// The value, without derivatives.
@@ -90,6 +92,8 @@ impl<const N: usize> Mul for Dual<N> {
 }
 impl<const N: usize> Div for Dual<N> {
     type Output = Self;
+    // The quotient rule needs a product, the product rule a sum.
+    #[allow(clippy::suspicious_arithmetic_impl)]
     fn div(self, o: Self) -> Self {
         let v = self.v / o.v;
         self.zip(o, v, |a, b| (a - v * b) / o.v)

@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn impossible_parameters_are_refused() {
-        for bad in [Surrogate::fast_sigmoid(0.0), Surrogate::arctan(f64::NAN), Surrogate::triangle(1.0, -1.0), Surrogate::arctan(1.0).window(-0.1)] {
+        for bad in
+            [Surrogate::fast_sigmoid(0.0), Surrogate::arctan(f64::NAN), Surrogate::triangle(1.0, -1.0), Surrogate::arctan(1.0).window(-0.1)]
+        {
             assert!(bad.check().is_err(), "{bad:?}");
         }
         assert!(Surrogate::super_spike(100.0).window(0.0).check().is_ok());

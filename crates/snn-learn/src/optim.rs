@@ -50,7 +50,8 @@ impl Optimiser {
 
     /// The reason why the parameters are impossible, if they are.
     pub fn check(&self) -> Result<(), String> {
-        let within = |name: &str, x: f64, ok: bool, wanted: &str| if ok { Ok(()) } else { Err(format!("optimiser {name} = {x}: must be {wanted}")) };
+        let within =
+            |name: &str, x: f64, ok: bool, wanted: &str| if ok { Ok(()) } else { Err(format!("optimiser {name} = {x}: must be {wanted}")) };
         match *self {
             Optimiser::Sgd { lr, momentum } => {
                 within("lr", lr, lr.is_finite() && lr >= 0.0, "zero or more")?;

@@ -250,7 +250,12 @@ impl Trainer {
     fn check(&self, data: &dyn Dataset) -> Result<(), TrainError> {
         let input = &self.engine.network().draft().inputs[0];
         if data.inputs() != input.size {
-            return Err(TrainError::Channels { data: data.name().into(), found: data.inputs(), input: input.name.clone(), expected: input.size });
+            return Err(TrainError::Channels {
+                data: data.name().into(),
+                found: data.inputs(),
+                input: input.name.clone(),
+                expected: input.size,
+            });
         }
         if data.is_empty() {
             return Err(TrainError::Empty(data.name().into()));
@@ -279,7 +284,7 @@ impl Trainer {
                         record.traces[output].values(y);
                         error.resize(y.len(), Block::zero());
                         stats.count(self.options.loss.evaluate(y, self.engine.cells()[output].size(), data.target(trial), 0.0, error));
-                        stats.tally(&self.engine, input, &record.traces);
+                        stats.tally(&self.engine, input, record);
                     }
                     stats
                 },

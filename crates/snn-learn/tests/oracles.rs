@@ -22,12 +22,14 @@ proptest! {
         let data = case.trials(3);
         let (sparse, s) = gradient(&engine, &SparseBptt { surrogate }, &data, LOSS);
         let (dense, d) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
+        let (events_in, _) = gradient(&engine, &Bptt::new(surrogate).events_in(), &data, LOSS);
         prop_assert_eq!(&s.spikes, &d.spikes);
         prop_assert_eq!(&s.active, &d.active);
         prop_assert!((s.loss - d.loss).abs() < 1e-12 * s.loss.abs());
         prop_assert!((s.penalty - d.penalty).abs() < 1e-12 * (1.0 + s.penalty));
         // Where every path is cut the gradient is zero on both sides, or rounding in both.
         let size = dense.concat().iter().fold(0.0f64, |m, x| m.max(x.abs()));
+        prop_assert!(distance(&events_in, &dense) < 2e-13 || size < 1e-14);
         prop_assert!(distance(&sparse, &dense) < 2e-13 || size < 1e-14, "{} of {size}", distance(&sparse, &dense));
     }
 
@@ -35,7 +37,7 @@ proptest! {
     #[test]
     fn dense_equals_finite_differences(case in case(5), first in models(1.0), second in models(1.0), beta in 1.0f64..3.0) {
         let case = Case { models: [first, second], ..case };
-        let rule = Bptt { surrogate: Surrogate::fast_sigmoid(beta), smooth: true };
+        let rule = Bptt { smooth: true, ..Bptt::new(Surrogate::fast_sigmoid(beta)) };
         let mut engine = Clocked::<f64>::compile(&case.network());
         let data = case.trials(2);
         let loss = Loss::CrossEntropy(Over::Sum);

@@ -23,14 +23,14 @@ each of which is the `result.json` of a run of `snn reproduce`.
 <!-- end -->
 ";
 
-/// The Markdown table of claims: the paper's figure beside ours.
+/// The Markdown table of the claims that were measured: the paper's figure beside ours.
 pub fn render_table(results: &[RunResult]) -> String {
     if results.is_empty() {
         return "No results are filed yet.\n".into();
     }
     let mut text = "| paper | claim | paper's figure | ours | bound | verdict | run |\n|---|---|---|---|---|---|---|\n".to_owned();
     for result in results {
-        for claim in &result.claims {
+        for claim in result.claims.iter().filter(|claim| claim.verdict != Verdict::NotRun) {
             let verdict = match claim.verdict {
                 Verdict::Missed => "**MISSED**".into(),
                 other => other.to_string(),

@@ -113,7 +113,7 @@ impl Lab {
         std::fs::write(&path, bytes).map_err(LabError::io("write", &path))
     }
 
-    /// Draws lines, one per `(label, points)`, to `NAME.svg` and `NAME.png`.
+    /// Draws lines, one per `(label, points)`, to `NAME.svg` and `NAME.png`, and writes their points to `NAME.csv`.
     ///
     /// Points that are not numbers, or not positive on a logarithmic axis, are left out and interrupt the line.
     pub fn curve<L: AsRef<str>>(
@@ -126,6 +126,9 @@ impl Lab {
         axes: Axes,
     ) -> Result<(), LabError> {
         let lines: Vec<(&str, &[(f64, f64)])> = lines.iter().map(|(label, points)| (label.as_ref(), &points[..])).collect();
+        let points = lines.iter().flat_map(|(label, points)| points.iter().map(move |(x, y)| format!("{},{x},{y}\n", quoted(label))));
+        let csv = format!("line,{},{}\n", quoted(x_label), quoted(y_label)) + &points.collect::<String>();
+        self.attach(&format!("{name}.csv"), csv)?;
         let curve = plot::Curve { title, x_label, y_label, lines: &lines, axes };
         plot::draw(&curve, &self.file(&format!("{name}.svg"))?, &self.file(&format!("{name}.png"))?)
     }
@@ -176,6 +179,11 @@ impl Lab {
     pub(crate) fn abandon(self) -> Result<bool, LabError> {
         self.store.abandon()
     }
+}
+
+/// A text as one field of a CSV file.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }
 
 /// A claim with no figure and no verdict yet.

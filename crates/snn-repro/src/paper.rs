@@ -54,7 +54,14 @@ pub struct Claim {
 
 impl Claim {
     /// A claim that one seed can settle.
-    pub const fn new(what: &'static str, paper: &'static str, bound: Bound, unit: &'static str, digits: usize, source: &'static str) -> Self {
+    pub const fn new(
+        what: &'static str,
+        paper: &'static str,
+        bound: Bound,
+        unit: &'static str,
+        digits: usize,
+        source: &'static str,
+    ) -> Self {
         Claim { what, paper, bound, unit, digits, seeds: 1, source }
     }
 }

@@ -58,7 +58,14 @@ impl Lab {
     ///
     /// # Errors
     /// What [`Trainer::epoch`] reports; a checkpoint that cannot be written, or is not one of this run.
-    pub fn train(&mut self, name: &str, trainer: &mut Trainer, epochs: usize, data: &dyn Dataset, held_out: Option<&dyn Dataset>) -> anyhow::Result<Vec<Epoch>> {
+    pub fn train(
+        &mut self,
+        name: &str,
+        trainer: &mut Trainer,
+        epochs: usize,
+        data: &dyn Dataset,
+        held_out: Option<&dyn Dataset>,
+    ) -> anyhow::Result<Vec<Epoch>> {
         self.train_with(name, trainer, epochs, data, held_out, |_| Ok(()))
     }
 
@@ -79,7 +86,12 @@ impl Lab {
         let mut history: Vec<Epoch> = Vec::new();
         if path.exists() {
             let saved: Saved = snn_io::codec::load(&path)?;
-            anyhow::ensure!(saved.epochs == epochs, "{} is of a run of {} epochs, not {epochs}; start again without --resume", path.display(), saved.epochs);
+            anyhow::ensure!(
+                saved.epochs == epochs,
+                "{} is of a run of {} epochs, not {epochs}; start again without --resume",
+                path.display(),
+                saved.epochs
+            );
             trainer.restore(&saved.trainer)?;
             history = saved.history;
         }

@@ -3,8 +3,8 @@
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
 use crate::local::Local;
 use crate::store::{Store, Synapses};
-use crate::trace::{Sweep, Trace};
-use snn_core::neuron::{Model, Neuron, Visit};
+use crate::trace::{Trace, Wants};
+use snn_core::neuron::{MAX_STATE, Model, Neuron, Visit};
 use snn_core::{Raster, Vars};
 use std::ops::Range;
 
@@ -19,9 +19,8 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// The local derivatives: all a learning rule sees of the neurons.
     fn local(&self) -> &Local<F>;
     /// Advances all neurons over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay in
-    /// cache, its membrane in registers. Leaves spikes and near-threshold entries in `sweep`, graded output in `output`.
-    /// `reach` is the half-width of the surrogate to record, if any.
-    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, reach: Option<F>, sweep: &mut Sweep<F>, output: &mut [Block<F>]);
+    /// cache. Leaves spikes, active entries and graded output in `trace`.
+    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, trace: &mut Trace<F>);
     /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
     /// (or the graded output). `z` is the output of the step before, `state` is `[block][state variable]`.
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]);
@@ -32,8 +31,7 @@ pub struct Feed<'a, F> {
     pub(crate) links: &'a [Link<F>],
     pub(crate) incoming: &'a [usize],
     pub(crate) inputs: &'a [&'a Raster],
-    pub(crate) traces: &'a [Trace<F>],
-    pub(crate) steps: usize,
+    pub(crate) spikes: &'a [Raster],
 }
 
 /// A projection, lowered.
@@ -61,10 +59,10 @@ pub enum Source {
 impl Source {
     /// The spikes of this source.
     #[inline(always)]
-    pub fn spikes<'a, F>(self, inputs: &[&'a Raster], traces: &'a [Trace<F>]) -> &'a Raster {
+    pub fn spikes<'a>(self, inputs: &[&'a Raster], populations: &'a [Raster]) -> &'a Raster {
         match self {
             Source::Input(i) => inputs[i],
-            Source::Population(p) => &traces[p].spikes,
+            Source::Population(p) => &populations[p],
         }
     }
 }
@@ -77,7 +75,7 @@ impl<F: Scalar> Feed<'_, F> {
         for &k in self.incoming {
             let link = &self.links[k];
             if t >= link.delay {
-                let spikes = link.from.spikes(self.inputs, self.traces);
+                let spikes = link.from.spikes(self.inputs, self.spikes);
                 acc = link.store.deliver(block, spikes.at(t - link.delay), acc);
             }
         }
@@ -149,13 +147,15 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
     }
 }
 
+/// Steps that are taken together in a sweep; their inputs fit the first-level cache.
+const TILE: usize = 32;
+
 struct SweepKernel<'a, N: Neuron, F: Scalar> {
     bank: &'a Bank<N, F>,
     feed: &'a Feed<'a, F>,
     steps: Range<usize>,
-    reach: Option<F>,
-    sweep: &'a mut Sweep<F>,
-    output: &'a mut [Block<F>],
+    wants: Wants,
+    trace: &'a mut Trace<F>,
 }
 
 impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
@@ -163,40 +163,57 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let SweepKernel { bank, feed, steps, reach, sweep, output } = self;
-        let all = feed.steps;
-        for b in 0..blocks(bank.size) {
+        let SweepKernel { bank, feed, steps, wants, trace } = self;
+        let (width, states) = (blocks(bank.size), Bank::<N, F>::STATES);
+        let all = trace.fired.len() / width;
+        let (reach, first) = (if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() }, trace.slope.len());
+        for b in 0..width {
             let valid = bank.valid(b);
-            let first = b * Bank::<N, F>::STATES;
-            let mut state: [Block<F>; snn_core::neuron::MAX_STATE] = [Block::zero(); _];
-            state[..Bank::<N, F>::STATES].copy_from_slice(&sweep.state[first..first + Bank::<N, F>::STATES]);
-            let mut last = sweep.last[b];
+            let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
+            state[..states].copy_from_slice(&trace.state[b * states..(b + 1) * states]);
             let mut z = Block::zero();
-            bits(last).for_each(|l| z[l] = F::of(1.0));
-            for t in steps.clone() {
-                let mut u = feed.input(b, t);
-                bank.step_block(b, &mut state, &z, &mut u);
-                if N::SPIKES {
-                    let fired = F::positive::<I>(&u) & valid;
-                    if fired | last != 0 {
+            if N::SPIKES && steps.start > 0 {
+                bits(trace.fired[b * all + steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
+            }
+            // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
+            // predictor knows, then do not wait for the membrane, nor the membrane for them.
+            let mut tile: [Block<F>; TILE] = [Block::zero(); TILE];
+            for start in steps.clone().step_by(TILE) {
+                let tile = &mut tile[..TILE.min(steps.end - start)];
+                for (k, x) in tile.iter_mut().enumerate() {
+                    *x = feed.input(b, start + k);
+                }
+                for u in tile.iter_mut() {
+                    bank.step_block(b, &mut state, &z, u);
+                    if N::SPIKES {
                         for l in 0..LANES {
                             z.0[l] = if u.0[l] > F::default() { F::of(1.0) } else { F::default() };
                         }
                     }
-                    last = fired;
-                    sweep.fired[b * all + t] = fired;
-                    if let Some(reach) = reach {
-                        let near = F::within::<I>(&u, reach) & valid;
-                        sweep.near[b * all + t] = near;
-                        let list = &mut sweep.distance[b].list;
-                        bits(near).for_each(|l| list.push(u[l]));
+                }
+                for (k, u) in tile.iter().enumerate() {
+                    let t = start + k;
+                    if !N::SPIKES {
+                        trace.output[t * width + b] = *u;
+                        continue;
                     }
-                } else {
-                    output[t * blocks(bank.size) + b] = u;
+                    trace.fired[b * all + t] = F::positive::<I>(u) & valid;
+                    if wants != Wants::Spikes {
+                        let near = F::within::<I>(u, reach) & valid;
+                        trace.near[b * all + t] = near;
+                        trace.start[b * all + t] = trace.slope.len() as u32;
+                        for l in bits(near) {
+                            trace.slope.push(u[l]);
+                            trace.step.push(t as u32);
+                            trace.unit.push((b * LANES + l) as u32);
+                        }
+                    }
                 }
             }
-            sweep.last[b] = last;
-            sweep.state[first..first + Bank::<N, F>::STATES].copy_from_slice(&state[..Bank::<N, F>::STATES]);
+            trace.state[b * states..(b + 1) * states].copy_from_slice(&state[..states]);
+        }
+        if let Wants::Active(surrogate) = wants {
+            trace.slope[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
         }
     }
 }
@@ -233,8 +250,8 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     fn local(&self) -> &Local<F> {
         &self.local
     }
-    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, reach: Option<F>, sweep: &mut Sweep<F>, output: &mut [Block<F>]) {
-        simd.run(SweepKernel { bank: self, feed, steps, reach, sweep, output });
+    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, trace: &mut Trace<F>) {
+        simd.run(SweepKernel { bank: self, feed, steps, wants, trace });
     }
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]) {
         simd.run(DenseKernel { bank: self, row, z, state });

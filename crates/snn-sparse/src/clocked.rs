@@ -3,7 +3,7 @@
 use crate::bank::{Cells, Feed, Link, Source, lower};
 use crate::lanes::{Scalar, Simd};
 use crate::store::{Store, Synapses};
-use crate::trace::{Sweep, Trace, Wants};
+use crate::trace::{Trace, Wants};
 use snn_core::{Network, Raster};
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ use std::ops::Range;
 /// spikes.fill([(1, 0), (1, 1)]);                              // both inputs at step 1: 1.2 > threshold
 /// let mut record = Record::new(&engine);
 /// engine.run(&[&spikes], Wants::Spikes, &mut record);
-/// assert_eq!(record.traces[0].spikes.at(1), &[0, 1, 2]);
+/// assert_eq!(record.spikes[0].at(1), &[0, 1, 2]);
 /// # Ok::<(), snn_core::NetworkError>(())
 /// ```
 pub struct Clocked<F: Scalar = f32> {
@@ -50,23 +50,22 @@ pub struct Component {
 /// Everything recorded in one trial, reused from trial to trial.
 #[derive(Clone, Debug, Default)]
 pub struct Record<F> {
-    /// One trace per population, in the order of the description.
+    /// The spikes of each population, in the order of the description; silent for graded ones.
+    pub spikes: Vec<Raster>,
+    /// What else each population did.
     pub traces: Vec<Trace<F>>,
-    sweeps: Vec<Sweep<F>>,
 }
 
 impl<F: Scalar> Record<F> {
     /// Room for a trial of `engine`.
     pub fn new(engine: &Clocked<F>) -> Self {
-        Record {
-            traces: engine.cells.iter().map(|c| Trace::new(c.size())).collect(),
-            sweeps: engine.cells.iter().map(|_| Sweep::default()).collect(),
-        }
+        let sizes = || engine.cells.iter().map(|c| c.size());
+        Record { spikes: sizes().map(|n| Raster::new(n, 0)).collect(), traces: sizes().map(Trace::new).collect() }
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.traces.iter().map(Trace::bytes).sum::<usize>() + self.sweeps.iter().map(Sweep::bytes).sum::<usize>()
+        self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
     }
 }
 
@@ -109,30 +108,33 @@ impl<F: Scalar> Clocked<F> {
     pub fn run(&self, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
         let expected = &self.network.draft().inputs;
         let fits = inputs.len() == expected.len() && inputs.iter().zip(expected).all(|(r, i)| r.units() == i.size);
-        assert!(fits && inputs.windows(2).all(|w| w[0].steps() == w[1].steps()), "the rasters do not fit the network's inputs {expected:?}");
+        assert!(
+            fits && inputs.windows(2).all(|w| w[0].steps() == w[1].steps()),
+            "the rasters do not fit the network's inputs {expected:?}"
+        );
         let steps = inputs.first().map_or(0, |r| r.steps());
-        for ((cells, trace), sweep) in self.cells.iter().zip(&mut record.traces).zip(&mut record.sweeps) {
-            trace.begin(steps, !cells.spikes(), wants);
-            sweep.begin(trace.blocks(), cells.states(), steps);
-        }
         for component in &self.components {
+            for &p in &component.populations {
+                let cells = &self.cells[p];
+                record.spikes[p].reset(cells.size(), steps);
+                record.traces[p].begin(steps, cells.states(), cells.spikes(), component.recurrent, wants);
+            }
             if component.recurrent {
                 for t in 0..steps {
-                    component.populations.iter().for_each(|&p| self.advance(p, inputs, t..t + 1, steps, wants, record));
+                    component.populations.iter().for_each(|&p| self.advance(p, inputs, t..t + 1, wants, record));
                 }
             } else {
-                component.populations.iter().for_each(|&p| self.advance(p, inputs, 0..steps, steps, wants, record));
+                component.populations.iter().for_each(|&p| self.advance(p, inputs, 0..steps, wants, record));
             }
         }
     }
 
-    fn advance(&self, p: usize, inputs: &[&Raster], steps: Range<usize>, all: usize, wants: Wants, record: &mut Record<F>) {
-        let mut output = std::mem::take(&mut record.traces[p].output);
-        let feed = Feed { links: &self.links, incoming: &self.incoming[p], inputs, traces: &record.traces, steps: all };
-        let reach = if let Wants::Active(surrogate) = wants { Some(F::of(surrogate.reach())) } else { None };
-        self.cells[p].sweep(self.simd, &feed, steps.clone(), reach, &mut record.sweeps[p], &mut output);
-        record.traces[p].output = output;
-        record.traces[p].absorb(steps, &mut record.sweeps[p], wants);
+    fn advance(&self, p: usize, inputs: &[&Raster], steps: Range<usize>, wants: Wants, record: &mut Record<F>) {
+        let feed = Feed { links: &self.links, incoming: &self.incoming[p], inputs, spikes: &record.spikes };
+        self.cells[p].sweep(self.simd, &feed, steps.clone(), wants, &mut record.traces[p]);
+        if self.cells[p].spikes() {
+            record.traces[p].list(steps, &mut record.spikes[p]);
+        }
     }
 
     /// The description this was lowered from (with the weights it had then).
@@ -197,7 +199,8 @@ fn components<F>(count: usize, links: &[Link<F>]) -> Vec<Component> {
     let mut left: Vec<usize> = (0..count).collect();
     let mut order = Vec::new();
     while let Some(&first) = left.iter().find(|&&p| left.iter().all(|&q| !reach[q][p] || reach[p][q])) {
-        let (mut populations, rest): (Vec<usize>, Vec<usize>) = left.iter().partition(|&&p| p == first || (reach[p][first] && reach[first][p]));
+        let (mut populations, rest): (Vec<usize>, Vec<usize>) =
+            left.iter().partition(|&&p| p == first || (reach[p][first] && reach[first][p]));
         // Fewer instant predecessors first: a topological order of the delay-free projections, which have no loop.
         populations.sort_by_key(|&p| (populations_before(&instant, &left, p), p));
         order.push(Component { populations, recurrent: reach[first][first] });

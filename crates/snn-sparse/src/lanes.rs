@@ -15,6 +15,8 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     fn positive<I: Isa>(x: &Block<Self>) -> u64;
     /// Lanes where `|x| < reach`, as bits.
     fn within<I: Isa>(x: &Block<Self>, reach: Self) -> u64;
+    /// See [`Block::dot`].
+    fn dot<I: Isa>(a: &Block<Self>, b: &Block<Self>) -> Self;
 }
 
 /// 64 numbers, aligned to a cache line.
@@ -44,19 +46,26 @@ impl<F: Scalar> Block<F> {
         self
     }
 
-    /// `Σ self·other`, summed in a fixed tree order: the same bits on every instruction set.
+    /// `Σ self·other`, summed as a tree of halves, `x[l] + x[l + 32]` first: the same bits on every instruction set.
     #[inline(always)]
-    pub fn dot(&self, other: &Self) -> F {
-        let mut p: [F; LANES] = std::array::from_fn(|l| self.0[l] * other.0[l]);
-        let mut width = LANES / 2;
-        while width > 0 {
-            for l in 0..width {
-                p[l] = p[l] + p[l + width];
-            }
-            width /= 2;
-        }
-        p[0]
+    pub fn dot<I: Isa>(&self, other: &Self) -> F {
+        F::dot::<I>(self, other)
     }
+}
+
+/// Adds the upper half to the lower.
+#[inline(always)]
+fn halve<F: Real, const N: usize, const M: usize>(x: &[F; N]) -> [F; M] {
+    std::array::from_fn(|l| x[l] + x[l + M])
+}
+
+/// The dot product every instruction set must give.
+#[inline(always)]
+fn dot<F: Real>(a: &Block<F>, b: &Block<F>) -> F {
+    let x: [F; LANES] = std::array::from_fn(|l| a.0[l] * b.0[l]);
+    let x: [F; 8] = halve(&halve::<F, 32, 16>(&halve::<F, 64, 32>(&x)));
+    let x: [F; 2] = halve(&halve::<F, 8, 4>(&x));
+    x[0] + x[1]
 }
 
 impl<F> Index<usize> for Block<F> {
@@ -110,6 +119,8 @@ pub trait Isa: Copy {
     fn positive(x: &Block<f32>) -> u64;
     /// Lanes where `|x| < reach`.
     fn within(x: &Block<f32>, reach: f32) -> u64;
+    /// See [`Block::dot`].
+    fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
 }
 
 /// A kernel body, generic in the instruction set. Mark `run` `#[inline(always)]`.
@@ -176,8 +187,9 @@ impl Simd {
     }
 }
 
+/// The compiler's baseline.
 #[derive(Clone, Copy)]
-struct Portable;
+pub struct Portable;
 
 impl Isa for Portable {
     #[inline(always)]
@@ -187,6 +199,10 @@ impl Isa for Portable {
     #[inline(always)]
     fn within(x: &Block<f32>, reach: f32) -> u64 {
         mask(|l| x.0[l].abs() < reach)
+    }
+    #[inline(always)]
+    fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
+        dot(a, b)
     }
 }
 
@@ -204,9 +220,17 @@ impl Scalar for f32 {
     fn within<I: Isa>(x: &Block<f32>, reach: f32) -> u64 {
         I::within(x, reach)
     }
+    #[inline(always)]
+    fn dot<I: Isa>(a: &Block<f32>, b: &Block<f32>) -> f32 {
+        I::dot(a, b)
+    }
 }
 
 impl Scalar for f64 {
+    #[inline(always)]
+    fn dot<I: Isa>(a: &Block<f64>, b: &Block<f64>) -> f64 {
+        dot(a, b)
+    }
     #[inline(always)]
     fn positive<I: Isa>(x: &Block<f64>) -> u64 {
         mask(|l| x.0[l] > 0.0)
@@ -229,7 +253,10 @@ mod x86 {
 
     /// Detection is cached by the standard library: this is a few loads.
     pub fn has_avx512() -> bool {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq")
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
@@ -249,7 +276,30 @@ mod x86 {
         (0..LANES / W).fold(0, |m, k| m | lanes(x.0[k * W..].as_ptr()) << (k * W))
     }
 
+    /// The sum of eight lanes, halves first.
+    ///
+    /// # Safety
+    /// The processor must have AVX.
+    #[inline(always)]
+    unsafe fn sum8(x: __m256) -> f32 {
+        // SAFETY: by the caller.
+        unsafe {
+            let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+            _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
+        }
+    }
+
     impl Isa for Avx512 {
+        #[inline(always)]
+        fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
+            // SAFETY: only reached from `avx512`; both blocks have 64 floats and are aligned to a cache line.
+            unsafe {
+                let product = |k: usize| _mm512_mul_ps(_mm512_load_ps(a.0.as_ptr().add(16 * k)), _mm512_load_ps(b.0.as_ptr().add(16 * k)));
+                let x = _mm512_add_ps(_mm512_add_ps(product(0), product(2)), _mm512_add_ps(product(1), product(3)));
+                sum8(_mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)))
+            }
+        }
         #[inline(always)]
         fn positive(x: &Block<f32>) -> u64 {
             // SAFETY: only reached from `avx512`; the pointer has 16 floats, aligned like the block.
@@ -263,6 +313,15 @@ mod x86 {
     }
 
     impl Isa for Avx2 {
+        #[inline(always)]
+        fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
+            // SAFETY: only reached from `avx2`; both blocks have 64 floats and are aligned to a cache line.
+            unsafe {
+                let product = |k: usize| _mm256_mul_ps(_mm256_load_ps(a.0.as_ptr().add(8 * k)), _mm256_load_ps(b.0.as_ptr().add(8 * k)));
+                let half = |k: usize| _mm256_add_ps(product(k), product(k + 4));
+                sum8(_mm256_add_ps(_mm256_add_ps(half(0), half(2)), _mm256_add_ps(half(1), half(3))))
+            }
+        }
         #[inline(always)]
         fn positive(x: &Block<f32>) -> u64 {
             // SAFETY: only reached from `avx2`; the pointer has 8 floats, aligned like the block.
@@ -289,7 +348,7 @@ mod tests {
         type Out = (u64, u64, f32);
         #[inline(always)]
         fn run<I: Isa>(self) -> Self::Out {
-            (f32::positive::<I>(self.0), f32::within::<I>(self.0, self.1), self.0.dot(self.0))
+            (f32::positive::<I>(self.0), f32::within::<I>(self.0, self.1), self.0.dot::<I>(self.0))
         }
     }
 

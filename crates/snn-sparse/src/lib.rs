@@ -18,4 +18,4 @@ pub use clocked::{Clocked, Component, Record};
 pub use lanes::{Block, LANES, Scalar, Simd};
 pub use local::{Derivatives, Local};
 pub use store::{Store, Synapses};
-pub use trace::{Active, Sweep, Trace, Wants};
+pub use trace::{Trace, Wants};

@@ -35,7 +35,8 @@ pub struct Local<F> {
 impl<F: Scalar> Local<F> {
     pub(crate) fn new<N: Neuron>(model: &N, size: usize, dt: f64) -> Self {
         let states = <N::State<f64> as Vars<f64>>::LEN;
-        let table = |z: f64| (0..size).map(|j| jacobian::<N>(model.consts(j, dt), &[0.0; snn_core::neuron::MAX_STATE], z, 0.0)).collect::<Vec<_>>();
+        let table =
+            |z: f64| (0..size).map(|j| jacobian::<N>(model.consts(j, dt), &[0.0; snn_core::neuron::MAX_STATE], z, 0.0)).collect::<Vec<_>>();
         let jacobians = [table(0.0), table(1.0)];
         let feels = |j: &Jacobian| j.u_z != 0.0 || j.s_z.iter().any(|&d| d != 0.0);
         let reset_free = jacobians[0] == jacobians[1];
@@ -61,7 +62,9 @@ impl<F: Scalar> Local<F> {
         assert_eq!(K, self.states, "planes of another number of state variables");
         let table = &self.jacobians[z];
         let block = |b: usize| {
-            let plane = |f: &dyn Fn(&Jacobian) -> f64| Block(std::array::from_fn(|l| table.get(b * LANES + l).map_or(F::default(), |j| F::of(f(j)))));
+            let plane = |f: &dyn Fn(&Jacobian) -> f64| {
+                Block(std::array::from_fn(|l| table.get(b * LANES + l).map_or(F::default(), |j| F::of(f(j)))))
+            };
             Derivatives {
                 s_s: std::array::from_fn(|i| std::array::from_fn(|j| plane(&|d| d.s_s[i][j]))),
                 s_z: std::array::from_fn(|i| plane(&|d| d.s_z[i])),

@@ -1,6 +1,6 @@
 //! Neuron models. A model is one equation, written once, generic in its arithmetic; layout, SIMD and derivatives are the engine's business.
 //!
-//! To add a model: one file beside this one, one entry in [`models!`] below.
+//! To add a model: one file beside this one, one entry in the list `models!` below.
 
 use crate::{Dual, Real, Vars};
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,9 @@ impl<'a> Param<'a> {
         let values = match self.value {
             Value::Shared(x) => std::slice::from_ref(x),
             Value::Each(xs) if xs.len() == size => xs,
-            Value::Each(xs) => return Err(format!("`{}` has {} values for {size} neurons; give one number, or one per neuron", self.name, xs.len())),
+            Value::Each(xs) => {
+                return Err(format!("`{}` has {} values for {size} neurons; give one number, or one per neuron", self.name, xs.len()));
+            }
         };
         let (fits, wanted): (fn(f64) -> bool, _) = match self.range {
             Range::Positive => (|x| x > 0.0, "positive"),

@@ -41,11 +41,11 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
     /// ```
     #[inline(always)]
     pub fn step(&self, block: usize, carry: &mut Carry<F, K>, d: &Block<F>, fired: u64) -> Block<F> {
-        let before = *carry;
+        let before = (!self.reset_free && fired != 0).then_some(*carry);
         let mut delta = Block::zero();
         let j = &self.silent[block];
         for l in 0..64 {
-            let lambda: [F; K] = std::array::from_fn(|k| before.lambda[k].0[l]);
+            let lambda: [F; K] = std::array::from_fn(|k| carry.lambda[k].0[l]);
             let d = d.0[l];
             let mut x = j.u_x.0[l] * d;
             let mut next: [F; K] = std::array::from_fn(|k| j.u_s[k].0[l] * d);
@@ -59,17 +59,12 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
             for k in 0..K {
                 carry.lambda[k].0[l] = next[k];
             }
-        }
-        if self.own {
-            for l in 0..64 {
-                let mut z = j.u_z.0[l] * d.0[l];
-                for i in 0..K {
-                    z += j.s_z[i].0[l] * before.lambda[i].0[l];
-                }
-                carry.mu.0[l] = z;
+            if self.own {
+                let from_state = (0..K).fold(j.u_z.0[l] * d, |sum, i| sum + j.s_z[i].0[l] * lambda[i]);
+                carry.mu.0[l] = from_state;
             }
         }
-        if !self.reset_free {
+        if let Some(before) = before {
             // After an own spike other derivatives hold; spikes are few, so those lanes are done again.
             let j = &self.fired[block];
             for l in bits(fired) {
@@ -118,10 +113,22 @@ impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
 macro_rules! with_states {
     ($states:expr, $K:ident => $body:expr) => {
         match $states {
-            1 => { const $K: usize = 1; $body }
-            2 => { const $K: usize = 2; $body }
-            3 => { const $K: usize = 3; $body }
-            _ => { const $K: usize = 4; $body }
+            1 => {
+                const $K: usize = 1;
+                $body
+            }
+            2 => {
+                const $K: usize = 2;
+                $body
+            }
+            3 => {
+                const $K: usize = 3;
+                $body
+            }
+            _ => {
+                const $K: usize = 4;
+                $body
+            }
         }
     };
 }

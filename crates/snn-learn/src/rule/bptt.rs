@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use snn_core::net::Links;
 use snn_core::{Raster, Surrogate};
 use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut};
-use snn_sparse::{Block, Clocked, LANES, Local, Scalar, Source, Synapses};
+use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Source, Synapses};
+use std::ops::Range;
 use std::time::Instant;
 
 /// Backpropagation through time on dense tensors, linear in the number of steps.
@@ -26,12 +27,19 @@ pub struct Bptt {
     /// judge it. For gradient checks.
     #[serde(default)]
     pub smooth: bool,
+    /// Take the network's input as events instead of as a dense tensor: the same gradient, without the products of the input layer.
+    #[serde(default)]
+    pub events_in: bool,
 }
 
 impl Bptt {
     /// BPTT with this surrogate.
     pub const fn new(surrogate: Surrogate) -> Self {
-        Bptt { surrogate, smooth: false }
+        Bptt { surrogate, smooth: false, events_in: false }
+    }
+    /// The same, with the input as events.
+    pub const fn events_in(self) -> Self {
+        Bptt { events_in: true, ..self }
     }
 }
 
@@ -56,14 +64,22 @@ impl<F: Field> Rule<F> for Bptt {
         let layer = |p: usize| {
             let cells = &engine.cells()[p];
             let scan: Box<dyn ScanBack<F>> = adjoint_scan(cells.local());
-            Layer { width: blocks(cells.size()), u: Vec::new(), z: Vec::new(), slope: Vec::new(), error: Vec::new(), state: Vec::new(), scan }
+            Layer {
+                width: blocks(cells.size()),
+                u: Vec::new(),
+                z: Vec::new(),
+                slope: Vec::new(),
+                error: Vec::new(),
+                state: Vec::new(),
+                scan,
+            }
         };
         Box::new(Dense {
             rule: *self,
             layers: (0..engine.cells().len()).map(layer).collect(),
             places: (0..engine.links().len()).map(|k| places(engine, k)).collect(),
             input: Vec::new(),
-            raster: Raster::default(),
+            rasters: Vec::new(),
             weights: Vec::new(),
             gradient: Vec::new(),
             y: Vec::new(),
@@ -108,7 +124,7 @@ struct Dense<F: Scalar> {
     layers: Vec<Layer<F>>,
     places: Vec<Vec<(u32, u32)>>,
     input: Vec<F>, // [step][trial][channel]
-    raster: Raster,
+    rasters: Vec<Raster>,
     weights: Vec<Vec<F>>,
     gradient: Vec<F>,
     y: Vec<Block<F>>,
@@ -163,7 +179,11 @@ impl<F: Field> Worker<F> for Dense<F> {
         stats.forward_s = (middle - start).as_secs_f64();
         stats.backward_s = judged.elapsed().as_secs_f64();
         for link in engine.links() {
-            let cells = (steps.saturating_sub(link.delay) * m * sources(engine, link.from) * engine.cells()[link.to].size()) as u64;
+            let rows = match link.from {
+                Source::Input(_) if self.rule.events_in => self.rasters[..m].iter().map(Raster::len).sum(),
+                from => steps.saturating_sub(link.delay) * m * sources(engine, from),
+            };
+            let cells = (rows * engine.cells()[link.to].size()) as u64;
             stats.macs_forward += cells;
             stats.macs_backward += if let Source::Population(_) = link.from { 2 * cells } else { cells };
         }
@@ -171,8 +191,14 @@ impl<F: Field> Worker<F> for Dense<F> {
     }
 
     fn bytes(&self) -> usize {
-        let planes: usize = self.layers.iter().map(|l| l.u.capacity() + l.z.capacity() + l.slope.capacity() + l.error.capacity() + l.state.capacity()).sum();
-        self.input.capacity() * size_of::<F>() + (planes + self.y.capacity() + self.dy.capacity()) * size_of::<Block<F>>() + self.raster.bytes()
+        let planes: usize = self
+            .layers
+            .iter()
+            .map(|l| l.u.capacity() + l.z.capacity() + l.slope.capacity() + l.error.capacity() + l.state.capacity())
+            .sum();
+        self.input.capacity() * size_of::<F>()
+            + (planes + self.y.capacity() + self.dy.capacity()) * size_of::<Block<F>>()
+            + self.rasters.iter().map(Raster::bytes).sum::<usize>()
     }
 }
 
@@ -187,11 +213,14 @@ impl<F: Field> Dense<F> {
     /// The inputs as a dense tensor, the weights as dense matrices.
     fn load(&mut self, job: &Job<'_, F>, trials: &[usize]) {
         let (n, m, steps) = (job.data.inputs(), trials.len(), job.data.steps());
+        self.rasters.resize_with(m.max(self.rasters.len()), Raster::default);
+        self.rasters.iter_mut().zip(trials).for_each(|(raster, &trial)| job.data.load(trial, raster));
         self.input.clear();
-        self.input.resize(steps * m * n, F::default());
-        for (k, &trial) in trials.iter().enumerate() {
-            job.data.load(trial, &mut self.raster);
-            self.raster.iter().for_each(|(t, i)| self.input[(t * m + k) * n + i as usize] = F::of(1.0));
+        if !self.rule.events_in {
+            self.input.resize(steps * m * n, F::default());
+            for (k, raster) in self.rasters[..m].iter().enumerate() {
+                raster.iter().for_each(|(t, i)| self.input[(t * m + k) * n + i as usize] = F::of(1.0));
+            }
         }
         self.weights.clear();
         for (link, places) in job.engine.links().iter().zip(&self.places) {
@@ -238,14 +267,19 @@ impl<F: Field> Dense<F> {
     }
 
     /// `x[t] += S[t − delay]·W` for the target steps `steps`, as one matrix product.
-    fn deliver(&mut self, engine: &Clocked<F>, k: usize, steps: std::ops::Range<usize>, m: usize) {
+    fn deliver(&mut self, engine: &Clocked<F>, k: usize, steps: Range<usize>, m: usize) {
         let link = &engine.links()[k];
         let first = steps.start.max(link.delay);
         if first >= steps.end {
             return;
         }
-        let (rows, n, width) = ((steps.end - first) * m, sources(engine, link.from), self.layers[link.to].width * LANES);
         let mut u = std::mem::take(&mut self.layers[link.to].u);
+        if self.rule.events_in && matches!(link.from, Source::Input(_)) {
+            engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps, rows: Rows::Deliver(&mut u) });
+            self.layers[link.to].u = u;
+            return;
+        }
+        let (rows, n, width) = ((steps.end - first) * m, sources(engine, link.from), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
             Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
@@ -268,7 +302,12 @@ impl<F: Field> Dense<F> {
         }
         let all = t * m * w..(t + 1) * m * w;
         if cells.spikes() {
-            engine.simd().run(Emit { rule: self.rule, u: &layer.u[all.clone()], z: &mut layer.z[all.clone()], slope: &mut layer.slope[all] });
+            engine.simd().run(Emit {
+                rule: self.rule,
+                u: &layer.u[all.clone()],
+                z: &mut layer.z[all.clone()],
+                slope: &mut layer.slope[all],
+            });
         } else {
             layer.slope[all].fill(Block::splat(F::of(1.0)));
         }
@@ -339,18 +378,23 @@ impl<F: Field> Dense<F> {
     }
 
     /// `∂L/∂z[t − delay] += ∂L/∂x[t]·Wᵀ` at the source of projection `k`, for the target steps `steps`.
-    fn pull_back(&mut self, engine: &Clocked<F>, k: usize, steps: std::ops::Range<usize>, m: usize) {
+    fn pull_back(&mut self, engine: &Clocked<F>, k: usize, steps: Range<usize>, m: usize) {
         let link = &engine.links()[k];
         let first = steps.start.max(link.delay);
         let Source::Population(q) = link.from else { return };
         if first >= steps.end {
             return;
         }
-        let (rows, n, width, stride) = ((steps.end - first) * m, engine.cells()[q].size(), self.layers[link.to].width * LANES, self.layers[q].width * LANES);
+        let (rows, n, width, stride) =
+            ((steps.end - first) * m, engine.cells()[q].size(), self.layers[link.to].width * LANES, self.layers[q].width * LANES);
         let mut error = std::mem::take(&mut self.layers[q].error);
         let delta = &flat(&self.layers[link.to].u)[first * m * width..][..rows * width];
         let into = &mut flat_mut(&mut error)[(first - link.delay) * m * stride..][..rows * stride];
-        add_product(matrix_mut(into, rows, n, stride), matrix(delta, rows, width, width), matrix(&self.weights[k], n, width, width).transpose());
+        add_product(
+            matrix_mut(into, rows, n, stride),
+            matrix(delta, rows, width, width),
+            matrix(&self.weights[k], n, width, width).transpose(),
+        );
         self.layers[q].error = error;
     }
 
@@ -358,6 +402,10 @@ impl<F: Field> Dense<F> {
     fn correlate(&mut self, engine: &Clocked<F>, k: usize, steps: usize, m: usize, gradients: &mut Gradients<F>) {
         let link = &engine.links()[k];
         let Some(heard) = steps.checked_sub(link.delay).filter(|&h| h > 0) else { return };
+        if self.rule.events_in && matches!(link.from, Source::Input(_)) {
+            let rows = Rows::Correlate(&self.layers[link.to].u, &mut gradients.links[k]);
+            return engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps: 0..steps, rows });
+        }
         let (rows, n, width) = (heard * m, sources(engine, link.from), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
@@ -370,6 +418,49 @@ impl<F: Field> Dense<F> {
         add_product(matrix_mut(&mut self.gradient, n, width, width), heard.transpose(), matrix(delta, rows, width, width));
         let into = flat_mut(&mut gradients.links[k]);
         self.places[k].iter().for_each(|&(slot, place)| into[slot as usize] += self.gradient[place as usize]);
+    }
+}
+
+/// The two things done with a projection from an input that is given as events.
+struct FromEvents<'a, F> {
+    link: &'a Link<F>,
+    rasters: &'a [Raster],
+    steps: Range<usize>,
+    rows: Rows<'a, F>,
+}
+
+enum Rows<'a, F> {
+    /// Adds what the events bring to the input of the targets.
+    Deliver(&'a mut [Block<F>]),
+    /// Adds the errors of the targets to the weight gradient.
+    Correlate(&'a [Block<F>], &'a mut [Block<F>]),
+}
+
+impl<F: Scalar> Kernel for FromEvents<'_, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self) {
+        let m = self.rasters.len();
+        let all = match &self.rows {
+            Rows::Deliver(u) => u.len(),
+            Rows::Correlate(u, _) => u.len(),
+        };
+        let width = all / (m * self.rasters[0].steps());
+        for b in 0..width {
+            for (k, raster) in self.rasters.iter().enumerate() {
+                for t in self.steps.start.max(self.link.delay)..self.steps.end {
+                    let (events, row) = (raster.at(t - self.link.delay), (t * m + k) * width + b);
+                    match &mut self.rows {
+                        Rows::Deliver(u) => u[row] = self.link.store.deliver(b, events, u[row]),
+                        Rows::Correlate(delta, gradient) => {
+                            let store = &self.link.store;
+                            events.iter().for_each(|&i| store.correlate(b, i as usize, &[row as u32], delta, gradient));
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub use sparse_bptt::SparseBptt;
 use crate::loss::{Loss, Outcome, Regulariser};
 use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::flat;
-use snn_sparse::{Block, Clocked, Scalar, Trace};
+use snn_sparse::{Block, Clocked, Record, Scalar};
 
 /// A way to get weight gradients from trials.
 pub trait Rule<F: Scalar>: Send + Sync {
@@ -179,14 +179,14 @@ pub struct Stats {
 
 impl Stats {
     /// Counts what the populations did in a trial with this input.
-    pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, traces: &[Trace<F>]) {
-        for (p, trace) in traces.iter().enumerate() {
-            self.spikes[p] += trace.spikes.len() as u64;
-            self.active[p] += trace.active.len() as u64;
-            self.entries[p] += (trace.spikes.steps() * trace.spikes.units()) as u64;
+    pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, record: &Record<F>) {
+        for (p, (spikes, trace)) in record.spikes.iter().zip(&record.traces).enumerate() {
+            self.spikes[p] += spikes.len() as u64;
+            self.active[p] += trace.slope.len() as u64;
+            self.entries[p] += (spikes.steps() * spikes.units()) as u64;
         }
         for link in engine.links() {
-            let spikes = link.from.spikes(&[input], traces);
+            let spikes = link.from.spikes(&[input], &record.spikes);
             let heard = spikes.steps().saturating_sub(link.delay);
             self.macs_forward += (0..heard).flat_map(|t| spikes.at(t)).map(|&i| link.store.fan_out(i) as u64).sum::<u64>();
         }

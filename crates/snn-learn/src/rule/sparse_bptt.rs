@@ -3,9 +3,9 @@
 use super::adjoint::{Adjoint, Carry, with_states};
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
-use snn_core::{Raster, Surrogate};
-use snn_sparse::lanes::{Isa, Kernel, Simd, blocks};
-use snn_sparse::{Block, Clocked, LANES, Record, Scalar, Source, Synapses, Trace, Wants};
+use snn_core::{Raster, Surrogate, Trains};
+use snn_sparse::lanes::{Isa, Kernel, blocks};
+use snn_sparse::{Block, Clocked, LANES, Record, Scalar, Source, Store, Synapses, Trace, Wants};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -59,7 +59,7 @@ impl<F: Scalar> Rule<F> for SparseBptt {
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
         let backward = |p: usize| -> Box<dyn Backward<F>> {
             let local = engine.cells()[p].local();
-            with_states!(local.states(), K => Box::new(Population::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), live: Vec::new() }))
+            with_states!(local.states(), K => Box::new(Population::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), reached: Vec::new() }))
         };
         Box::new(Sparse {
             wants: Wants::Active(self.surrogate),
@@ -70,6 +70,8 @@ impl<F: Scalar> Rule<F> for SparseBptt {
             output: Vec::new(),
             y: Vec::new(),
             counts: Vec::new(),
+            trains: vec![Trains::default(); 1 + engine.cells().len()],
+            delta: Vec::new(),
         })
     }
 }
@@ -93,27 +95,32 @@ struct Sparse<F: Scalar> {
     /// The output population's values.
     y: Vec<Block<F>>,
     counts: Vec<f64>,
+    /// The spikes of the input and of every population, by unit.
+    trains: Vec<Trains>,
+    /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
+    delta: Vec<Block<F>>,
 }
 
 /// The backward pass of one population; one implementation per number of state variables.
 trait Backward<F: Scalar>: Send {
-    fn begin(&mut self);
-    /// Goes back over `steps`; adds to the weight gradients of the incoming projections and to the errors at their sources.
-    /// Returns the multiply-accumulates spent on weights.
-    fn sweep(&mut self, pass: &mut Pass<'_, F>, steps: Range<usize>) -> u64;
+    fn begin(&mut self, blocks: usize);
+    /// Takes one block back over `steps`: writes `∂L/∂x` to `pass.delta` and adds to the errors at the sources. Returns the
+    /// multiply-accumulates spent on weights.
+    fn sweep(&mut self, pass: &mut Pass<'_, F>, block: usize, steps: Range<usize>) -> u64;
+    /// The number of steps, from the start, that an error has reached in `block`: after them `∂L/∂x` is exactly zero.
+    fn reached(&self, block: usize) -> usize;
 }
 
-/// What a backward sweep of population `p` works on.
+/// What the backward sweep of population `p` works on.
 struct Pass<'a, F: Scalar> {
-    simd: Simd,
     engine: &'a Clocked<F>,
-    input: &'a Raster,
     traces: &'a [Trace<F>],
     p: usize,
     errors: &'a mut [Errors<F>],
     /// `∂L/∂y[t][block]`, if `p` is the output.
     output: Option<&'a [Block<F>]>,
-    gradients: &'a mut Gradients<F>,
+    /// `∂L/∂x[t]` of the block.
+    delta: &'a mut [Block<F>],
 }
 
 impl<F: Scalar> Worker<F> for Sparse<F> {
@@ -127,18 +134,26 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
             engine.run(&[&self.input], self.wants, &mut self.record);
             let middle = Instant::now();
             self.judge(job, trial, &mut stats);
+            let spikes = std::iter::once(&self.input).chain(&self.record.spikes);
+            self.trains.iter_mut().zip(spikes).for_each(|(trains, spikes)| trains.of(spikes));
             stats.macs_backward += self.back(engine, gradients);
             let end = Instant::now();
             stats.forward_s += (middle - start).as_secs_f64();
             stats.backward_s += (end - middle).as_secs_f64();
-            stats.tally(engine, &self.input, &self.record.traces);
+            stats.tally(engine, &self.input, &self.record);
         }
         stats
     }
 
     fn bytes(&self) -> usize {
-        let errors: usize = self.errors.iter().map(|e| e.active.capacity() * size_of::<F>() + e.constant.capacity() * size_of::<Block<F>>()).sum();
-        self.input.bytes() + self.record.bytes() + errors + (self.output.capacity() + self.y.capacity()) * size_of::<Block<F>>()
+        let errors: usize =
+            self.errors.iter().map(|e| e.active.capacity() * size_of::<F>() + e.constant.capacity() * size_of::<Block<F>>()).sum();
+        let planes = self.output.capacity() + self.y.capacity() + self.delta.capacity();
+        self.input.bytes()
+            + self.trains.iter().map(Trains::bytes).sum::<usize>()
+            + self.record.bytes()
+            + errors
+            + planes * size_of::<Block<F>>()
     }
 }
 
@@ -151,72 +166,139 @@ impl<F: Scalar> Sparse<F> {
         trace.values(&mut self.y);
         self.output.resize(self.y.len(), Block::zero());
         stats.count(job.loss.evaluate(&self.y, units, job.data.target(trial), job.scale, &mut self.output));
-        for (p, (errors, trace)) in self.errors.iter_mut().zip(&self.record.traces).enumerate() {
+        for (p, errors) in self.errors.iter_mut().enumerate() {
             errors.active.clear();
-            errors.active.resize(trace.active.len(), F::default());
+            errors.active.resize(self.record.traces[p].slope.len(), F::default());
             errors.constant.fill(Block::zero());
             if p != output && engine.cells()[p].spikes() {
+                let spikes = &self.record.spikes[p];
                 self.counts.clear();
-                self.counts.resize(trace.spikes.units(), 0.0);
-                (0..trace.spikes.steps()).flat_map(|t| trace.spikes.at(t)).for_each(|&j| self.counts[j as usize] += 1.0);
+                self.counts.resize(spikes.units(), 0.0);
+                (0..spikes.steps()).flat_map(|t| spikes.at(t)).for_each(|&j| self.counts[j as usize] += 1.0);
                 stats.penalty += job.regulariser.evaluate(&self.counts, job.scale, &mut errors.constant);
             }
         }
     }
 
+    /// The backward pass of one trial. Returns the multiply-accumulates spent on weights.
     fn back(&mut self, engine: &Clocked<F>, gradients: &mut Gradients<F>) -> u64 {
         let steps = self.input.steps();
-        let output = engine.outputs()[0];
-        self.backward.iter_mut().for_each(|b| b.begin());
+        let blocks = |p: usize| blocks(engine.cells()[p].size());
+        (0..self.backward.len()).for_each(|p| self.backward[p].begin(blocks(p)));
         let mut macs = 0;
         for component in engine.components().iter().rev() {
-            // Inside a loop all populations go back together, the later ones of a step first.
-            let spans = if component.recurrent { steps } else { 1 };
-            for span in (0..spans).rev() {
-                let range = if component.recurrent { span..span + 1 } else { 0..steps };
-                for &p in component.populations.iter().rev() {
-                    let mut pass = Pass {
-                        simd: engine.simd(),
-                        engine,
-                        input: &self.input,
-                        traces: &self.record.traces,
-                        p,
-                        errors: &mut self.errors,
-                        output: (p == output).then_some(&self.output[..]),
-                        gradients,
-                    };
-                    macs += self.backward[p].sweep(&mut pass, range.clone());
+            if !component.recurrent {
+                // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
+                for &p in &component.populations {
+                    for b in 0..blocks(p) {
+                        macs += self.sweep(engine, p, b, 0, 0..steps);
+                        macs += self.correlate(engine, p, b, 0, gradients);
+                    }
                 }
+                continue;
+            }
+            // Inside a loop all populations go back together, the later ones of a step first.
+            let first: Vec<usize> =
+                component.populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + blocks(p)))).collect();
+            for t in (0..steps).rev() {
+                for (&p, &first) in component.populations.iter().zip(&first).rev() {
+                    macs += (0..blocks(p)).map(|b| self.sweep(engine, p, b, first + b, t..t + 1)).sum::<u64>();
+                }
+            }
+            for (&p, &first) in component.populations.iter().zip(&first) {
+                macs += (0..blocks(p)).map(|b| self.correlate(engine, p, b, first + b, gradients)).sum::<u64>();
             }
         }
         macs
+    }
+
+    /// Takes block `b` of population `p` back over `steps`; its `∂L/∂x` goes to the `place`-th list of `delta`.
+    fn sweep(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, steps: Range<usize>) -> u64 {
+        let all = self.input.steps();
+        self.delta.resize(self.delta.len().max((place + 1) * all), Block::zero());
+        let output = (p == engine.outputs()[0]).then_some(&self.output[..]);
+        let delta = &mut self.delta[place * all..(place + 1) * all];
+        let mut pass = Pass { engine, traces: &self.record.traces, p, errors: &mut self.errors, output, delta };
+        self.backward[p].sweep(&mut pass, b, steps)
+    }
+
+    /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` for the targets in block `b` of population `p`, source by source.
+    fn correlate(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
+        let (reached, all) = (self.backward[p].reached(b), self.input.steps());
+        let delta = &self.delta[place * all..place * all + reached];
+        let mut macs = 0;
+        for &k in engine.incoming(p) {
+            let link = &engine.links()[k];
+            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty()) else { continue };
+            let trains = match link.from {
+                Source::Input(_) => &self.trains[0],
+                Source::Population(q) => &self.trains[1 + q],
+            };
+            macs += engine.simd().run(Correlate { store: &link.store, block: b, trains, delta, gradient: &mut gradients.links[k] });
+        }
+        macs * lanes(engine, p, b)
+    }
+}
+
+/// Units of population `p` in block `b`.
+fn lanes<F: Scalar>(engine: &Clocked<F>, p: usize, b: usize) -> u64 {
+    (engine.cells()[p].size() - b * LANES).min(LANES) as u64
+}
+
+struct Correlate<'a, F> {
+    store: &'a Store<F>,
+    block: usize,
+    trains: &'a Trains,
+    delta: &'a [Block<F>],
+    gradient: &'a mut [Block<F>],
+}
+
+impl<F: Scalar> Kernel for Correlate<'_, F> {
+    type Out = u64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> u64 {
+        let mut spikes = 0;
+        for i in 0..self.trains.units() {
+            let times = self.trains.at(i);
+            let heard = &times[..times.partition_point(|&t| (t as usize) < self.delta.len())];
+            if !heard.is_empty() {
+                self.store.correlate(self.block, i, heard, self.delta, self.gradient);
+                spikes += heard.len() as u64;
+            }
+        }
+        spikes
     }
 }
 
 struct Population<F, const K: usize> {
     adjoint: Adjoint<F, K>,
     carry: Vec<Carry<F, K>>,
-    /// Per block: whether any error has entered yet. Until then everything is exactly zero.
-    live: Vec<bool>,
+    /// Per block: how many steps from the start an error has reached. 0: none yet, everything is exactly zero.
+    reached: Vec<usize>,
 }
 
 impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
-    fn begin(&mut self) {
+    fn begin(&mut self, blocks: usize) {
         self.carry.clear();
-        self.live.clear();
+        self.carry.resize(blocks, Carry::zero());
+        self.reached.clear();
+        self.reached.resize(blocks, 0);
     }
 
-    fn sweep(&mut self, pass: &mut Pass<'_, F>, steps: Range<usize>) -> u64 {
-        let blocks = pass.traces[pass.p].blocks();
-        self.carry.resize(blocks, Carry::zero());
-        self.live.resize(blocks, false);
-        pass.simd.run(SweepBack { population: self, pass, steps })
+    fn sweep(&mut self, pass: &mut Pass<'_, F>, block: usize, steps: Range<usize>) -> u64 {
+        pass.engine.simd().run(SweepBack { population: self, pass, b: block, steps })
+    }
+
+    fn reached(&self, block: usize) -> usize {
+        self.reached[block]
     }
 }
 
 struct SweepBack<'a, 'b, F: Scalar, const K: usize> {
     population: &'a mut Population<F, K>,
     pass: &'a mut Pass<'b, F>,
+    b: usize,
     steps: Range<usize>,
 }
 
@@ -225,55 +307,52 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
 
     #[inline(always)]
     fn run<I: Isa>(self) -> u64 {
-        let SweepBack { population, pass, steps } = self;
-        let p = pass.p;
-        let trace = &pass.traces[p];
-        let mut macs = 0;
-        for b in 0..trace.blocks() {
-            let mut carry = population.carry[b];
-            let mut live = population.live[b];
-            let width = (trace.spikes.units() - b * LANES).min(LANES) as u64;
-            for t in steps.clone().rev() {
-                let mut d = Block::zero();
-                if let Some(output) = pass.output {
-                    d = output[t * trace.blocks() + b];
-                    live = true;
-                }
-                if trace.output.is_empty() {
-                    // Spikes: the error counts where the surrogate has a slope, and nowhere else.
-                    let from_output = d;
-                    d = Block::zero();
-                    for e in trace.active.at_block(t, b) {
-                        let l = trace.active.unit[e] as usize % LANES;
-                        let errors = &pass.errors[p];
-                        d[l] = trace.active.slope[e] * (errors.active[e] + errors.constant[b][l] + from_output[l] + carry.mu[l]);
-                        live |= d[l] != F::default();
-                    }
-                }
-                if !live {
-                    continue;
-                }
-                let fired = if t > 0 { trace.fired(t - 1, b) } else { 0 };
-                let delta = population.adjoint.step(b, &mut carry, &d, fired);
-                for &k in pass.engine.incoming(p) {
-                    let link = &pass.engine.links()[k];
-                    let Some(then) = t.checked_sub(link.delay) else { continue };
-                    let events = link.from.spikes(&[pass.input], pass.traces).at(then);
-                    link.store.correlate(b, events, &delta, &mut pass.gradients.links[k]);
-                    macs += events.len() as u64 * width;
-                    if let Source::Population(q) = link.from {
-                        let active = &pass.traces[q].active;
-                        let errors = &mut pass.errors[q].active;
-                        for e in active.at(then) {
-                            errors[e] += link.store.pull_back(b, active.unit[e], &delta);
-                        }
-                        macs += active.at(then).len() as u64 * width;
-                    }
+        let SweepBack { population, pass, b, steps } = self;
+        let trace = &pass.traces[pass.p];
+        let spiking = trace.output.is_empty();
+        let mut carry = population.carry[b];
+        let mut reached = population.reached[b];
+        let mut entries = 0;
+        for t in steps.clone().rev() {
+            let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
+            let mut alive = pass.output.is_some();
+            if spiking {
+                // Spikes: the error counts where the surrogate has a slope, and nowhere else.
+                let from_output = d;
+                d = Block::zero();
+                let errors = &pass.errors[pass.p];
+                for e in trace.active(t, b) {
+                    let l = trace.unit[e] as usize % LANES;
+                    d[l] = trace.slope[e] * (errors.active[e] + errors.constant[b][l] + from_output[l] + carry.mu[l]);
+                    alive |= d[l] != F::default();
                 }
             }
-            population.carry[b] = carry;
-            population.live[b] = live;
+            if reached == 0 {
+                if !alive {
+                    continue;
+                }
+                reached = t + 1;
+            }
+            let fired = if t > 0 && spiking { trace.fired(t - 1, b) } else { 0 };
+            let delta = population.adjoint.step(b, &mut carry, &d, fired);
+            pass.delta[t] = delta;
         }
-        macs
+        // The errors at the sources, in a loop of their own: nothing in it waits for the recursion above.
+        for &k in pass.engine.incoming(pass.p) {
+            let link = &pass.engine.links()[k];
+            let Source::Population(q) = link.from else { continue };
+            let (source, errors) = (&pass.traces[q], &mut pass.errors[q].active);
+            let end = steps.end.min(reached).saturating_sub(link.delay);
+            for entries_at in source.stretches(steps.start.saturating_sub(link.delay)..end) {
+                entries += entries_at.len() as u64;
+                let (steps, units) = (&source.step[entries_at.clone()], &source.unit[entries_at.clone()]);
+                for ((error, &t), &unit) in errors[entries_at].iter_mut().zip(steps).zip(units) {
+                    *error += link.store.pull_back::<I>(b, unit, &pass.delta[t as usize + link.delay]);
+                }
+            }
+        }
+        population.carry[b] = carry;
+        population.reached[b] = reached;
+        entries * lanes(pass.engine, pass.p, b)
     }
 }

@@ -51,7 +51,11 @@ impl Case {
         let [n, a, b, o] = self.sizes;
         let delay = |k: usize| ms(f64::from(self.delays[k]));
         let [first, second] = self.models.clone();
-        let mut net = Net::new(ms(1.0)).input("in", n).population("a", a, first).population("b", b, second).population("out", o, Li { tau: 0.01.into() });
+        let mut net = Net::new(ms(1.0)).input("in", n).population("a", a, first).population("b", b, second).population(
+            "out",
+            o,
+            Li { tau: 0.01.into() },
+        );
         net = net.project("in", "a", connect, init(n)).delay(delay(0));
         net = net.project("a", "b", connect, init(a)).delay(delay(1));
         net = net.project("b", "out", connect, init(b)).delay(delay(2));

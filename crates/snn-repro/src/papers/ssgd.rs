@@ -6,10 +6,9 @@
 //!
 //! Departure: no step is lost between layers at the end of a trial (the membrane of step `t` hears the spikes of step `t − 1`, as in the
 //! paper, but the last input step is still heard).
-//! Departure: at `short` scale Fashion-MNIST is trained with Adam 2e-3 on a cosine schedule for 60 epochs; 2e-4 and 100 epochs, the
-//! paper's, are `paper` scale. Neither was chosen on test images.
-//! Departure: the full-surrogate training on Fashion-MNIST runs the event-driven pass with an open window. That is the dense gradient to
-//! rounding (a claim below compares it with matrix products on the same batch), in less time.
+//! Departure: at `short` scale Fashion-MNIST is trained with Adam 4e-3 on a cosine schedule for 60 epochs and without the lower bound on
+//! activity; 2e-4, 100 epochs and both bounds, the paper's, are `paper` scale. Learning rate, weight decay and bounds were chosen on 6,000
+//! validation images split off the training set.
 
 use std::path::Path;
 
@@ -36,7 +35,6 @@ const F_PARITY: &str = "Fashion-MNIST: sparse − dense test accuracy";
 const F_ACTIVE_1: &str = "Fashion-MNIST: active entries in layer 1, mean over training";
 const F_ACTIVE_2: &str = "Fashion-MNIST: active entries in layer 2, mean over training";
 const F_FIDELITY: &str = "Fashion-MNIST: cosine of ∇W to the full surrogate's, lowest over layers, after training";
-const F_DENSE: &str = "Fashion-MNIST: open window against matrix products, largest difference of ∇W";
 
 /// The paper.
 pub const PAPER: Paper = Paper {
@@ -58,7 +56,6 @@ pub const PAPER: Paper = Paper {
         Claim::new(F_ACTIVE_1, "1.06 % [data]", Bound::AtMost(2.0), "%", 2, "Table 1"),
         Claim::new(F_ACTIVE_2, "0.87 % [data]", Bound::AtMost(2.0), "%", 2, "Table 1"),
         Claim::new(F_FIDELITY, "0.9998 on SHD [data]", Bound::AtLeast(0.999), "", 5, "logs; card, section 4"),
-        Claim::new(F_DENSE, "equal [derived]", Bound::AtMost(1e-4), "relative", 7, "card, section 7"),
     ],
     run,
 };
@@ -81,7 +78,7 @@ fn run(lab: &mut Lab) -> Result<()> {
 }
 
 fn without_fashion(lab: &mut Lab, why: &str) -> Result<()> {
-    for what in [F_ACCURACY, F_PAPER, F_PARITY, F_ACTIVE_1, F_ACTIVE_2, F_FIDELITY, F_DENSE] {
+    for what in [F_ACCURACY, F_PAPER, F_PARITY, F_ACTIVE_1, F_ACTIVE_2, F_FIDELITY] {
         lab.not_run(what, why)?;
     }
     Ok(())
@@ -121,7 +118,7 @@ fn accuracy(history: &[Epoch]) -> f64 {
 /// Generated data: parity, sparsity, fidelity, cost, and the curve over windows.
 fn templates(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("templates");
-    let (train, test) = lab.scale().pick((400, 200), (2000, 500), (2000, 500));
+    let (train, test) = lab.scale().pick((1000, 500), (2000, 500), (2000, 500));
     let params = TemplateParams { train, test, ..TemplateParams::default() };
     let train = Templates::new(params.clone(), seed, Split::Train)?;
     let test = Templates::new(params, seed, Split::Test)?;
@@ -150,7 +147,12 @@ fn templates(lab: &mut Lab) -> Result<()> {
                 curve.push((window, accuracy(&history)));
                 active.push((window, 50.0 * (mean_active(&history, 0) + mean_active(&history, 1))));
                 if window == WINDOW {
-                    lab.raster("raster", "templates: first hidden layer in one test trial", ms(1.0), &hidden_spikes(&sparse.network()?, &test))?;
+                    lab.raster(
+                        "raster",
+                        "templates: first hidden layer in one test trial",
+                        ms(1.0),
+                        &hidden_spikes(&sparse.network()?, &test),
+                    )?;
                     main = history;
                 }
             }
@@ -167,11 +169,17 @@ fn templates(lab: &mut Lab) -> Result<()> {
     let at = |window: f64| curve.iter().find(|p| p.0 == window).map_or(f64::NAN, |p| p.1);
     let macs = |history: &[Epoch]| history.iter().map(|e| e.macs_backward as f64).sum::<f64>();
 
-    lab.report(PARITY, at(WINDOW) - accuracy(&dense_history))?;
+    if lab.scale() == Scale::Smoke {
+        for what in [PARITY, FLAT] {
+            lab.not_run(what, "six epochs do not converge; short and paper scale only")?;
+        }
+    } else {
+        lab.report(PARITY, at(WINDOW) - accuracy(&dense_history))?;
+        lab.report(FLAT, at(0.05) - at(WINDOW))?;
+    }
     lab.report(SPARSITY, 50.0 * (mean_active(&main, 0) + mean_active(&main, 1)))?;
     lab.report(FIDELITY, cosines.iter().sum::<f64>() / cosines.len() as f64)?;
     lab.report(SKIPPED, 100.0 * (1.0 - macs(&main) / macs(&dense_history)))?;
-    lab.report(FLAT, at(0.05) - at(WINDOW))?;
     lab.report(COLLAPSE, at(1e-6))?;
     lab.note(format!("templates: test accuracy {:.2} % sparse, {:.2} % dense", at(WINDOW), accuracy(&dense_history)));
 
@@ -180,7 +188,14 @@ fn templates(lab: &mut Lab) -> Result<()> {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     let lines = [("test accuracy", curve), ("active entries", active)];
-    lab.curve("window-sweep", "templates: what the window leaves", "window", "%", &lines, Axes { log_x: true, dots: true, ..Axes::default() })?;
+    lab.curve(
+        "window-sweep",
+        "templates: what the window leaves",
+        "window",
+        "%",
+        &lines,
+        Axes { log_x: true, dots: true, ..Axes::default() },
+    )?;
     Ok(())
 }
 
@@ -193,14 +208,16 @@ fn fashion(lab: &mut Lab, dir: &Path) -> Result<()> {
     let test = LatencyImages::new(Images::fashion_mnist(dir, Split::Test)?, encoder, seed);
     let net = network([784, 200, 200, 10], seed)?;
     let paper = lab.scale() == Scale::Paper;
-    let options = Options { regulariser: REGULARISER, ..Options::new(Loss::CrossEntropy(Over::Max), seed.child("training")) };
-    let trainer = |surrogate: Surrogate, epochs: usize| {
-        let (rate, schedule) = if paper { (2e-4, Schedule::Constant) } else { (2e-3, Schedule::Cosine { epochs: epochs as f64 }) };
-        Trainer::new(&net, SparseBptt { surrogate }, Optimiser::adam(rate), Options { schedule, ..options })
+    let regulariser = if paper { REGULARISER } else { Regulariser { lower: 0.0, ..REGULARISER } };
+    let options = Options { regulariser, ..Options::new(Loss::CrossEntropy(Over::Max), seed.child("training")) };
+    let trainer = |rule: Box<dyn Rule<f32>>, epochs: usize| {
+        let (rate, schedule) = if paper { (2e-4, Schedule::Constant) } else { (4e-3, Schedule::Cosine { epochs: epochs as f64 }) };
+        Trainer::new(&net, rule, Optimiser::adam(rate), Options { schedule, ..options })
     };
 
+    let sparse_rule = || -> Box<dyn Rule<f32>> { Box::new(SparseBptt { surrogate: FULL.window(WINDOW) }) };
     let epochs = if paper { 100 } else { 60 };
-    let mut sparse = trainer(FULL.window(WINDOW), epochs)?;
+    let mut sparse = trainer(sparse_rule(), epochs)?;
     let main = lab.train("Fashion-MNIST sparse", &mut sparse, epochs, &train, Some(&test))?;
     let (run, other, why) = if paper { (F_PAPER, F_ACCURACY, "short scale only") } else { (F_ACCURACY, F_PAPER, "paper scale only") };
     lab.report(run, accuracy(&main))?;
@@ -209,17 +226,14 @@ fn fashion(lab: &mut Lab, dir: &Path) -> Result<()> {
     lab.report(F_ACTIVE_2, 100.0 * mean_active(&main, 1))?;
     let trained = sparse.network()?;
     lab.report(F_FIDELITY, fidelity(&trained, &train, seed)?)?;
-    let open = gradient(&trained, SparseBptt { surrogate: FULL }, &train, seed)?;
-    let products = gradient(&trained, Bptt::new(FULL), &train, seed)?;
-    lab.report(F_DENSE, largest_difference(&open, &products))?;
 
     // The same training with the full surrogate. At short scale sparse and full are both trained anew, for fewer epochs.
     let pair = if paper { epochs } else { 12 };
     let ours = match paper {
         true => main.clone(),
-        false => lab.train("Fashion-MNIST sparse, pair", &mut trainer(FULL.window(WINDOW), pair)?, pair, &train, Some(&test))?,
+        false => lab.train("Fashion-MNIST sparse, pair", &mut trainer(sparse_rule(), pair)?, pair, &train, Some(&test))?,
     };
-    let full = lab.train("Fashion-MNIST dense, pair", &mut trainer(FULL, pair)?, pair, &train, Some(&test))?;
+    let full = lab.train("Fashion-MNIST dense, pair", &mut trainer(Box::new(Bptt::new(FULL).events_in()), pair)?, pair, &train, Some(&test))?;
     lab.report(F_PARITY, accuracy(&ours) - accuracy(&full))?;
     lab.note(format!("Fashion-MNIST, {pair} epochs: test accuracy {:.2} % sparse, {:.2} % dense", accuracy(&ours), accuracy(&full)));
     curves(lab, "Fashion-MNIST", &main, &full)?;
@@ -245,10 +259,9 @@ fn curves(lab: &mut Lab, data: &str, sparse: &[Epoch], full: &[Epoch]) -> Result
     Ok(())
 }
 
-/// The mean gradient over the first 256 trials.
+/// The mean gradient of the loss, without regulariser, over the first 256 trials.
 fn gradient(net: &Network, rule: impl Rule<f32> + 'static, data: &dyn Dataset, seed: Seed) -> Result<Vec<Vec<f32>>> {
-    let options = Options { regulariser: REGULARISER, ..Options::new(Loss::CrossEntropy(Over::Max), seed) };
-    let mut trainer = Trainer::new(net, rule, Optimiser::sgd(0.0), options)?;
+    let mut trainer = Trainer::new(net, rule, Optimiser::sgd(0.0), Options::new(Loss::CrossEntropy(Over::Max), seed))?;
     trainer.gradient(data, &(0..data.len().min(256)).collect::<Vec<_>>());
     Ok(trainer.last_gradient())
 }
@@ -262,18 +275,11 @@ fn fidelity(net: &Network, data: &dyn Dataset, seed: Seed) -> Result<f64> {
     Ok(cosine(0).min(cosine(1)))
 }
 
-/// Largest difference between two gradients, relative to the largest entry of each projection.
-fn largest_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
-    let top = |xs: &mut dyn Iterator<Item = f32>| f64::from(xs.fold(0.0f32, |m, x| m.max(x.abs())));
-    let relative = |(a, b): (&Vec<f32>, &Vec<f32>)| top(&mut a.iter().zip(b).map(|(x, y)| x - y)) / top(&mut b.iter().copied());
-    a.iter().zip(b).map(relative).fold(0.0, f64::max)
-}
-
 /// Spikes of the first hidden layer in the first trial of `data`.
 fn hidden_spikes(net: &Network, data: &dyn Dataset) -> Raster {
     let engine = Clocked::<f32>::compile(net);
     let (mut input, mut record) = (Raster::default(), Record::new(&engine));
     data.load(0, &mut input);
     engine.run(&[&input], Wants::Spikes, &mut record);
-    record.traces[0].spikes.clone()
+    record.spikes[0].clone()
 }

@@ -1,5 +1,5 @@
 use super::Synapses;
-use crate::lanes::{Block, LANES, Scalar, blocks, flat, flat_mut};
+use crate::lanes::{Block, Isa, LANES, Scalar, blocks, flat, flat_mut};
 
 /// Listed links only, in compressed rows per block of targets: the links of source `i` into `block` are
 /// `ends[block·sources + i] .. ends[block·sources + i + 1]`.
@@ -63,18 +63,17 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
     }
 
     #[inline(always)]
-    fn pull_back(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
+    fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         let w = flat(&self.w);
         self.row(block, unit).map(|k| w[k] * delta[self.lane[k] as usize % LANES]).sum()
     }
 
     #[inline(always)]
-    fn correlate(&self, block: usize, events: &[u32], delta: &Block<F>, grad: &mut [Block<F>]) {
+    fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {
         let grad = flat_mut(grad);
-        for &i in events {
-            for k in self.row(block, i) {
-                grad[k] += delta[self.lane[k] as usize % LANES];
-            }
+        for k in self.row(block, i as u32) {
+            let lane = self.lane[k] as usize % LANES;
+            grad[k] = times.iter().fold(grad[k], |sum, &t| sum + delta[t as usize][lane]);
         }
     }
 

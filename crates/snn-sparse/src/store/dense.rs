@@ -1,5 +1,5 @@
 use super::Synapses;
-use crate::lanes::{Block, LANES, Scalar, blocks};
+use crate::lanes::{Block, Isa, LANES, Scalar, blocks};
 
 /// Every source to every target, block-major: `w[block][source][64 targets]`, so that the rows of one block of targets lie together
 /// and stay in cache while all time steps pass.
@@ -43,17 +43,14 @@ impl<F: Scalar> Synapses<F> for Dense<F> {
     }
 
     #[inline(always)]
-    fn pull_back(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
-        self.rows(block)[unit as usize].dot(delta)
+    fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
+        self.rows(block)[unit as usize].dot::<I>(delta)
     }
 
     #[inline(always)]
-    fn correlate(&self, block: usize, events: &[u32], delta: &Block<F>, grad: &mut [Block<F>]) {
-        let rows = &mut grad[block * self.sources..(block + 1) * self.sources];
-        for &i in events {
-            let row = &mut rows[i as usize];
-            *row = row.plus(delta);
-        }
+    fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        let row = &mut grad[block * self.sources + i];
+        *row = times.iter().fold(*row, |sum, &t| sum.plus(&delta[t as usize]));
     }
 
     fn weights(&self) -> &[Block<F>] {

@@ -6,7 +6,7 @@ mod dense;
 pub use csr::Csr;
 pub use dense::Dense;
 
-use crate::lanes::{Block, Scalar, flat, flat_mut};
+use crate::lanes::{Block, Isa, Scalar, flat, flat_mut};
 use snn_core::net::{Links, Projection};
 
 /// What an engine and a rule do with the weights `W` of a projection. Targets are taken a block of 64 at a time.
@@ -17,9 +17,10 @@ pub trait Synapses<F: Scalar> {
     /// Forward: `acc + Σ_{i ∈ events} W[i][block]`. Cost: events × links per row and block.
     fn deliver(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F>;
     /// Backward: `Σ_l W[unit][l]·delta[l]` over the links of `unit` into the block.
-    fn pull_back(&self, block: usize, unit: u32, delta: &Block<F>) -> F;
-    /// Weight gradient on existing links: `grad[i][l] += delta[l]` for every event `i`. `grad` is laid out like [`Synapses::weights`].
-    fn correlate(&self, block: usize, events: &[u32], delta: &Block<F>, grad: &mut [Block<F>]);
+    fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F;
+    /// Weight gradient on the existing links of source `i`: `grad[i][l] += Σ_t delta[t][l]` over the steps `t` in `times`. `grad` is laid
+    /// out like [`Synapses::weights`]. Taking source by source reads and writes each gradient once.
+    fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]);
     /// The weights, in the store's own layout.
     fn weights(&self) -> &[Block<F>];
     /// The weights, to change them.
@@ -87,12 +88,12 @@ impl<F: Scalar> Synapses<F> for Store<F> {
         each!(self, s => s.deliver(block, events, acc))
     }
     #[inline(always)]
-    fn pull_back(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
-        each!(self, s => s.pull_back(block, unit, delta))
+    fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
+        each!(self, s => s.pull_back::<I>(block, unit, delta))
     }
     #[inline(always)]
-    fn correlate(&self, block: usize, events: &[u32], delta: &Block<F>, grad: &mut [Block<F>]) {
-        each!(self, s => s.correlate(block, events, delta, grad))
+    fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        each!(self, s => s.correlate(block, i, times, delta, grad))
     }
     fn weights(&self) -> &[Block<F>] {
         each!(self, s => s.weights())
@@ -108,7 +109,7 @@ impl<F: Scalar> Synapses<F> for Store<F> {
 #[cfg(test)]
 mod laws {
     use super::*;
-    use crate::lanes::{LANES, blocks};
+    use crate::lanes::{LANES, Portable, blocks};
     use proptest::prelude::*;
 
     /// A projection with random links, its dense matrix, some events and errors.
@@ -125,7 +126,10 @@ mod laws {
                 } else {
                     let row = |i: usize| (0..m as u32).filter(|&j| keep[i * m + j as usize]).collect::<Vec<_>>();
                     let mut ends = vec![0];
-                    ends.extend((0..n).scan(0, |e, i| { *e += row(i).len() as u32; Some(*e) }));
+                    ends.extend((0..n).scan(0, |e, i| {
+                        *e += row(i).len() as u32;
+                        Some(*e)
+                    }));
                     Links::Csr { ends, targets: (0..n).flat_map(row).collect() }
                 };
                 let weights = (0..n * m).filter(|&k| keep[k]).map(|k| weights[k]).collect();
@@ -153,9 +157,11 @@ mod laws {
                 }
                 for i in 0..n {
                     let expected: f64 = (0..LANES).filter_map(lanes).map(|j| w[i * m + j] * delta[j]).sum();
-                    prop_assert!((store.pull_back(b, i as u32, &d) - expected).abs() < 1e-12);
+                    prop_assert!((store.pull_back::<Portable>(b, i as u32, &d) - expected).abs() < 1e-12);
                 }
-                store.correlate(b, &events, &d, &mut grad);
+                // Two steps, the error of the first twice that of the second: a source with an event hears both.
+                let double = Block(d.0.map(|x| 2.0 * x));
+                events.iter().for_each(|&i| store.correlate(b, i as usize, &[0, 1], &[double, d], &mut grad));
             }
             // The gradient in description order: delta of the target where the source had an event.
             let mut expected = Vec::new();
@@ -164,7 +170,7 @@ mod laws {
                     Links::All => (0..m).collect(),
                     Links::Csr { ends, targets } => targets[ends[i as usize] as usize..ends[i as usize + 1] as usize].iter().map(|&j| j as usize).collect(),
                 };
-                expected.extend(row.into_iter().map(|j| if events.contains(&i) { delta[j] } else { 0.0 }));
+                expected.extend(row.into_iter().map(|j| if events.contains(&i) { 2.0 * delta[j] + delta[j] } else { 0.0 }));
             }
             prop_assert_eq!(store.in_order(&grad), expected);
         }

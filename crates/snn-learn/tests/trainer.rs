@@ -1,0 +1,130 @@
+//! The trainer: the same bits for any number of threads and after a restart; dead and diverging networks are reported.
+
+use rand::RngExt;
+use snn_core::net::{Connect, Init};
+use snn_core::neuron::{Alif, Li, Lif};
+use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
+use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
+
+fn data() -> Trials {
+    let mut trials = Trials::new("stripes", 30, 40, 3);
+    for k in 0..90 {
+        let mut rng = Seed::new(5).nth(k).rng();
+        let class = k as usize % 3;
+        let mut raster = Raster::new(30, 40);
+        raster.write(|_, list| list.extend((0..30u32).filter(|&i| rng.random_bool(if i as usize / 10 == class { 0.12 } else { 0.03 }))));
+        trials.push(raster, class);
+    }
+    trials
+}
+
+fn network(weight: f64) -> Network {
+    Net::new(ms(1.0))
+        .input("in", 30)
+        .population("a", 70, Lif::default())
+        .population("b", 20, Alif::default())
+        .population("out", 3, Li::default())
+        .project("in", "a", Connect::All, Init::normal(weight))
+        .project("a", "b", Connect::Random { p: 0.5 }, Init::normal(weight))
+        .project("b", "b", Connect::All, Init::normal(0.5 * weight))
+        .delay(ms(2.0))
+        .project("b", "out", Connect::All, Init::normal(weight))
+        .output("out")
+        .build(Seed::new(2))
+        .unwrap()
+}
+
+fn trainer(rule: impl Rule<f32> + 'static) -> Trainer {
+    let options = Options {
+        batch: 20,
+        schedule: Schedule::Cosine { epochs: 6.0 },
+        clip: Some(1.0),
+        regulariser: Regulariser { upper: 0.1, upper_count: 2.0, lower: 1.0, lower_count: 1.0 },
+        ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9))
+    };
+    Trainer::new(&network(0.4), rule, Optimiser::adamw(5e-3, 1e-3), options).unwrap()
+}
+
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    trainer.engine().weights().concat().into_iter().map(f32::to_bits).collect()
+}
+
+fn train(mut trainer: Trainer, epochs: usize) -> Trainer {
+    (0..epochs).for_each(|_| drop(trainer.epoch(&data(), &|_| ()).unwrap()));
+    trainer
+}
+
+#[test]
+fn one_and_more_threads_give_the_same_bits() {
+    let rules: [fn() -> Box<dyn Rule<f32>>; 2] =
+        [|| Box::new(SparseBptt::default()), || Box::new(Bptt::new(Surrogate::fast_sigmoid(20.0)))];
+    for rule in rules {
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| bits(&train(trainer(rule()), 3)))
+        };
+        let one = run(1);
+        assert_ne!(one, bits(&trainer(rule())), "nothing was learned");
+        for threads in [2, 3, 7] {
+            assert_eq!(run(threads), one, "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_restored_trainer_goes_on_to_the_same_bits() {
+    let whole = train(trainer(SparseBptt::default()), 5);
+    let saved = train(trainer(SparseBptt::default()), 2).checkpoint();
+    let mut other = trainer(SparseBptt::default());
+    other.restore(&saved).unwrap();
+    assert_eq!(other.epochs(), 2);
+    assert_eq!(bits(&train(other, 3)), bits(&whole));
+
+    let mut wrong =
+        Trainer::new(&network(0.4), SparseBptt::default(), Optimiser::sgd(0.1), Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9)))
+            .unwrap();
+    assert!(matches!(wrong.restore(&saved), Err(TrainError::Checkpoint(_))));
+}
+
+#[test]
+fn learns_the_task_with_both_rules() {
+    for rule in [Box::new(SparseBptt::default()) as Box<dyn Rule<f32>>, Box::new(Bptt::new(Surrogate::fast_sigmoid(100.0)))] {
+        let trainer = train(trainer(rule), 6);
+        let accuracy = trainer.evaluate(&data()).unwrap().accuracy();
+        assert!(accuracy > 0.9, "{accuracy}");
+    }
+}
+
+#[test]
+fn dead_and_diverging_networks_are_reported() {
+    let options = Options { batch: 10, dead_after: 5, ..Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1)) };
+    let mut silent = Trainer::new(&network(1e-4), SparseBptt::default(), Optimiser::adam(1e-3), options).unwrap();
+    let error = silent.epoch(&data(), &|_| ()).unwrap_err();
+    assert!(matches!(&error, TrainError::Dead { population, epoch: 0, batches: 5 } if population == "a"), "{error}");
+
+    let mut wild = Trainer::new(&network(0.4), SparseBptt::default(), Optimiser::sgd(f64::MAX), options).unwrap();
+    let error = (0..3).find_map(|_| wild.epoch(&data(), &|_| ()).err());
+    assert!(matches!(error, Some(TrainError::Diverged { .. } | TrainError::Dead { .. })), "{error:?}");
+}
+
+#[test]
+fn misfits_are_refused_by_name() {
+    let refused = |data: &dyn Dataset, loss: Loss| {
+        let mut trainer =
+            Trainer::new(&network(0.4), SparseBptt::default(), Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).unwrap();
+        trainer.epoch(data, &|_| ()).unwrap_err().to_string()
+    };
+    let loss = Loss::CrossEntropy(Over::Max);
+    assert!(refused(&Trials::new("wide", 31, 40, 3), loss).contains("`wide` has 31 channels, input `in` has 30"));
+    assert!(refused(&Subset::new(&data(), vec![]), loss).contains("no trials"));
+    let mut many = Trials::new("many", 30, 40, 4);
+    many.push(Raster::new(30, 40), 3);
+    assert!(refused(&many, loss).contains("`out` has 3 units for 4 classes"));
+    assert!(refused(&data(), Loss::MeanSquared).contains("a target series"));
+
+    let options = Options { batch: 0, ..Options::new(loss, Seed::new(1)) };
+    assert!(Trainer::new(&network(0.4), SparseBptt::default(), Optimiser::adam(1e-3), options).is_err());
+    let negative = SparseBptt { surrogate: Surrogate::fast_sigmoid(-1.0) };
+    let error = Trainer::new(&network(0.4), negative, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap();
+    assert!(error.to_string().contains("sparse_bptt") && error.to_string().contains("beta = -1"), "{error}");
+}
