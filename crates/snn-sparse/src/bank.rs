@@ -166,7 +166,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let SweepKernel { bank, feed, steps, wants, trace } = self;
         let (width, states) = (blocks(bank.size), Bank::<N, F>::STATES);
         let all = trace.fired.len() / width;
-        let (reach, first) = (if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() }, trace.slope.len());
+        let (reach, first) = (if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() }, trace.active.len());
         for b in 0..width {
             let valid = bank.valid(b);
             let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
@@ -201,19 +201,15 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                     if wants != Wants::Spikes {
                         let near = F::within::<I>(u, reach) & valid;
                         trace.near[b * all + t] = near;
-                        trace.start[b * all + t] = trace.slope.len() as u32;
-                        for l in bits(near) {
-                            trace.slope.push(u[l]);
-                            trace.step.push(t as u32);
-                            trace.unit.push((b * LANES + l) as u32);
-                        }
+                        trace.start[b * all + t] = trace.active.len() as u32;
+                        trace.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
                     }
                 }
             }
             trace.state[b * states..(b + 1) * states].copy_from_slice(&state[..states]);
         }
         if let Wants::Active(surrogate) = wants {
-            trace.slope[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
+            trace.active.value[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
         }
     }
 }

@@ -133,7 +133,7 @@ impl<F: Scalar> Clocked<F> {
         let feed = Feed { links: &self.links, incoming: &self.incoming[p], inputs, spikes: &record.spikes };
         self.cells[p].sweep(self.simd, &feed, steps.clone(), wants, &mut record.traces[p]);
         if self.cells[p].spikes() {
-            record.traces[p].list(steps, &mut record.spikes[p]);
+            record.traces[p].list(self.simd, steps, &mut record.spikes[p]);
         }
     }
 

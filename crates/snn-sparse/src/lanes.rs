@@ -17,6 +17,8 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     fn within<I: Isa>(x: &Block<Self>, reach: Self) -> u64;
     /// See [`Block::dot`].
     fn dot<I: Isa>(a: &Block<Self>, b: &Block<Self>) -> Self;
+    /// See [`Entries::push`].
+    fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>);
 }
 
 /// 64 numbers, aligned to a cache line.
@@ -113,6 +115,56 @@ pub fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
     })
 }
 
+/// Single lanes picked out of blocks, in the order in which they were met.
+#[derive(Clone, Debug, Default)]
+pub struct Entries<F> {
+    /// Value of each.
+    pub value: Vec<F>,
+    /// Step of each.
+    pub step: Vec<u32>,
+    /// Unit of each.
+    pub unit: Vec<u32>,
+}
+
+impl<F: Scalar> Entries<F> {
+    /// Appends the lanes of `x` whose bit is set in `mask`, as units `first`, `first + 1`, … at `step`.
+    #[inline(always)]
+    pub fn push<I: Isa>(&mut self, mask: u64, step: u32, first: u32, x: &Block<F>) {
+        F::push::<I>(self, mask, step, first, x);
+    }
+
+    #[inline(always)]
+    fn push_each(&mut self, mask: u64, step: u32, first: u32, x: &Block<F>) {
+        for l in bits(mask) {
+            self.value.push(x[l]);
+            self.step.push(step);
+            self.unit.push(first + l as u32);
+        }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.value.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.value.is_empty()
+    }
+
+    /// Forgets all, keeps the memory.
+    pub fn clear(&mut self) {
+        self.value.clear();
+        self.step.clear();
+        self.unit.clear();
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        size_of::<F>() * self.value.capacity() + 4 * (self.step.capacity() + self.unit.capacity())
+    }
+}
+
 /// An instruction set that kernels are compiled for.
 pub trait Isa: Copy {
     /// Lanes where `x > 0`.
@@ -121,6 +173,13 @@ pub trait Isa: Copy {
     fn within(x: &Block<f32>, reach: f32) -> u64;
     /// See [`Block::dot`].
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
+    /// See [`Entries::push`].
+    fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>);
+    /// Appends `first + l` for every bit `l` of `mask`.
+    #[inline(always)]
+    fn push_units(units: &mut Vec<u32>, mask: u64, first: u32) {
+        units.extend(bits(mask).map(|l| first + l as u32));
+    }
 }
 
 /// A kernel body, generic in the instruction set. Mark `run` `#[inline(always)]`.
@@ -204,6 +263,10 @@ impl Isa for Portable {
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
         dot(a, b)
     }
+    #[inline(always)]
+    fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
+        entries.push_each(mask, step, first, x);
+    }
 }
 
 #[inline(always)]
@@ -224,12 +287,20 @@ impl Scalar for f32 {
     fn dot<I: Isa>(a: &Block<f32>, b: &Block<f32>) -> f32 {
         I::dot(a, b)
     }
+    #[inline(always)]
+    fn push<I: Isa>(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
+        I::push(entries, mask, step, first, x);
+    }
 }
 
 impl Scalar for f64 {
     #[inline(always)]
     fn dot<I: Isa>(a: &Block<f64>, b: &Block<f64>) -> f64 {
         dot(a, b)
+    }
+    #[inline(always)]
+    fn push<I: Isa>(entries: &mut Entries<f64>, mask: u64, step: u32, first: u32, x: &Block<f64>) {
+        entries.push_each(mask, step, first, x);
     }
     #[inline(always)]
     fn positive<I: Isa>(x: &Block<f64>) -> u64 {
@@ -243,7 +314,7 @@ impl Scalar for f64 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Block, Isa, Kernel, LANES};
+    use super::{Block, Entries, Isa, Kernel, LANES};
     use std::arch::x86_64::*;
 
     #[derive(Clone, Copy)]
@@ -291,6 +362,44 @@ mod x86 {
     }
 
     impl Isa for Avx512 {
+        /// Compresses sixteen lanes at a time, without a branch that depends on the data.
+        #[inline(always)]
+        fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
+            let mut len = entries.value.len();
+            entries.value.reserve(LANES + 16);
+            entries.step.reserve(LANES + 16);
+            // SAFETY: only reached from `avx512`. Every store writes 16 numbers from `len` on, and `len` grows by at most 64 in all, so all
+            // writes lie within what was just reserved; the first `len` numbers of each list have been written when the length is set.
+            unsafe {
+                let (value, steps) = (entries.value.as_mut_ptr(), entries.step.as_mut_ptr());
+                for k in 0..LANES / 16 {
+                    let few = (mask >> (16 * k)) as u16;
+                    _mm512_storeu_ps(value.add(len), _mm512_maskz_compress_ps(few, _mm512_load_ps(x.0.as_ptr().add(16 * k))));
+                    _mm512_storeu_si512(steps.add(len).cast(), _mm512_set1_epi32(step as i32));
+                    len += few.count_ones() as usize;
+                }
+                entries.value.set_len(len);
+                entries.step.set_len(len);
+            }
+            Self::push_units(&mut entries.unit, mask, first);
+        }
+        /// Likewise.
+        #[inline(always)]
+        fn push_units(units: &mut Vec<u32>, mask: u64, first: u32) {
+            let mut len = units.len();
+            units.reserve(LANES + 16);
+            // SAFETY: as in `push`.
+            unsafe {
+                for k in 0..LANES / 16 {
+                    let few = (mask >> (16 * k)) as u16;
+                    let ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+                    let lanes = _mm512_add_epi32(_mm512_set1_epi32((first as usize + 16 * k) as i32), ramp);
+                    _mm512_storeu_si512(units.as_mut_ptr().add(len).cast(), _mm512_maskz_compress_epi32(few, lanes));
+                    len += few.count_ones() as usize;
+                }
+                units.set_len(len);
+            }
+        }
         #[inline(always)]
         fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
             // SAFETY: only reached from `avx512`; both blocks have 64 floats and are aligned to a cache line.
@@ -313,6 +422,10 @@ mod x86 {
     }
 
     impl Isa for Avx2 {
+        #[inline(always)]
+        fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
+            entries.push_each(mask, step, first, x);
+        }
         #[inline(always)]
         fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
             // SAFETY: only reached from `avx2`; both blocks have 64 floats and are aligned to a cache line.
@@ -345,10 +458,15 @@ mod tests {
 
     struct Masks<'a>(&'a Block<f32>, f32);
     impl Kernel for Masks<'_> {
-        type Out = (u64, u64, f32);
+        type Out = (u64, u64, u32, Vec<(u32, u32, u32)>);
         #[inline(always)]
         fn run<I: Isa>(self) -> Self::Out {
-            (f32::positive::<I>(self.0), f32::within::<I>(self.0, self.1), self.0.dot::<I>(self.0))
+            let (positive, within) = (f32::positive::<I>(self.0), f32::within::<I>(self.0, self.1));
+            let mut entries = Entries::default();
+            entries.push::<I>(positive, 3, 64, self.0);
+            entries.push::<I>(within, 4, 0, self.0);
+            let listed = (0..entries.len()).map(|k| (entries.step[k], entries.unit[k], entries.value[k].to_bits())).collect();
+            (positive, within, self.0.dot::<I>(self.0).to_bits(), listed)
         }
     }
 
@@ -358,8 +476,7 @@ mod tests {
             let block = Block(x.try_into().unwrap());
             let expected = Simd::Portable.run(Masks(&block, reach));
             for simd in Simd::available() {
-                let found = simd.run(Masks(&block, reach));
-                prop_assert_eq!((found.0, found.1, found.2.to_bits()), (expected.0, expected.1, expected.2.to_bits()), "{:?}", simd);
+                prop_assert_eq!(simd.run(Masks(&block, reach)), expected.clone(), "{:?}", simd);
             }
         }
     }

@@ -15,7 +15,7 @@ mod trace;
 
 pub use bank::{Bank, Cells, Feed, Link, Source};
 pub use clocked::{Clocked, Component, Record};
-pub use lanes::{Block, LANES, Scalar, Simd};
+pub use lanes::{Block, Entries, LANES, Scalar, Simd};
 pub use local::{Derivatives, Local};
 pub use store::{Store, Synapses};
 pub use trace::{Trace, Wants};

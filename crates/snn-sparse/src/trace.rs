@@ -1,6 +1,6 @@
 //! What a population did in one trial: who fired, who was near threshold, its graded output. Nothing dense is kept of spiking populations.
 
-use crate::lanes::{Block, LANES, Scalar, bits, blocks};
+use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
 use snn_core::{Raster, Surrogate};
 use std::ops::Range;
 
@@ -19,12 +19,8 @@ pub enum Wants {
 /// and then by step, inside a loop step by step.
 #[derive(Clone, Debug)]
 pub struct Trace<F> {
-    /// Slope of the surrogate at every entry of the active set.
-    pub slope: Vec<F>,
-    /// Step of every entry.
-    pub step: Vec<u32>,
-    /// Unit of every entry.
-    pub unit: Vec<u32>,
+    /// The active set, with the slope of the surrogate at every entry.
+    pub active: Entries<F>,
     /// Graded output `[step][block]` of a population that does not spike; empty otherwise.
     pub output: Vec<Block<F>>,
     size: usize,
@@ -39,9 +35,9 @@ pub struct Trace<F> {
 impl<F: Scalar> Trace<F> {
     /// An empty trace of `size` units.
     pub fn new(size: usize) -> Self {
-        let (slope, step, unit, output, state) = Default::default();
+        let (active, output, state) = (Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() }, Vec::new(), Vec::new());
         let (fired, near, start) = Default::default();
-        Trace { slope, step, unit, output, size, steps: 0, by_step: false, fired, near, start, state }
+        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state }
     }
 
     /// Number of units.
@@ -62,7 +58,7 @@ impl<F: Scalar> Trace<F> {
 
     /// Entries of the active set at step `t` in one block, ascending by unit.
     #[inline(always)]
-    pub fn active(&self, t: usize, block: usize) -> Range<usize> {
+    pub fn active_at(&self, t: usize, block: usize) -> Range<usize> {
         let k = block * self.steps + t;
         let start = self.start[k] as usize;
         start..start + self.near[k].count_ones() as usize
@@ -81,8 +77,8 @@ impl<F: Scalar> Trace<F> {
             self.blocks()
         };
         (0..count).map(move |k| match by_step {
-            true => self.active(first + k, 0).start..self.active(first + k, self.blocks() - 1).end,
-            false => self.active(first, k).start..self.active(last, k).end,
+            true => self.active_at(first + k, 0).start..self.active_at(first + k, self.blocks() - 1).end,
+            false => self.active_at(first, k).start..self.active_at(last, k).end,
         })
     }
 
@@ -113,9 +109,7 @@ impl<F: Scalar> Trace<F> {
         let (width, cells) = (self.blocks(), self.blocks() * steps);
         let active = if spikes && wants != Wants::Spikes { cells } else { 0 };
         (self.steps, self.by_step) = (steps, by_step);
-        self.slope.clear();
-        self.step.clear();
-        self.unit.clear();
+        self.active.clear();
         fill(&mut self.state, width * states, Block::zero());
         fill(&mut self.output, if spikes { 0 } else { cells }, Block::zero());
         fill(&mut self.fired, if spikes { cells } else { 0 }, 0);
@@ -124,22 +118,38 @@ impl<F: Scalar> Trace<F> {
     }
 
     /// Lists the spikes of `steps` in `raster`.
-    pub(crate) fn list(&self, steps: Range<usize>, raster: &mut Raster) {
-        for t in steps {
-            raster.push_step(t, |units| {
-                for (b, fired) in self.fired.iter().skip(t).step_by(self.steps).enumerate() {
-                    bits(*fired).for_each(|l| units.push((b * LANES + l) as u32));
-                }
-            });
-        }
+    pub(crate) fn list(&self, simd: Simd, steps: Range<usize>, raster: &mut Raster) {
+        simd.run(List { fired: &self.fired, all: self.steps, steps, raster });
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let planes = self.output.capacity() + self.state.capacity();
-        8 * (self.fired.capacity() + self.near.capacity())
+        self.active.bytes()
+            + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
-            + size_of::<F>() * self.slope.capacity()
             + size_of::<Block<F>>() * planes
+    }
+}
+
+struct List<'a> {
+    fired: &'a [u64],
+    all: usize,
+    steps: Range<usize>,
+    raster: &'a mut Raster,
+}
+
+impl Kernel for List<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        for t in self.steps {
+            self.raster.push_step(t, |units| {
+                for (b, fired) in self.fired.iter().skip(t).step_by(self.all).enumerate() {
+                    I::push_units(units, *fired, (b * LANES) as u32);
+                }
+            });
+        }
     }
 }

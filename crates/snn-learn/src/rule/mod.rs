@@ -182,7 +182,7 @@ impl Stats {
     pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, record: &Record<F>) {
         for (p, (spikes, trace)) in record.spikes.iter().zip(&record.traces).enumerate() {
             self.spikes[p] += spikes.len() as u64;
-            self.active[p] += trace.slope.len() as u64;
+            self.active[p] += trace.active.len() as u64;
             self.entries[p] += (spikes.steps() * spikes.units()) as u64;
         }
         for link in engine.links() {

@@ -168,7 +168,7 @@ impl<F: Scalar> Sparse<F> {
         stats.count(job.loss.evaluate(&self.y, units, job.data.target(trial), job.scale, &mut self.output));
         for (p, errors) in self.errors.iter_mut().enumerate() {
             errors.active.clear();
-            errors.active.resize(self.record.traces[p].slope.len(), F::default());
+            errors.active.resize(self.record.traces[p].active.len(), F::default());
             errors.constant.fill(Block::zero());
             if p != output && engine.cells()[p].spikes() {
                 let spikes = &self.record.spikes[p];
@@ -321,9 +321,9 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 let from_output = d;
                 d = Block::zero();
                 let errors = &pass.errors[pass.p];
-                for e in trace.active(t, b) {
-                    let l = trace.unit[e] as usize % LANES;
-                    d[l] = trace.slope[e] * (errors.active[e] + errors.constant[b][l] + from_output[l] + carry.mu[l]);
+                for e in trace.active_at(t, b) {
+                    let l = trace.active.unit[e] as usize % LANES;
+                    d[l] = trace.active.value[e] * (errors.active[e] + errors.constant[b][l] + from_output[l] + carry.mu[l]);
                     alive |= d[l] != F::default();
                 }
             }
@@ -345,7 +345,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
             let end = steps.end.min(reached).saturating_sub(link.delay);
             for entries_at in source.stretches(steps.start.saturating_sub(link.delay)..end) {
                 entries += entries_at.len() as u64;
-                let (steps, units) = (&source.step[entries_at.clone()], &source.unit[entries_at.clone()]);
+                let (steps, units) = (&source.active.step[entries_at.clone()], &source.active.unit[entries_at.clone()]);
                 for ((error, &t), &unit) in errors[entries_at].iter_mut().zip(steps).zip(units) {
                     *error += link.store.pull_back::<I>(b, unit, &pass.delta[t as usize + link.delay]);
                 }
