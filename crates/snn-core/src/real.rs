@@ -86,14 +86,14 @@ impl<const N: usize> Sub for Dual<N> {
 }
 impl<const N: usize> Mul for Dual<N> {
     type Output = Self;
+    #[expect(clippy::suspicious_arithmetic_impl)] // the product rule has a sum in it
     fn mul(self, o: Self) -> Self {
         self.zip(o, self.v * o.v, |a, b| a * o.v + self.v * b)
     }
 }
 impl<const N: usize> Div for Dual<N> {
     type Output = Self;
-    // The quotient rule needs a product, the product rule a sum.
-    #[allow(clippy::suspicious_arithmetic_impl)]
+    #[expect(clippy::suspicious_arithmetic_impl)] // the quotient rule has a product and a difference in it
     fn div(self, o: Self) -> Self {
         let v = self.v / o.v;
         self.zip(o, v, |a, b| (a - v * b) / o.v)

@@ -104,7 +104,7 @@ impl Lab {
             let stats = trainer.epoch(data, &|n| progress.inc((n - done.replace(n)) as u64))?;
             let mut epoch = Epoch::new(&stats);
             let last = history.len() + 1 == epochs;
-            if let Some(held_out) = held_out.filter(|_| last || (history.len() + 1) % every == 0) {
+            if let Some(held_out) = held_out.filter(|_| last || (history.len() + 1).is_multiple_of(every)) {
                 epoch.held_out = Some(trainer.evaluate(held_out)?.accuracy());
             }
             let active: Vec<String> = epoch.active.iter().map(|a| format!("{:.2}", 100.0 * a)).collect();

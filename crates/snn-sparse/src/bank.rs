@@ -1,6 +1,6 @@
 //! One population as arrays: the only place where a neuron's equation meets memory.
 
-use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
+use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
 use crate::store::{Store, Synapses};
 use crate::trace::{Trace, Wants};
@@ -121,15 +121,6 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
         Bank { size, consts, local: Local::new(model, size, dt), model: std::marker::PhantomData }
     }
 
-    /// The lanes of `block` that are neurons.
-    #[inline(always)]
-    fn valid(&self, block: usize) -> u64 {
-        match self.size - (block * LANES).min(self.size) {
-            n if n >= LANES => u64::MAX,
-            n => (1 << n) - 1,
-        }
-    }
-
     /// One step of one block: `x` becomes `u`.
     #[inline(always)]
     fn step_block(&self, block: usize, state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
@@ -168,7 +159,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let all = trace.fired.len() / width;
         let (reach, first) = (if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() }, trace.active.len());
         for b in 0..width {
-            let valid = bank.valid(b);
+            let valid = valid_lanes(bank.size, b);
             let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
             state[..states].copy_from_slice(&trace.state[b * states..(b + 1) * states]);
             let mut z = Block::zero();

@@ -89,6 +89,15 @@ pub const fn blocks(n: usize) -> usize {
     n.div_ceil(LANES)
 }
 
+/// The lanes of `block` that are units of a group of `n`, as bits.
+#[inline(always)]
+pub fn valid_lanes(n: usize, block: usize) -> u64 {
+    match n.saturating_sub(block * LANES) {
+        rest if rest >= LANES => u64::MAX,
+        rest => (1 << rest) - 1,
+    }
+}
+
 /// The blocks as one flat list of numbers.
 pub fn flat<F: Scalar>(blocks: &[Block<F>]) -> &[F] {
     // SAFETY: `Block<F>` is `repr(C)` around `[F; 64]`; its size is a multiple of its alignment for f32 and f64, so there is no padding.

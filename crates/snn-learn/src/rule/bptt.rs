@@ -6,7 +6,7 @@ use crate::gemm::{Field, add_product, matrix, matrix_mut};
 use serde::{Deserialize, Serialize};
 use snn_core::net::Links;
 use snn_core::{Raster, Surrogate};
-use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut};
+use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut, valid_lanes};
 use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Source, Synapses};
 use std::ops::Range;
 use std::time::Instant;
@@ -71,6 +71,7 @@ impl<F: Field> Rule<F> for Bptt {
                 slope: Vec::new(),
                 error: Vec::new(),
                 state: Vec::new(),
+                counts: [0; 2],
                 scan,
             }
         };
@@ -116,6 +117,8 @@ struct Layer<F: Scalar> {
     error: Vec<Block<F>>,
     /// `[trial][block][state variable]`.
     state: Vec<Block<F>>,
+    /// Spikes and entries with a slope.
+    counts: [u64; 2],
     scan: Box<dyn ScanBack<F>>,
 }
 
@@ -131,23 +134,25 @@ struct Dense<F: Scalar> {
     dy: Vec<Block<F>>,
 }
 
-/// Output and slope from the distance to threshold, a whole plane at a time.
+/// Output and slope from the distance to threshold, whole rows at a time. Returns how many units spiked, and how many have a slope.
 struct Emit<'a, F> {
     rule: Bptt,
+    size: usize,
     u: &'a [Block<F>],
     z: &'a mut [Block<F>],
     slope: &'a mut [Block<F>],
 }
 
 impl<F: Scalar> Kernel for Emit<'_, F> {
-    type Out = ();
+    type Out = [u64; 2];
 
     #[inline(always)]
-    fn run<I: Isa>(self) {
+    fn run<I: Isa>(self) -> [u64; 2] {
         let surrogate = self.rule.surrogate;
         let reach = F::of(surrogate.reach());
         let (zero, one) = (F::default(), F::of(1.0));
-        for ((u, z), slope) in self.u.iter().zip(self.z).zip(self.slope) {
+        let mut counts = [0; 2];
+        for (k, ((u, z), slope)) in self.u.iter().zip(self.z).zip(self.slope).enumerate() {
             for l in 0..LANES {
                 z.0[l] = if u.0[l] > zero { one } else { zero };
                 slope.0[l] = if u.0[l].abs() < reach { surrogate.slope_within(u.0[l]) } else { zero };
@@ -157,7 +162,11 @@ impl<F: Scalar> Kernel for Emit<'_, F> {
                     z.0[l] = F::of(surrogate.smooth_step(u.0[l].value()));
                 }
             }
+            let valid = valid_lanes(self.size, k % blocks(self.size));
+            counts[0] += u64::from((F::positive::<I>(u) & valid).count_ones());
+            counts[1] += u64::from((F::within::<I>(u, reach) & valid).count_ones());
         }
+        counts
     }
 }
 
@@ -238,6 +247,7 @@ impl<F: Field> Dense<F> {
                 plane.clear();
                 plane.resize(size, Block::zero());
             }
+            layer.counts = [0; 2];
             layer.state.clear();
             layer.state.resize(m * layer.width * cells.states(), Block::zero());
         }
@@ -279,14 +289,15 @@ impl<F: Field> Dense<F> {
             self.layers[link.to].u = u;
             return;
         }
-        let (rows, n, width) = ((steps.end - first) * m, sources(engine, link.from), self.layers[link.to].width * LANES);
+        let (rows, n, size, width) =
+            ((steps.end - first) * m, sources(engine, link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
             Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
         };
         let from = &source[(first - link.delay) * m * stride..][..rows * stride];
         let into = &mut flat_mut(&mut u)[first * m * width..][..rows * width];
-        add_product(matrix_mut(into, rows, width, width), matrix(from, rows, n, stride), matrix(&self.weights[k], n, width, width));
+        add_product(matrix_mut(into, rows, size, width), matrix(from, rows, n, stride), matrix(&self.weights[k], n, size, width));
         self.layers[link.to].u = u;
     }
 
@@ -302,12 +313,9 @@ impl<F: Field> Dense<F> {
         }
         let all = t * m * w..(t + 1) * m * w;
         if cells.spikes() {
-            engine.simd().run(Emit {
-                rule: self.rule,
-                u: &layer.u[all.clone()],
-                z: &mut layer.z[all.clone()],
-                slope: &mut layer.slope[all],
-            });
+            let (u, z, slope) = (&layer.u[all.clone()], &mut layer.z[all.clone()], &mut layer.slope[all]);
+            let counts = engine.simd().run(Emit { rule: self.rule, size: cells.size(), u, z, slope });
+            layer.counts.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
         } else {
             layer.slope[all].fill(Block::splat(F::of(1.0)));
         }
@@ -337,13 +345,7 @@ impl<F: Field> Dense<F> {
                 }
             }
             stats.entries[p] = (steps * m * size) as u64;
-            if cells.spikes() {
-                let lanes = |plane: &[Block<F>], hit: fn(F) -> bool| {
-                    plane.chunks_exact(w).map(|row| flat(row)[..size].iter().filter(|&&x| hit(x)).count() as u64).sum::<u64>()
-                };
-                stats.spikes[p] = lanes(&layer.z, |z| z == F::of(1.0));
-                stats.active[p] = lanes(&layer.slope, |g| g != F::default());
-            }
+            [stats.spikes[p], stats.active[p]] = layer.counts;
         }
     }
 
@@ -385,6 +387,7 @@ impl<F: Field> Dense<F> {
         if first >= steps.end {
             return;
         }
+        let size = engine.cells()[link.to].size();
         let (rows, n, width, stride) =
             ((steps.end - first) * m, engine.cells()[q].size(), self.layers[link.to].width * LANES, self.layers[q].width * LANES);
         let mut error = std::mem::take(&mut self.layers[q].error);
@@ -392,8 +395,8 @@ impl<F: Field> Dense<F> {
         let into = &mut flat_mut(&mut error)[(first - link.delay) * m * stride..][..rows * stride];
         add_product(
             matrix_mut(into, rows, n, stride),
-            matrix(delta, rows, width, width),
-            matrix(&self.weights[k], n, width, width).transpose(),
+            matrix(delta, rows, size, width),
+            matrix(&self.weights[k], n, size, width).transpose(),
         );
         self.layers[q].error = error;
     }
@@ -406,7 +409,8 @@ impl<F: Field> Dense<F> {
             let rows = Rows::Correlate(&self.layers[link.to].u, &mut gradients.links[k]);
             return engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps: 0..steps, rows });
         }
-        let (rows, n, width) = (heard * m, sources(engine, link.from), self.layers[link.to].width * LANES);
+        let (rows, n, size, width) =
+            (heard * m, sources(engine, link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
             Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
@@ -415,7 +419,7 @@ impl<F: Field> Dense<F> {
         self.gradient.resize(n * width, F::default());
         let delta = &flat(&self.layers[link.to].u)[link.delay * m * width..];
         let heard = matrix(&source[..rows * stride], rows, n, stride);
-        add_product(matrix_mut(&mut self.gradient, n, width, width), heard.transpose(), matrix(delta, rows, width, width));
+        add_product(matrix_mut(&mut self.gradient, n, size, width), heard.transpose(), matrix(delta, rows, size, width));
         let into = flat_mut(&mut gradients.links[k]);
         self.places[k].iter().for_each(|&(slot, place)| into[slot as usize] += self.gradient[place as usize]);
     }
