@@ -2,10 +2,10 @@
 
 use crate::{
     error::{DataError, check, count},
-    packed::Packed,
+    packed::Generated,
 };
 use rand::RngExt;
-use snn_core::{Dataset, Raster, Seed, Target};
+use snn_core::Seed;
 use std::f64::consts::TAU;
 
 const OF: &str = "RandmanParams";
@@ -58,7 +58,7 @@ impl RandmanParams {
         count(OF, "classes", self.classes)?;
         count(OF, "inputs", self.inputs)?;
         count(OF, "steps", self.steps)?;
-        check(Packed::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
+        check(Generated::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
         count(OF, "manifold_dim", self.manifold_dim)?;
         count(OF, "per_class", self.per_class)?;
         check(self.alpha > 0.0 && self.alpha.is_finite(), OF, "alpha", self.alpha, "finite and above 0")?;
@@ -66,57 +66,52 @@ impl RandmanParams {
     }
 }
 
-/// Points on smooth random manifolds, one manifold per class, as spike times: every input fires once, and only when matters.
-///
-/// Input `i` of a class has the coordinate, over intrinsic coordinates `x` uniform in `[0, 1)^d`,
-///
-/// `f_i(x) = Π_j Σ_{k=1..K} θᴬ_ijk · k^−α · sin(2π (k · x_j · θᴮ_ijk + θᶜ_ijk))`, with all `θ` uniform in `[0, 1)`.
-///
-/// Each coordinate is brought to `[0, 1)` over the points of its class, `y = (f − min)/(max − min + 10⁻⁷)`, and the spike comes in step
-/// `⌊y · steps⌋`. Trial `n` is of class `n mod classes`; take training and test trials from one data set with [`split()`](crate::split()).
-///
-/// Cost: `classes · per_class · inputs · d · K` sines when made (64 million, about a second, by default); 4 bytes per event afterwards.
-///
-/// Source: Zenke and Vogels 2021, "The remarkable robustness of surrogate gradient learning", Neural Computation 33, and its generator
-/// (github.com/fzenke/randman).
-/// Departure: the released code lets the frequency factor run from 0 to K − 1, with the amplitude of its constant term set to zero; here
-/// frequency and amplitude both count from 1, as in the equation.
-pub struct Randman {
-    classes: usize,
-    trials: Packed,
-}
-
-impl Randman {
-    /// Generates the task.
+impl RandmanParams {
+    /// Points on smooth random manifolds, one manifold per class, as spike times: every input fires once, and only when matters.
+    ///
+    /// Input `i` of a class has the coordinate, over intrinsic coordinates `x` uniform in `[0, 1)^d`,
+    ///
+    /// `f_i(x) = Π_j Σ_{k=1..K} θᴬ_ijk · k^−α · sin(2π (k · x_j · θᴮ_ijk + θᶜ_ijk))`, with all `θ` uniform in `[0, 1)`.
+    ///
+    /// Each coordinate is brought to `[0, 1)` over the points of its class, `y = (f − min)/(max − min + 10⁻⁷)`, and the spike comes in step
+    /// `⌊y · steps⌋`. Trial `n` is of class `n mod classes`; take training and test trials from one data set with [`split()`](crate::split()).
+    ///
+    /// Cost: `classes · per_class · inputs · d · K` sines when made (64 million, about a second, by default); 4 bytes per event afterwards.
+    ///
+    /// Source: Zenke and Vogels 2021, "The remarkable robustness of surrogate gradient learning", Neural Computation 33, and its generator
+    /// (github.com/fzenke/randman).
+    /// Departure: the released code lets the frequency factor run from 0 to K − 1, with the amplitude of its constant term set to zero; here
+    /// frequency and amplitude both count from 1, as in the equation.
     ///
     /// # Errors
     /// [`DataError::Parameter`] for a value outside its range.
     ///
     /// ```
     /// use snn_core::{Dataset, Raster, Seed};
-    /// use snn_data::{Randman, RandmanParams};
-    /// let task = Randman::new(RandmanParams { inputs: 20, per_class: 5, ..Default::default() }, Seed::new(1))?;
+    /// use snn_data::RandmanParams;
+    /// let task = RandmanParams { inputs: 20, per_class: 5, ..Default::default() }.generate(Seed::new(1))?;
     /// let mut trial = Raster::default();
     /// task.load(0, &mut trial);
     /// assert_eq!((task.len(), trial.len()), (50, 20));       // one spike per input
     /// # Ok::<(), snn_data::DataError>(())
     /// ```
-    pub fn new(params: RandmanParams, seed: Seed) -> Result<Self, DataError> {
+    pub fn generate(&self, seed: Seed) -> Result<Generated, DataError> {
+        let params = self;
         params.check()?;
         let classes: Vec<Vec<f64>> = (0..params.classes as u64)
             .map(|class| {
-                let manifold = Manifold::new(&params, seed.child("manifolds").nth(class));
-                coordinates(&params, &manifold, seed.child("points").nth(class))
+                let manifold = Manifold::new(params, seed.child("manifolds").nth(class));
+                coordinates(params, &manifold, seed.child("points").nth(class))
             })
             .collect();
-        let mut trials = Packed::new(params.inputs, params.steps);
+        let mut trials = Generated::new("randman".into(), params.classes, params.inputs, params.steps);
         for point in 0..params.per_class {
             for coordinates in &classes {
                 let row = &coordinates[point * params.inputs..][..params.inputs];
                 trials.push(row.iter().enumerate().map(|(input, y)| (((y * params.steps as f64) as usize).min(params.steps - 1), input)));
             }
         }
-        Ok(Randman { classes: params.classes, trials })
+        Ok(trials)
     }
 }
 
@@ -172,33 +167,10 @@ impl Manifold {
     }
 }
 
-impl Dataset for Randman {
-    fn name(&self) -> &str {
-        "randman"
-    }
-    fn len(&self) -> usize {
-        self.trials.len()
-    }
-    fn inputs(&self) -> usize {
-        self.trials.inputs()
-    }
-    fn steps(&self) -> usize {
-        self.trials.steps()
-    }
-    fn classes(&self) -> usize {
-        self.classes
-    }
-    fn load(&self, index: usize, into: &mut Raster) {
-        self.trials.load(index, into);
-    }
-    fn target(&self, index: usize) -> Target<'_> {
-        Target::Class(index % self.classes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snn_core::{Dataset, Raster, Target};
 
     fn small() -> RandmanParams {
         RandmanParams { classes: 3, inputs: 12, manifold_dim: 1, per_class: 200, ..Default::default() }
@@ -266,7 +238,7 @@ mod tests {
     #[test]
     fn every_input_fires_once_and_the_seed_decides() {
         let load = |seed, per_class, i| {
-            let task = Randman::new(RandmanParams { per_class, ..small() }, Seed::new(seed)).unwrap();
+            let task = RandmanParams { per_class, ..small() }.generate(Seed::new(seed)).unwrap();
             let mut raster = Raster::default();
             task.load(i, &mut raster);
             assert_eq!((task.len(), task.steps(), task.target(i)), (3 * per_class, 100, Target::Class(i % 3)));
@@ -283,7 +255,7 @@ mod tests {
 
     #[test]
     fn parameters_are_checked() {
-        let bad = |params| Randman::new(params, Seed::new(0)).err().unwrap().to_string();
+        let bad = |params: RandmanParams| params.generate(Seed::new(0)).err().unwrap().to_string();
         assert!(bad(RandmanParams { alpha: 0.0, ..small() }).contains("alpha = 0"));
         assert!(bad(RandmanParams { precision: 2.0, ..small() }).contains("precision = 2"));
         assert!(bad(RandmanParams { manifold_dim: 0, ..small() }).contains("manifold_dim = 0"));

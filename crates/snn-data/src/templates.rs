@@ -3,11 +3,11 @@
 use crate::{
     Split,
     error::{DataError, check, count, positive},
-    packed::Packed,
+    packed::Generated,
 };
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Poisson, StandardNormal};
-use snn_core::{Dataset, Raster, Seed, Target};
+use snn_core::Seed;
 
 const OF: &str = "TemplateParams";
 
@@ -65,7 +65,7 @@ impl TemplateParams {
         count(OF, "classes", self.classes)?;
         count(OF, "inputs", self.inputs)?;
         count(OF, "steps", self.steps)?;
-        check(Packed::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
+        check(Generated::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
         positive(OF, "dt", self.dt)?;
         check(self.mean_spikes > 0.0 && self.mean_spikes <= 1e6, OF, "mean_spikes", self.mean_spikes, "above 0 and at most 10⁶")?;
         check(self.jitter.is_finite() && self.jitter >= 0.0, OF, "jitter", self.jitter, "finite and at least 0")?;
@@ -73,45 +73,39 @@ impl TemplateParams {
     }
 }
 
-/// Copies of fixed random spike patterns, one pattern per class.
-///
-/// The template of a class holds, for each input, a Poisson number of spikes at uniform times `0 ≤ s < T`. A trial copies the template of
-/// its class: each spike is left out with probability `deletion`, otherwise it comes at `t = s + jitter · N(0, 1)`, in step `⌊t/dt⌋`, and is
-/// dropped outside `0 ≤ t < T`. Spikes of one input that fall into one step count once. Trial `i` is of class `i mod classes`.
-///
-/// Both parts share the templates of a seed; each trial draws from `seed.child(part).nth(i)`, so a longer part begins with the shorter one.
-/// Memory: 4 bytes per event, 2.7 MB for the default training part. Sizes and statistics are chosen, not a published data set's.
-///
-/// ```
-/// use snn_core::{Dataset, Raster, Seed};
-/// use snn_data::{Split, TemplateParams, Templates};
-/// let test = Templates::new(TemplateParams::default(), Seed::new(1), Split::Test)?;
-/// let mut trial = Raster::default();
-/// test.load(3, &mut trial);
-/// assert_eq!((test.len(), trial.units(), trial.steps()), (500, 200, 100));
-/// # Ok::<(), snn_data::DataError>(())
-/// ```
-pub struct Templates {
-    name: String,
-    classes: usize,
-    trials: Packed,
-}
-
-impl Templates {
-    /// Generates one part of the task.
+impl TemplateParams {
+    /// Copies of fixed random spike patterns, one pattern per class.
+    ///
+    /// The template of a class holds, for each input, a Poisson number of spikes at uniform times `0 ≤ s < T`. A trial copies the template of
+    /// its class: each spike is left out with probability `deletion`, otherwise it comes at `t = s + jitter · N(0, 1)`, in step `⌊t/dt⌋`, and is
+    /// dropped outside `0 ≤ t < T`. Spikes of one input that fall into one step count once. Trial `i` is of class `i mod classes`.
+    ///
+    /// Both parts share the templates of a seed; each trial draws from `seed.child(part).nth(i)`, so a longer part begins with the shorter one.
+    /// Memory: 4 bytes per event, 2.7 MB for the default training part. Sizes and statistics are chosen, not a published data set's.
+    ///
+    /// ```
+    /// use snn_core::{Dataset, Raster, Seed};
+    /// use snn_data::{Split, TemplateParams};
+    /// let test = TemplateParams::default().generate(Seed::new(1), Split::Test)?;
+    /// let mut trial = Raster::default();
+    /// test.load(3, &mut trial);
+    /// assert_eq!((test.len(), trial.units(), trial.steps()), (500, 200, 100));
+    /// # Ok::<(), snn_data::DataError>(())
+    /// ```
     ///
     /// # Errors
     /// [`DataError::Parameter`] for a value outside its range.
-    pub fn new(params: TemplateParams, seed: Seed, split: Split) -> Result<Self, DataError> {
+    pub fn generate(&self, seed: Seed, split: Split) -> Result<Generated, DataError> {
+        let params = self;
         params.check()?;
-        let templates: Vec<_> = (0..params.classes).map(|c| template(&params, &mut seed.child("templates").nth(c as u64).rng())).collect();
-        let mut trials = Packed::new(params.inputs, params.steps);
+        let templates: Vec<_> = (0..params.classes).map(|c| template(params, &mut seed.child("templates").nth(c as u64).rng())).collect();
+        let mut trials = Generated::new(format!("templates/{}", split.name()), params.classes, params.inputs, params.steps);
         let len = if split == Split::Train { params.train } else { params.test };
         for i in 0..len {
             let mut rng = seed.child(split.name()).nth(i as u64).rng();
-            trials.push(templates[i % params.classes].iter().filter_map(|&spike| copy(&params, spike, &mut rng)));
+            trials.push(templates[i % params.classes].iter().filter_map(|&spike| copy(params, spike, &mut rng)));
         }
-        Ok(Templates { name: format!("templates/{}", split.name()), classes: params.classes, trials })
+        Ok(trials)
     }
 }
 
@@ -136,40 +130,17 @@ fn copy(params: &TemplateParams, (time, input): (f64, usize), rng: &mut impl Rng
     (!deleted && step >= 0.0 && step < params.steps as f64).then_some((step as usize, input))
 }
 
-impl Dataset for Templates {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn len(&self) -> usize {
-        self.trials.len()
-    }
-    fn inputs(&self) -> usize {
-        self.trials.inputs()
-    }
-    fn steps(&self) -> usize {
-        self.trials.steps()
-    }
-    fn classes(&self) -> usize {
-        self.classes
-    }
-    fn load(&self, index: usize, into: &mut Raster) {
-        self.trials.load(index, into);
-    }
-    fn target(&self, index: usize) -> Target<'_> {
-        Target::Class(index % self.classes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snn_core::{Dataset, Raster, Target};
 
     /// Steps so short that no two spikes of an input meet in one.
     fn fine() -> TemplateParams {
         TemplateParams { steps: 100_000, dt: 1e-6, train: 40, ..Default::default() }
     }
 
-    fn events(data: &Templates) -> f64 {
+    fn events(data: &Generated) -> f64 {
         let mut raster = Raster::default();
         let mut total = 0;
         for i in 0..data.len() {
@@ -179,8 +150,8 @@ mod tests {
         total as f64 / (data.len() * data.inputs()) as f64
     }
 
-    fn templates_of(params: TemplateParams) -> Templates {
-        Templates::new(params, Seed::new(3), Split::Train).unwrap()
+    fn templates_of(params: TemplateParams) -> Generated {
+        params.generate(Seed::new(3), Split::Train).unwrap()
     }
 
     #[test]
@@ -223,7 +194,7 @@ mod tests {
     fn trials_depend_on_seed_part_and_index_alone() {
         let at = |seed, split, train, i| {
             let mut raster = Raster::default();
-            Templates::new(TemplateParams { train, test: 8, ..Default::default() }, Seed::new(seed), split).unwrap().load(i, &mut raster);
+            TemplateParams { train, test: 8, ..Default::default() }.generate(Seed::new(seed), split).unwrap().load(i, &mut raster);
             raster.iter().collect::<Vec<_>>()
         };
         let first = at(1, Split::Train, 8, 5);
@@ -234,9 +205,9 @@ mod tests {
 
     #[test]
     fn sizes_and_parameters_are_checked() {
-        let test = Templates::new(TemplateParams { test: 3, ..Default::default() }, Seed::new(0), Split::Test).unwrap();
+        let test = TemplateParams { test: 3, ..Default::default() }.generate(Seed::new(0), Split::Test).unwrap();
         assert_eq!((test.name(), test.len(), test.inputs(), test.steps(), test.classes()), ("templates/test", 3, 200, 100, 10));
-        let bad = |params| Templates::new(params, Seed::new(0), Split::Test).err().unwrap().to_string();
+        let bad = |params: TemplateParams| params.generate(Seed::new(0), Split::Test).err().unwrap().to_string();
         assert!(bad(TemplateParams { deletion: 1.5, ..Default::default() }).contains("deletion = 1.5"));
         assert!(bad(TemplateParams { jitter: f64::NAN, ..Default::default() }).contains("jitter = NaN"));
         assert!(bad(TemplateParams { mean_spikes: 0.0, ..Default::default() }).contains("mean_spikes = 0"));

@@ -97,7 +97,7 @@ fn a_failing_run_overwrites_nothing() {
     let settings = settings(out.path());
     let dir = out.path().join("fails/smoke-1");
     let first = reproduce(&PAPER, &settings).unwrap();
-    assert_eq!(names(&dir), ["line.png", "line.svg", "log.txt", "result.json"]);
+    assert_eq!(names(&dir), ["line.csv", "line.png", "line.svg", "log.txt", "result.json"]);
     assert_eq!(first.files.len(), 4);
     assert!(first.files.iter().all(|file| Path::new(file).is_file()));
     for text in ["no more paper", "its code panicked, which is a bug: index out of range"] {

@@ -16,7 +16,7 @@ use anyhow::Result;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif, decay};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, ms};
-use snn_data::{Images, Latency, LatencyImages, Split, TemplateParams, Templates};
+use snn_data::{Images, Latency, LatencyImages, Split, TemplateParams};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
 use snn_sparse::{Clocked, Record, Wants};
 
@@ -120,8 +120,8 @@ fn templates(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("templates");
     let (train, test) = lab.scale().pick((1000, 500), (2000, 500), (2000, 500));
     let params = TemplateParams { train, test, ..TemplateParams::default() };
-    let train = Templates::new(params.clone(), seed, Split::Train)?;
-    let test = Templates::new(params, seed, Split::Test)?;
+    let train = params.generate(seed, Split::Train)?;
+    let test = params.generate(seed, Split::Test)?;
     let epochs = lab.scale().pick(6, 20, 20);
     let net = network([200, 128, 128, 10], seed)?;
     let options = Options { batch: 64, regulariser: REGULARISER, ..Options::new(Loss::CrossEntropy(Over::Max), seed.child("training")) };
