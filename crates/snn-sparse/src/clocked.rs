@@ -212,3 +212,68 @@ fn components<F>(count: usize, links: &[Link<F>]) -> Vec<Component> {
 fn populations_before(instant: &[Vec<bool>], among: &[usize], p: usize) -> usize {
     among.iter().filter(|&&q| instant[q][p]).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use snn_core::net::{Connect, Init};
+    use snn_core::neuron::{Li, Lif};
+    use snn_core::{Net, Seed, ms};
+
+    /// A chain of relays with delays 0 and 2, a self-loop with delay 1, and a second input: worked by hand.
+    fn relays() -> Network {
+        let relay = || Lif { tau: 1e-9.into(), ..Lif::default() }; // no memory: fires where its input exceeds 1
+        Net::new(ms(1.0))
+            .input("left", 1)
+            .input("right", 1)
+            .population("echo", 1, relay())
+            .population("late", 1, relay())
+            .population("now", 1, relay())
+            .population("out", 1, Li { tau: 1e-9.into() })
+            .project("late", "out", Connect::All, Init::Constant(3.0))
+            .project("left", "now", Connect::All, Init::Constant(2.0))
+            .project("now", "late", Connect::All, Init::Constant(2.0))
+            .delay(ms(2.0))
+            .project("right", "echo", Connect::All, Init::Constant(2.0))
+            .project("echo", "echo", Connect::All, Init::Constant(4.0)) // beats the reset of 1 in the step after a spike
+            .delay(ms(1.0))
+            .output("out")
+            .build(Seed::new(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn delays_loops_and_inputs_by_hand() {
+        let engine = Clocked::<f64>::compile(&relays());
+        let raster = |steps: &[u32]| {
+            let mut raster = Raster::new(1, 7);
+            raster.fill(steps.iter().map(|&t| (t, 0)));
+            raster
+        };
+        let (left, right) = (raster(&[0, 3, 6]), raster(&[2]));
+        let mut record = Record::new(&engine);
+        engine.run(&[&left, &right], Wants::Spikes, &mut record);
+        assert_eq!(record.spikes[2], left, "now: no delay");
+        assert_eq!(record.spikes[1], raster(&[2, 5]), "late: two steps; the last event falls off the end");
+        assert_eq!(record.spikes[0], raster(&[2, 3, 4, 5, 6]), "echo: keeps itself going from the step after its first spike");
+        assert_eq!(record.traces[3].series(0).collect::<Vec<_>>(), [0.0, 0.0, 3.0, 0.0, 0.0, 3.0, 0.0]);
+        // A record is reused without a trace of the trial before.
+        engine.run(&[&raster(&[]), &raster(&[])], Wants::Spikes, &mut record);
+        assert!(record.spikes.iter().all(Raster::is_empty) && record.traces[3].series(0).all(|y| y == 0.0));
+    }
+
+    #[test]
+    fn components_run_sources_first() {
+        let engine = Clocked::<f32>::compile(&relays());
+        let place = |p: usize| engine.components().iter().position(|c| c.populations == [p]).unwrap();
+        assert!(place(2) < place(1) && place(1) < place(3));
+        assert!(engine.components()[place(0)].recurrent && !engine.components()[place(1)].recurrent);
+    }
+
+    #[test]
+    #[should_panic(expected = "the rasters do not fit")]
+    fn a_raster_of_another_size_is_refused() {
+        let engine = Clocked::<f32>::compile(&relays());
+        engine.run(&[&Raster::new(1, 5), &Raster::new(2, 5)], Wants::Spikes, &mut Record::new(&engine));
+    }
+}

@@ -12,6 +12,7 @@ pub mod lanes;
 mod local;
 pub mod store;
 mod trace;
+mod view;
 
 pub use bank::{Bank, Cells, Feed, Link, Source};
 pub use clocked::{Clocked, Component, Record};
