@@ -1,6 +1,6 @@
 //! What does one training step cost, sparse and dense, and with what does it grow?
 //!
-//! Shapes, trial lengths, input density and activity are those of the SSGD paper (card section 4). Weights are scaled so that the hidden
+//! Shapes, trial lengths, input density and activity are those of the SSGD paper. Weights are scaled so that the hidden
 //! layers spike at the wanted rate, the surrogate's window so that the wanted share of entries is active. Both rules get the same
 //! network, surrogate and batch; the gradient of a whole batch is timed, the best of several repeats counts.
 
@@ -63,7 +63,7 @@ struct Shape {
 }
 
 const FMNIST: Shape = Shape {
-    series: "card",
+    series: "paper",
     inputs: 784,
     hidden: [200, 200],
     outputs: 10,

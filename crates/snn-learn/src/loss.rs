@@ -179,7 +179,7 @@ impl Loss {
 /// ```text
 /// upper·max(0, mean_j n_j − upper_count)  +  (lower/H)·Σ_j max(0, lower_count − n_j)²
 /// ```
-/// with `n_j` the spikes of unit `j` in the trial and `H` units. Source: Perez-Nieves & Goodman 2021, released code (card section 4).
+/// with `n_j` the spikes of unit `j` in the trial and `H` units. Source: Perez-Nieves & Goodman 2021, released code.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Default)]
 pub struct Regulariser {
     /// Strength of the upper bound.

@@ -1,4 +1,4 @@
-//! The identities of the SSGD card (section 7), in f64, over random networks: feed-forward and recurrent, dense and sparse links,
+//! The identities sparse backpropagation must satisfy, in f64, over random networks: feed-forward and recurrent, dense and sparse links,
 //! every spiking model, every delay.
 
 mod common;
@@ -14,7 +14,7 @@ const LOSS: Loss = Loss::CrossEntropy(Over::Max);
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Sparse = dense exactly, when the dense backward pass uses the same surrogate. Card: 3e-16 per layer; here summed through up to
+    /// Sparse = dense exactly, when the dense backward pass uses the same surrogate. Summed through up to
     /// three layers, loops and 24 steps in another order.
     #[test]
     fn sparse_equals_dense(case in case(90), surrogate in surrogate()) {
@@ -136,7 +136,7 @@ fn skipping_silent_steps_is_a_power_of_alpha() {
     assert!(g[0][1] != 0.0 && (g[0][0] / g[0][1] - alpha.powi(9)).abs() < 1e-15, "{g:?}");
 }
 
-/// The card's figure for two layers end to end, on networks of its kind: differences of a few units in the last place of the largest entry.
+/// Two layers end to end: at most 3e-16 of the largest entry, the last place of a double.
 #[test]
 fn two_layers_agree_to_the_last_place() {
     use snn_core::net::{Connect, Init};
