@@ -26,6 +26,8 @@ pub struct Epoch {
     pub macs_backward: u64,
     /// Accuracy on the held-out data given for the curve, if any.
     pub held_out: Option<f64>,
+    /// What [`Lab::train_with`] was asked to measure after the epoch.
+    pub measured: Option<f64>,
 }
 
 /// What is kept of a run of [`Lab::train`].
@@ -46,6 +48,7 @@ impl Epoch {
             spikes: populations.map(|p| stats.spike_fraction(p)).collect(),
             macs_backward: stats.macs_backward,
             held_out: None,
+            measured: None,
         }
     }
 }
@@ -66,13 +69,13 @@ impl Lab {
         data: &dyn Dataset,
         held_out: Option<&dyn Dataset>,
     ) -> anyhow::Result<Vec<Epoch>> {
-        self.train_with(name, trainer, epochs, data, held_out, |_| Ok(()))
+        self.train_with(name, trainer, epochs, data, held_out, |_| Ok(None))
     }
 
-    /// As [`Lab::train`], and calls `after` at the end of every epoch of this run.
+    /// As [`Lab::train`], and keeps what `measure` finds after every epoch in the history, which survives an interruption.
     ///
     /// # Errors
-    /// As [`Lab::train`], and what `after` reports.
+    /// As [`Lab::train`], and what `measure` reports.
     pub fn train_with(
         &mut self,
         name: &str,
@@ -80,7 +83,7 @@ impl Lab {
         epochs: usize,
         data: &dyn Dataset,
         held_out: Option<&dyn Dataset>,
-        mut after: impl FnMut(&Trainer) -> anyhow::Result<()>,
+        mut measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
     ) -> anyhow::Result<Vec<Epoch>> {
         let path = self.checkpoint("training")?.join(format!("{name}.ckpt"));
         let mut history: Vec<Epoch> = Vec::new();
@@ -110,8 +113,8 @@ impl Lab {
             let active: Vec<String> = epoch.active.iter().map(|a| format!("{:.2}", 100.0 * a)).collect();
             let held = epoch.held_out.map_or(String::new(), |a| format!(", held out {:.2} %", 100.0 * a));
             progress.message(format!("loss {:.4}, {:.2} %{held}, active {} %", epoch.loss, 100.0 * epoch.accuracy, active.join(" ")));
+            epoch.measured = measure(trainer)?;
             history.push(epoch);
-            after(trainer)?;
             if last || saved_at.elapsed() >= EVERY {
                 snn_io::codec::save(&path, &Saved { epochs, history: history.clone(), trainer: trainer.checkpoint() })?;
                 saved_at = Instant::now();

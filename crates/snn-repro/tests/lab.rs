@@ -98,7 +98,7 @@ fn a_failing_run_overwrites_nothing() {
     let dir = out.path().join("fails/smoke-1");
     let first = reproduce(&PAPER, &settings).unwrap();
     assert_eq!(names(&dir), ["line.csv", "line.png", "line.svg", "log.txt", "result.json"]);
-    assert_eq!(first.files.len(), 4);
+    assert_eq!(first.files.len(), 5);
     assert!(first.files.iter().all(|file| Path::new(file).is_file()));
     for text in ["no more paper", "its code panicked, which is a bug: index out of range"] {
         let error = reproduce(&PAPER, &settings).unwrap_err();

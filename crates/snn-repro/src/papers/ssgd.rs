@@ -136,15 +136,14 @@ fn templates(lab: &mut Lab) -> Result<()> {
     // The curve over windows; the paper's window is the first of them.
     let all = [WINDOW, 0.05, 1e-6, 0.25, 0.1, 0.01, 1e-3, 1e-4];
     let windows = lab.scale().pick(&all[..3], &all[..], &all[..]);
-    let (mut curve, mut active, mut main, mut cosines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut curve, mut active, mut main) = (Vec::new(), Vec::new(), Vec::new());
     for &window in windows {
         let mut sparse = trainer(Box::new(SparseBptt { surrogate: FULL.window(window) }))?;
-        let run = lab.train_with(&format!("templates window {window}"), &mut sparse, epochs, &train, Some(&test), |trainer| {
-            if window == WINDOW {
-                cosines.push(fidelity(&trainer.network()?, &train, seed)?);
-            }
-            Ok(())
-        });
+        let cosine = |trainer: &Trainer| match window == WINDOW {
+            true => fidelity(&trainer.network()?, &train, seed).map(Some),
+            false => Ok(None),
+        };
+        let run = lab.train_with(&format!("templates window {window}"), &mut sparse, epochs, &train, Some(&test), cosine);
         match run {
             Ok(history) => {
                 curve.push((window, accuracy(&history)));
@@ -181,7 +180,7 @@ fn templates(lab: &mut Lab) -> Result<()> {
         lab.report(FLAT, at(0.05) - at(WINDOW))?;
     }
     lab.report(SPARSITY, 50.0 * (mean_active(&main, 0) + mean_active(&main, 1)))?;
-    lab.report(FIDELITY, cosines.iter().sum::<f64>() / cosines.len() as f64)?;
+    lab.report(FIDELITY, main.iter().filter_map(|e| e.measured).sum::<f64>() / main.len() as f64)?;
     lab.report(SKIPPED, 100.0 * (1.0 - macs(&main) / macs(&dense_history)))?;
     lab.report(COLLAPSE, at(1e-6))?;
     lab.note(format!("templates: test accuracy {:.2} % sparse, {:.2} % dense", at(WINDOW), accuracy(&dense_history)));
