@@ -12,9 +12,15 @@ pub struct Bench {
     pub name: &'static str,
     /// The question.
     pub question: &'static str,
-    /// Runs it. `quick` does a fraction of the work, to see that it runs.
-    pub run: fn(quick: bool, log: &mut dyn FnMut(&str)) -> Report,
+    /// Runs it.
+    pub run: Run,
 }
+
+/// Runs a bench and tells `log` of each measurement. `quick` does a fraction of the work, to see that it runs.
+pub type Run = fn(quick: bool, log: Log<'_>) -> Report;
+
+/// Where a bench says how far it is.
+pub type Log<'a> = &'a mut dyn FnMut(&str);
 
 /// All benches. To add one: one file beside `train_step.rs`, one line here.
 pub const ALL: &[Bench] = &[Bench {

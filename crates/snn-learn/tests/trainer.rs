@@ -56,8 +56,8 @@ fn train(mut trainer: Trainer, epochs: usize) -> Trainer {
 
 #[test]
 fn one_and_more_threads_give_the_same_bits() {
-    let rules: [fn() -> Box<dyn Rule<f32>>; 2] =
-        [|| Box::new(SparseBptt::default()), || Box::new(Bptt::new(Surrogate::fast_sigmoid(20.0)))];
+    type Make = fn() -> Box<dyn Rule<f32>>;
+    let rules: [Make; 2] = [|| Box::new(SparseBptt::default()), || Box::new(Bptt::new(Surrogate::fast_sigmoid(20.0)))];
     for rule in rules {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -72,16 +72,12 @@ pub fn render_details(results: &[RunResult]) -> String {
         }
         let _ = writeln!(text, "{:.0} s{memory}.\n", result.seconds);
         for claim in &result.claims {
+            // The paper's file knows best where its figures are from.
+            let known = paper.and_then(|paper| paper.claims.iter().find(|known| known.what == claim.what));
+            let source = known.map_or(claim.source.as_str(), |known| known.source);
             let why = claim.why.as_ref().map_or(String::new(), |why| format!(" ({why})"));
-            let _ = writeln!(
-                text,
-                "- {}: {}, {}{why}; the paper: {} ({}).",
-                claim.what,
-                claim.figure(),
-                claim.verdict,
-                claim.paper,
-                claim.source
-            );
+            let _ =
+                writeln!(text, "- {}: {}, {}{why}; the paper: {} ({}).", claim.what, claim.figure(), claim.verdict, claim.paper, source);
         }
         for note in &result.notes {
             let _ = writeln!(text, "- Note: {note}");
