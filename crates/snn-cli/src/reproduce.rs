@@ -15,7 +15,7 @@ pub const EXAMPLES: &str = "Examples:
   snn reproduce --list                            the papers, one line each, and what they take
   snn reproduce ssgd                              one paper at short scale: at most ten minutes on two cores
   snn reproduce ssgd --scale smoke                the same in seconds
-  snn reproduce ssgd --data shared/data --seeds 3 real data; mean and standard error over seeds 1, 2, 3
+  snn reproduce ssgd --data data --seeds 3        real data; mean and standard error over seeds 1, 2, 3
   snn reproduce ssgd --scale paper --resume       the paper's own configuration, going on after an interruption
   snn reproduce --all --scale smoke --json        one JSON object for programs
 

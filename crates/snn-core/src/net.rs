@@ -229,6 +229,19 @@ impl TryFrom<Draft> for Network {
     }
 }
 
+impl Links {
+    /// Every link as `(source, target)`, in the order of the weights, between groups of these sizes.
+    pub fn pairs(&self, sources: usize, targets: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (0..sources).flat_map(move |i| {
+            let (all, listed) = match self {
+                Links::All => (0..targets, &[][..]),
+                Links::Csr { ends, targets } => (0..0, &targets[ends[i] as usize..ends[i + 1] as usize]),
+            };
+            all.chain(listed.iter().map(|&j| j as usize)).map(move |j| (i, j))
+        })
+    }
+}
+
 impl Projection {
     /// The delay in time steps.
     pub fn delay_steps(&self, dt: f64) -> usize {

@@ -153,6 +153,13 @@ impl<F: Scalar> Clocked<F> {
     pub fn links_mut(&mut self) -> &mut [Link<F>] {
         &mut self.links
     }
+    /// Number of units of a source.
+    pub fn size(&self, source: Source) -> usize {
+        match source {
+            Source::Input(i) => self.network.draft().inputs[i].size,
+            Source::Population(p) => self.cells[p].size(),
+        }
+    }
     /// Indices of the projections into population `p`.
     pub fn incoming(&self, p: usize) -> &[usize] {
         &self.incoming[p]

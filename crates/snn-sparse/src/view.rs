@@ -4,7 +4,6 @@ use crate::clocked::Clocked;
 use crate::lanes::{LANES, Scalar};
 use crate::trace::Trace;
 use ndarray::Array2;
-use snn_core::net::Links;
 use sprs::{CsMat, TriMat};
 
 impl<F: Scalar> Clocked<F> {
@@ -29,20 +28,9 @@ impl<F: Scalar> Clocked<F> {
         use crate::store::Synapses;
         let (link, projection) = (&self.links()[k], &self.network().draft().projections[k]);
         let weights = link.store.in_order(link.store.weights());
-        let targets = self.cells()[link.to].size();
-        let places: Vec<(usize, usize)> = match &projection.links {
-            Links::All => (0..weights.len()).map(|n| (n / targets, n % targets)).collect(),
-            Links::Csr { ends, targets } => {
-                let row = |i: usize| targets[ends[i] as usize..ends[i + 1] as usize].iter().map(move |&j| (i, j as usize));
-                (0..ends.len() - 1).flat_map(row).collect()
-            }
-        };
-        let sources = match &projection.links {
-            Links::All => weights.len() / targets,
-            Links::Csr { ends, .. } => ends.len() - 1,
-        };
-        let (rows, columns) = places.into_iter().unzip();
-        TriMat::from_triplets((sources, targets), rows, columns, weights).to_csr()
+        let shape = (self.size(link.from), self.cells()[link.to].size());
+        let (rows, columns) = projection.links.pairs(shape.0, shape.1).unzip();
+        TriMat::from_triplets(shape, rows, columns, weights).to_csr()
     }
 }
 

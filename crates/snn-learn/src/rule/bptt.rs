@@ -4,7 +4,6 @@ use super::adjoint::{Adjoint, Carry, DenseStep, with_states};
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use crate::gemm::{Field, add_product, matrix, matrix_mut};
 use serde::{Deserialize, Serialize};
-use snn_core::net::Links;
 use snn_core::{Raster, Surrogate};
 use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut, valid_lanes};
 use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Source, Synapses};
@@ -94,13 +93,7 @@ fn places<F: Scalar>(engine: &Clocked<F>, k: usize) -> Vec<(u32, u32)> {
     let (link, projection) = (&engine.links()[k], &engine.network().draft().projections[k]);
     let targets = engine.cells()[link.to].size();
     let width = blocks(targets) * LANES;
-    let place: Vec<usize> = match &projection.links {
-        Links::All => (0..link.store.links()).map(|k| k / targets * width + k % targets).collect(),
-        Links::Csr { ends, targets } => {
-            let row = |i: usize| targets[ends[i] as usize..ends[i + 1] as usize].iter().map(move |&j| i * width + j as usize);
-            (0..ends.len() - 1).flat_map(row).collect()
-        }
-    };
+    let place = projection.links.pairs(engine.size(link.from), targets).map(|(i, j)| i * width + j);
     link.store.slots().into_iter().zip(place).map(|(slot, place)| (slot as u32, place as u32)).collect()
 }
 
@@ -190,7 +183,7 @@ impl<F: Field> Worker<F> for Dense<F> {
         for link in engine.links() {
             let rows = match link.from {
                 Source::Input(_) if self.rule.events_in => self.rasters[..m].iter().map(Raster::len).sum(),
-                from => steps.saturating_sub(link.delay) * m * sources(engine, from),
+                from => steps.saturating_sub(link.delay) * m * engine.size(from),
             };
             let cells = (rows * engine.cells()[link.to].size()) as u64;
             stats.macs_forward += cells;
@@ -211,13 +204,6 @@ impl<F: Field> Worker<F> for Dense<F> {
     }
 }
 
-fn sources<F: Scalar>(engine: &Clocked<F>, from: Source) -> usize {
-    match from {
-        Source::Input(i) => engine.network().draft().inputs[i].size,
-        Source::Population(p) => engine.cells()[p].size(),
-    }
-}
-
 impl<F: Field> Dense<F> {
     /// The inputs as a dense tensor, the weights as dense matrices.
     fn load(&mut self, job: &Job<'_, F>, trials: &[usize]) {
@@ -233,7 +219,7 @@ impl<F: Field> Dense<F> {
         }
         self.weights.clear();
         for (link, places) in job.engine.links().iter().zip(&self.places) {
-            let mut dense = vec![F::default(); sources(job.engine, link.from) * self.layers[link.to].width * LANES];
+            let mut dense = vec![F::default(); job.engine.size(link.from) * self.layers[link.to].width * LANES];
             let w = flat(link.store.weights());
             places.iter().for_each(|&(slot, place)| dense[place as usize] = w[slot as usize]);
             self.weights.push(dense);
@@ -290,7 +276,7 @@ impl<F: Field> Dense<F> {
             return;
         }
         let (rows, n, size, width) =
-            ((steps.end - first) * m, sources(engine, link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
+            ((steps.end - first) * m, engine.size(link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
             Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
@@ -410,7 +396,7 @@ impl<F: Field> Dense<F> {
             return engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps: 0..steps, rows });
         }
         let (rows, n, size, width) =
-            (heard * m, sources(engine, link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
+            (heard * m, engine.size(link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
             Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
