@@ -91,7 +91,7 @@ impl Loss {
     /// [`LossError`], naming the population.
     pub fn check<F: Scalar>(&self, engine: &Clocked<F>, data: &str, classes: usize) -> Result<(), LossError> {
         let outputs = engine.outputs();
-        let [output] = outputs[..] else { return Err(LossError::Outputs(outputs.len())) };
+        let &[output] = outputs else { return Err(LossError::Outputs(outputs.len())) };
         let population = &engine.network().draft().populations[output];
         let name = || population.name.clone();
         let target = |wanted, found| Err(LossError::Target { data: data.into(), wanted, found });

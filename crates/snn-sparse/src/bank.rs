@@ -139,7 +139,7 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
 }
 
 /// Steps that are taken together in a sweep; their inputs fit the first-level cache.
-const TILE: usize = 32;
+pub(crate) const TILE: usize = 32;
 
 struct SweepKernel<'a, N: Neuron, F: Scalar> {
     bank: &'a Bank<N, F>,
@@ -158,6 +158,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let (width, states) = (blocks(bank.size), Bank::<N, F>::STATES);
         let all = trace.fired.len() / width;
         let (reach, first) = (if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() }, trace.active.len());
+        let mut tile = std::mem::take(&mut trace.tile);
         for b in 0..width {
             let valid = valid_lanes(bank.size, b);
             let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
@@ -168,7 +169,6 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             }
             // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
-            let mut tile: [Block<F>; TILE] = [Block::zero(); TILE];
             for start in steps.clone().step_by(TILE) {
                 let tile = &mut tile[..TILE.min(steps.end - start)];
                 for (k, x) in tile.iter_mut().enumerate() {
@@ -199,6 +199,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             }
             trace.state[b * states..(b + 1) * states].copy_from_slice(&state[..states]);
         }
+        trace.tile = tile;
         if let Wants::Active(surrogate) = wants {
             trace.active.value[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
         }

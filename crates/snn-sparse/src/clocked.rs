@@ -35,6 +35,7 @@ pub struct Clocked<F: Scalar = f32> {
     links: Vec<Link<F>>,
     incoming: Vec<Vec<usize>>,
     components: Vec<Component>,
+    outputs: Vec<usize>,
     simd: Simd,
 }
 
@@ -97,7 +98,8 @@ impl<F: Scalar> Clocked<F> {
         let count = draft.populations.len();
         let incoming = (0..count).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
         let components = components(count, &links);
-        Clocked { network: network.clone(), cells, links, incoming, components, simd }
+        let outputs = draft.outputs.iter().filter_map(|name| population(name)).collect();
+        Clocked { network: network.clone(), cells, links, incoming, components, outputs, simd }
     }
 
     /// Runs one trial: one raster per input, all of the same number of steps. Starts from rest.
@@ -173,9 +175,8 @@ impl<F: Scalar> Clocked<F> {
         self.simd
     }
     /// Indices of the populations that are read out.
-    pub fn outputs(&self) -> Vec<usize> {
-        let draft = self.network.draft();
-        draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect()
+    pub fn outputs(&self) -> &[usize] {
+        &self.outputs
     }
 
     /// The weights now, one list per projection in the order of the description; [`Network::with_weights`] takes them.
