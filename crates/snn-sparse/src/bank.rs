@@ -139,7 +139,7 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
 }
 
 /// Steps that are taken together in a sweep; their inputs fit the first-level cache.
-pub(crate) const TILE: usize = 32;
+const TILE: usize = 32;
 
 struct SweepKernel<'a, N: Neuron, F: Scalar> {
     bank: &'a Bank<N, F>,
@@ -158,7 +158,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let (width, states) = (blocks(bank.size), Bank::<N, F>::STATES);
         let all = trace.fired.len() / width;
         let (reach, first) = (if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() }, trace.active.len());
-        let mut tile = std::mem::take(&mut trace.tile);
+        let mut tile: [Block<F>; TILE] = [Block::zero(); TILE];
         for b in 0..width {
             let valid = valid_lanes(bank.size, b);
             let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
@@ -199,7 +199,6 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             }
             trace.state[b * states..(b + 1) * states].copy_from_slice(&state[..states]);
         }
-        trace.tile = tile;
         if let Wants::Active(surrogate) = wants {
             trace.active.value[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
         }

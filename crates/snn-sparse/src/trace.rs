@@ -1,6 +1,5 @@
 //! What a population did in one trial: who fired, who was near threshold, its graded output. Nothing dense is kept of spiking populations.
 
-use crate::bank::TILE;
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
 use snn_core::{Raster, Surrogate};
 use std::ops::Range;
@@ -31,16 +30,15 @@ pub struct Trace<F> {
     pub(crate) near: Vec<u64>,       // [block][step]: the active set as bits
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
-    pub(crate) tile: Vec<Block<F>>,  // [step of a tile]: inputs, then distances to threshold
 }
 
 impl<F: Scalar> Trace<F> {
     /// An empty trace of `size` units.
     pub fn new(size: usize) -> Self {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
-        let (output, state, tile) = (Vec::new(), Vec::new(), vec![Block::zero(); TILE]);
+        let (output, state) = (Vec::new(), Vec::new());
         let (fired, near, start) = Default::default();
-        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state, tile }
+        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state }
     }
 
     /// Number of units.
@@ -127,7 +125,7 @@ impl<F: Scalar> Trace<F> {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let planes = self.output.capacity() + self.state.capacity() + self.tile.capacity();
+        let planes = self.output.capacity() + self.state.capacity();
         self.active.bytes()
             + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
