@@ -43,7 +43,7 @@ pub fn render_table(results: &[RunResult]) -> String {
     }
     let mut text = "| paper | claim | paper's figure | ours | bound | verdict | run |\n|---|---|---|---|---|---|---|\n".to_owned();
     for result in results {
-        for claim in result.claims.iter().filter(|claim| claim.verdict != Verdict::NotRun) {
+        for claim in current(result).filter(|claim| claim.verdict != Verdict::NotRun) {
             let verdict = match claim.verdict {
                 Verdict::Missed => "**MISSED**".into(),
                 other => other.to_string(),
@@ -54,6 +54,12 @@ pub fn render_table(results: &[RunResult]) -> String {
         }
     }
     text
+}
+
+/// The claims of a result that its paper still makes: a filed run may be older than its paper's file.
+fn current(result: &RunResult) -> impl Iterator<Item = &crate::ClaimResult> {
+    let paper = papers::find(&result.paper);
+    result.claims.iter().filter(move |claim| paper.is_none_or(|paper| paper.claims.iter().any(|known| known.what == claim.what)))
 }
 
 /// One section for each run: the paper, its sources, reasons, remarks, time and memory.
@@ -71,7 +77,7 @@ pub fn render_details(results: &[RunResult]) -> String {
             let _ = writeln!(text, "{}, *{}*. {}\n", paper.cite, paper.title, paper.about);
         }
         let _ = writeln!(text, "{:.0} s{memory}.\n", result.seconds);
-        for claim in &result.claims {
+        for claim in current(result) {
             // The paper's file knows best where its figures are from.
             let known = paper.and_then(|paper| paper.claims.iter().find(|known| known.what == claim.what));
             let source = known.map_or(claim.source.as_str(), |known| known.source);
