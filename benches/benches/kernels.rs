@@ -32,7 +32,7 @@ impl Kernel for Step<'_> {
     fn run<I: Isa>(self) -> f32 {
         let delta = Block::splat(0.5);
         match self.what {
-            0 => self.store.deliver(0, self.units, Block::zero())[0],
+            0 => self.store.deliver::<I>(0, self.units, Block::zero())[0],
             1 => self.units.iter().map(|&i| self.store.pull_back::<I>(0, i, &delta)).sum(),
             _ => {
                 self.units.iter().for_each(|&i| self.store.correlate(0, i as usize, &[0], &[delta], self.gradient));

@@ -4,6 +4,7 @@
 //! * [`net`]: a network as data, built by [`Net`], validated once, kept as JSON.
 //! * [`Raster`]: spikes as lists of indices; [`Dataset`]: trials to learn from.
 //! * [`Surrogate`]: what stands for the derivative of a spike.
+//! * [`Value`]: one number for all, or one each.
 //! * [`Seed`]: random numbers split by name.
 //!
 //! Not here: files, threads, matrices, engines. To run a network take `snn-sparse`, to train it `snn-learn`.
@@ -16,6 +17,7 @@ pub mod neuron;
 mod real;
 mod seed;
 mod surrogate;
+mod value;
 
 pub use dataset::{Dataset, Subset, Target, Trials};
 pub use event::{Raster, Trains};
@@ -23,3 +25,4 @@ pub use net::{Net, Network, NetworkError, ms};
 pub use real::{Dual, Real, Vars};
 pub use seed::Seed;
 pub use surrogate::{Shape, Surrogate};
+pub use value::Value;

@@ -1,12 +1,14 @@
 //! The network description: populations joined by projections. Data only; engines give it behaviour.
 
-use crate::{Seed, neuron::Model};
+use crate::neuron::{Model, Param, Range};
+use crate::{Seed, Value};
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// A validated network: engines need not check it again. Made by [`Net`] or read from a file.
+/// A validated network: engines need not check it again. Made by [`Net`] or read from a file. A clone shares the description.
 ///
 /// ```
 /// use snn_core::{Net, Seed, ms, neuron::{Li, Lif}, net::{Connect, Init}};
@@ -24,7 +26,7 @@ use std::collections::HashMap;
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Draft", into = "Draft")]
-pub struct Network(Draft);
+pub struct Network(Arc<Draft>);
 
 /// A network description that has not been checked. `Network::try_from(draft)` checks it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct Draft {
     pub populations: Vec<Population>,
     /// What joins them.
     pub projections: Vec<Projection>,
+    /// Noise that drives them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drives: Vec<Drive>,
     /// Populations that are read out.
     pub outputs: Vec<String>,
 }
@@ -72,12 +77,24 @@ pub struct Projection {
     pub from: String,
     /// Target population.
     pub to: String,
-    /// Axonal delay (s), a multiple of the time step; 0 acts within the step and is allowed outside loops only.
-    pub delay: f64,
+    /// Delay (s) of all links, or of each: multiples of the time step; 0 acts within the step and is allowed outside loops only.
+    pub delay: Value,
     /// Which links exist.
     pub links: Links,
-    /// One weight per link, source by source.
-    pub weights: Vec<f32>,
+    /// The weight of all links, or of each, source by source. Learning gives every link its own.
+    pub weights: Value<f32>,
+}
+
+/// Noise: every neuron of a population hears a Poisson train of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drive {
+    /// Target population.
+    pub to: String,
+    /// Mean rate of each train (events per second). Several events may fall into one step.
+    pub rate: f64,
+    /// Weight of each event.
+    pub weight: f32,
 }
 
 /// Which links of a projection exist.
@@ -106,19 +123,28 @@ impl Network {
     }
     /// Number of links.
     pub fn links(&self) -> usize {
-        self.0.projections.iter().map(|p| p.weights.len()).sum()
+        (self.0.projections.iter())
+            .map(|p| match &p.links {
+                Links::All => self.size(&p.from) * self.size(&p.to),
+                Links::Csr { targets, .. } => targets.len(),
+            })
+            .sum()
+    }
+    /// Number of units of an input or population; 0 if there is none of this name.
+    pub fn size(&self, name: &str) -> usize {
+        size(&self.0, name).unwrap_or(0)
     }
     /// The same network with other weights: one list per projection, in order.
     ///
     /// # Errors
     /// If a list has another length than the projection's, or a weight is not finite.
     pub fn with_weights(&self, weights: Vec<Vec<f32>>) -> Result<Network, NetworkError> {
-        let mut draft = self.0.clone();
+        let mut draft = Draft::clone(&self.0);
         if weights.len() != draft.projections.len() {
             return Err(NetworkError::Projections { expected: draft.projections.len(), found: weights.len() });
         }
         for (p, w) in draft.projections.iter_mut().zip(weights) {
-            p.weights = w;
+            p.weights = Value::Each(w);
         }
         draft.try_into()
     }
@@ -126,7 +152,7 @@ impl Network {
 
 impl From<Network> for Draft {
     fn from(net: Network) -> Draft {
-        net.0
+        Arc::unwrap_or_clone(net.0)
     }
 }
 
@@ -168,6 +194,14 @@ pub enum NetworkError {
     Projection {
         /// Source.
         from: String,
+        /// Target.
+        to: String,
+        /// Reason.
+        why: String,
+    },
+    /// Noise that cannot be.
+    #[error("the drive of `{to}`: {why}")]
+    Drive {
         /// Target.
         to: String,
         /// Reason.
@@ -217,6 +251,16 @@ impl TryFrom<Draft> for Network {
             let targets = *sizes.get(p.to.as_str()).ok_or_else(|| unknown(place(), &p.to))?;
             p.check(&draft, sources, targets).map_err(|why| NetworkError::Projection { from: p.from.clone(), to: p.to.clone(), why })?;
         }
+        for d in &draft.drives {
+            if !draft.populations.iter().any(|p| p.name == d.to) {
+                return Err(unknown("a drive".into(), &d.to));
+            }
+            let refuse = |why: String| NetworkError::Drive { to: d.to.clone(), why };
+            if !d.weight.is_finite() {
+                return Err(refuse(format!("weight {}: must be finite", d.weight)));
+            }
+            Param::new("rate", &d.rate.into(), Range::NonNegative).check(1).map_err(refuse)?;
+        }
         if draft.outputs.is_empty() {
             return Err(NetworkError::NoOutput);
         }
@@ -225,7 +269,10 @@ impl TryFrom<Draft> for Network {
                 return Err(unknown("the list of outputs".into(), name));
             }
         }
-        instant_loop(&draft).map_or(Ok(Network(draft.clone())), |name| Err(NetworkError::InstantLoop(name)))
+        match instant_loop(&draft) {
+            Some(name) => Err(NetworkError::InstantLoop(name)),
+            None => Ok(Network(Arc::new(draft))),
+        }
     }
 }
 
@@ -243,9 +290,14 @@ impl Links {
 }
 
 impl Projection {
-    /// The delay in time steps.
-    pub fn delay_steps(&self, dt: f64) -> usize {
-        (self.delay / dt).round() as usize
+    /// The delay of link `k` in time steps.
+    pub fn delay_steps(&self, k: usize, dt: f64) -> usize {
+        (self.delay.at(k) / dt).round() as usize
+    }
+
+    /// Whether some link acts within the step.
+    fn instant(&self, dt: f64) -> bool {
+        (0..self.delay.given().len()).any(|k| self.delay_steps(k, dt) == 0)
     }
 
     fn check(&self, draft: &Draft, sources: usize, targets: usize) -> Result<(), String> {
@@ -260,9 +312,12 @@ impl Projection {
                 from.model.name()
             ));
         }
-        let steps = self.delay / draft.dt;
-        if !(steps.is_finite() && steps >= 0.0 && (steps - steps.round()).abs() < 1e-6 && steps < 1e6) {
-            return Err(format!("delay {} s must be a multiple (0, 1, 2, …) of the time step {} s", self.delay, draft.dt));
+        let possible = |delay: &f64| {
+            let steps = delay / draft.dt;
+            steps.is_finite() && steps >= 0.0 && (steps - steps.round()).abs() < 1e-6 && steps < 1e6
+        };
+        if let Some(delay) = self.delay.given().iter().find(|&delay| !possible(delay)) {
+            return Err(format!("delay {delay} s must be a multiple (0, 1, 2, …) of the time step {} s", draft.dt));
         }
         let count = match &self.links {
             Links::All => sources * targets,
@@ -279,21 +334,32 @@ impl Projection {
                 list.len()
             }
         };
-        if self.weights.len() != count {
-            return Err(format!("{} weights for {count} links", self.weights.len()));
+        for (what, fits, given) in [
+            ("weights", self.weights.fits(count), self.weights.given().len()),
+            ("delays", self.delay.fits(count), self.delay.given().len()),
+        ] {
+            if !fits {
+                return Err(format!("{given} {what} for {count} links; give one number, or one per link"));
+            }
         }
-        match self.weights.iter().position(|w| !w.is_finite()) {
-            Some(k) => Err(format!("weight {k} is {}; weights must be finite", self.weights[k])),
+        match self.weights.given().iter().position(|w| !w.is_finite()) {
+            Some(k) => Err(format!("weight {k} is {}; weights must be finite", self.weights.at(k))),
             None => Ok(()),
         }
     }
+}
+
+/// Number of units of an input or population.
+fn size(draft: &Draft, name: &str) -> Option<usize> {
+    let sizes = draft.inputs.iter().map(|i| (&i.name, i.size)).chain(draft.populations.iter().map(|p| (&p.name, p.size)));
+    sizes.filter(|(n, _)| *n == name).map(|(_, size)| size).next()
 }
 
 /// A population on a loop whose projections all have zero delay.
 fn instant_loop(draft: &Draft) -> Option<String> {
     // Peel off populations that no remaining instant projection enters; what cannot be peeled is a loop.
     let mut left: Vec<&str> = draft.populations.iter().map(|p| p.name.as_str()).collect();
-    let instant: Vec<_> = draft.projections.iter().filter(|p| p.delay_steps(draft.dt) == 0).collect();
+    let instant: Vec<_> = draft.projections.iter().filter(|p| p.instant(draft.dt)).collect();
     loop {
         let entered = |name: &str| instant.iter().any(|p| p.to == name && left.contains(&p.from.as_str()));
         let next: Vec<&str> = left.iter().copied().filter(|name| entered(name)).collect();
@@ -316,6 +382,8 @@ pub enum Connect {
         /// Share of all possible links.
         p: f64,
     },
+    /// This many links to every target, from distinct sources drawn uniformly: "fixed in-degree".
+    InDegree(usize),
 }
 
 /// How a projection of [`Net`] draws its weights.
@@ -344,7 +412,15 @@ impl Init {
 #[derive(Clone, Debug, Default)]
 pub struct Net {
     draft: Draft,
-    plans: Vec<(Connect, Init)>,
+    plans: Vec<Plan>,
+}
+
+/// How a projection is drawn.
+#[derive(Clone, Debug)]
+struct Plan {
+    connect: Connect,
+    init: Init,
+    delays: Option<(f64, f64)>,
 }
 
 impl Net {
@@ -364,15 +440,28 @@ impl Net {
     }
     /// Adds a projection without delay: see [`Net::delay`].
     pub fn project(mut self, from: &str, to: &str, connect: Connect, init: Init) -> Self {
-        self.draft.projections.push(Projection { from: from.into(), to: to.into(), delay: 0.0, links: Links::All, weights: Vec::new() });
-        self.plans.push((connect, init));
+        let (delay, links, weights) = (Value::Shared(0.0), Links::All, Value::Each(Vec::new()));
+        self.draft.projections.push(Projection { from: from.into(), to: to.into(), delay, links, weights });
+        self.plans.push(Plan { connect, init, delays: None });
         self
     }
-    /// Gives the last projection a delay (s).
-    pub fn delay(mut self, delay: f64) -> Self {
+    /// Gives the last projection a delay (s), or a list of delays, one per link.
+    pub fn delay(mut self, delay: impl Into<Value>) -> Self {
         if let Some(p) = self.draft.projections.last_mut() {
-            p.delay = delay;
+            p.delay = delay.into();
         }
+        self
+    }
+    /// Gives every link of the last projection a delay of its own, uniform among the multiples of the time step from `low` to `high` (s).
+    pub fn delays(mut self, low: f64, high: f64) -> Self {
+        if let Some(plan) = self.plans.last_mut() {
+            plan.delays = Some((low, high));
+        }
+        self
+    }
+    /// Lets every neuron of a population hear Poisson noise of its own: `rate` events per second of weight `weight`.
+    pub fn drive(mut self, to: &str, rate: f64, weight: f32) -> Self {
+        self.draft.drives.push(Drive { to: to.into(), rate, weight });
         self
     }
     /// Names a population to be read out.
@@ -386,12 +475,9 @@ impl Net {
     /// # Errors
     /// [`NetworkError`], naming the population or projection.
     pub fn build(mut self, seed: Seed) -> Result<Network, NetworkError> {
-        let size = |draft: &Draft, name: &str| {
-            let sizes = draft.inputs.iter().map(|i| (&i.name, i.size)).chain(draft.populations.iter().map(|p| (&p.name, p.size)));
-            sizes.filter(|(n, _)| *n == name).map(|(_, s)| s).next()
-        };
         let mut seen: HashMap<String, u64> = HashMap::new();
-        for (k, (connect, init)) in self.plans.iter().enumerate() {
+        let dt = self.draft.dt;
+        for (k, plan) in self.plans.iter().enumerate() {
             let p = &self.draft.projections[k];
             let refuse = |why: String| NetworkError::Projection { from: p.from.clone(), to: p.to.clone(), why };
             // Unknown names are left to the final check, which lists the known ones.
@@ -399,11 +485,13 @@ impl Net {
             let nth = seen.entry(format!("{}->{}", p.from, p.to)).or_default();
             let stream = seed.child(&format!("{}->{}", p.from, p.to)).nth(*nth);
             *nth += 1;
-            let links = connect.expand(n, m, stream.child("links")).map_err(refuse)?;
+            let links = plan.connect.expand(n, m, stream.child("links")).map_err(refuse)?;
             let count = if let Links::Csr { targets, .. } = &links { targets.len() } else { n * m };
-            let weights = init.draw(count, stream.child("weights")).map_err(refuse)?;
+            let weights = plan.init.draw(count, stream.child("weights")).map_err(refuse)?;
+            let delays = plan.delays.map(|range| delays(range, dt, count, stream.child("delays")).map_err(refuse)).transpose()?;
             let p = &mut self.draft.projections[k];
             (p.links, p.weights) = (links, weights);
+            p.delay = delays.unwrap_or_else(|| std::mem::replace(&mut p.delay, Value::Shared(0.0)));
         }
         self.draft.try_into()
     }
@@ -433,12 +521,59 @@ impl Connect {
                 }
                 Ok(Links::Csr { ends, targets: list })
             }
+            Connect::InDegree(k) if k.saturating_mul(targets) > u32::MAX as usize => {
+                Err(format!("{k} links to each of {targets} targets are more than a projection holds ({})", u32::MAX))
+            }
+            Connect::InDegree(k) if k > sources => Err(format!("in-degree {k}: there are only {sources} sources")),
+            Connect::InDegree(k) => {
+                // The same draws twice: first to count the links of each source, then to put them in place, targets ascending.
+                let mut ends = vec![0u32; sources + 1];
+                in_degrees(k, sources, targets, seed, |i, _| ends[i + 1] += 1);
+                (0..sources).for_each(|i| ends[i + 1] += ends[i]);
+                let (mut list, mut next) = (vec![0u32; k * targets], ends.clone());
+                in_degrees(k, sources, targets, seed, |i, j| {
+                    list[next[i] as usize] = j;
+                    next[i] += 1;
+                });
+                Ok(Links::Csr { ends, targets: list })
+            }
         }
     }
 }
 
+/// Calls `link(source, target)` for `k` distinct sources of every target.
+fn in_degrees(k: usize, sources: usize, targets: usize, seed: Seed, mut link: impl FnMut(usize, u32)) {
+    // Draws the smaller side, the sources taken or those left out, and again where one was drawn before.
+    let (mut rng, few) = (seed.rng(), k.min(sources - k));
+    let (mut drawn, mut list) = (vec![false; sources], Vec::with_capacity(few));
+    for j in 0..targets as u32 {
+        while list.len() < few {
+            let i = rng.random_range(0..sources as u32) as usize;
+            if !std::mem::replace(&mut drawn[i], true) {
+                list.push(i);
+            }
+        }
+        if few == k {
+            list.iter().for_each(|&i| link(i, j));
+        } else {
+            (0..sources).filter(|&i| !drawn[i]).for_each(|i| link(i, j));
+        }
+        list.drain(..).for_each(|i| drawn[i] = false);
+    }
+}
+
+/// A delay per link, uniform among the multiples of `dt` from `low` to `high`.
+fn delays((low, high): (f64, f64), dt: f64, count: usize, seed: Seed) -> Result<Value, String> {
+    let (first, last) = ((low / dt).round(), (high / dt).round());
+    if !(first >= 0.0 && first <= last && last < 1e6) {
+        return Err(format!("delays from {low} s to {high} s: give 0 ≤ low ≤ high, less than a million time steps"));
+    }
+    let mut rng = seed.rng();
+    Ok(Value::Each((0..count).map(|_| rng.random_range(first as u32..=last as u32) as f64 * dt).collect()))
+}
+
 impl Init {
-    fn draw(&self, count: usize, seed: Seed) -> Result<Vec<f32>, String> {
+    fn draw(&self, count: usize, seed: Seed) -> Result<Value<f32>, String> {
         let mut rng = seed.rng();
         let finite = |name: &str, x: f64| {
             if x.is_finite() && x >= 0.0 { Ok(x) } else { Err(format!("weight {name} {x}: must be finite and ≥ 0")) }
@@ -446,13 +581,13 @@ impl Init {
         Ok(match *self {
             Init::Normal(std) => {
                 let normal = Normal::new(0.0, finite("standard deviation", std)?).map_err(|e| e.to_string())?;
-                (0..count).map(|_| normal.sample(&mut rng) as f32).collect()
+                Value::Each((0..count).map(|_| normal.sample(&mut rng) as f32).collect())
             }
             Init::Uniform(bound) => {
                 let bound = finite("bound", bound)?;
-                (0..count).map(|_| (bound * (2.0 * rng.random::<f64>() - 1.0)) as f32).collect()
+                Value::Each((0..count).map(|_| (bound * (2.0 * rng.random::<f64>() - 1.0)) as f32).collect())
             }
-            Init::Constant(w) => vec![w; count],
+            Init::Constant(w) => Value::Shared(w),
         })
     }
 }
@@ -465,7 +600,7 @@ pub const fn ms(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::neuron::{Alif, Li, Lif, Value};
+    use crate::neuron::{Alif, Li, Lif};
 
     fn good() -> Net {
         Net::new(ms(1.0))
@@ -499,6 +634,12 @@ mod tests {
         has(good().project("a", "in", Connect::All, Init::normal(1.0)), &["`a` -> `in`", "input cannot be a target"]);
         has(good().project("out", "a", Connect::All, Init::normal(1.0)), &["`out` (li) does not spike"]);
         has(good().project("in", "a", Connect::OneToOne, Init::normal(1.0)), &["one-to-one", "5 and 4"]);
+        has(good().project("in", "a", Connect::InDegree(6), Init::normal(1.0)), &["in-degree 6", "only 5"]);
+        has(good().drive("b", 10.0, 1.0), &["a drive", "`b`"]);
+        has(good().drive("a", -1.0, 1.0), &["drive of `a`", "`rate` = -1"]);
+        has(good().drive("a", 1.0, f32::NAN), &["drive of `a`", "weight NaN"]);
+        has(good().project("in", "a", Connect::All, Init::normal(1.0)).delay(vec![ms(1.0); 3]), &["3 delays for 20 links"]);
+        has(good().project("in", "a", Connect::All, Init::normal(1.0)).delays(ms(2.0), ms(1.0)), &["delays from 0.002 s to 0.001 s"]);
         has(good().project("in", "a", Connect::Random { p: 1.5 }, Init::normal(1.0)), &["probability 1.5"]);
         has(good().project("in", "a", Connect::All, Init::normal(f64::NAN)), &["standard deviation NaN"]);
         has(good().project("in", "a", Connect::All, Init::Constant(f32::NAN)), &["weight 0 is NaN"]);
@@ -526,6 +667,14 @@ mod tests {
     #[test]
     fn random_links_are_exact_in_number() {
         let net = good().build(Seed::new(3)).unwrap();
-        assert_eq!(net.draft().projections[1].weights.len(), 8);
+        assert_eq!(net.draft().projections[1].weights.given().len(), 8);
+        for k in 0..=5 {
+            let net = good().project("in", "a", Connect::InDegree(k), Init::Constant(1.0)).delays(ms(1.0), ms(3.0));
+            let net = net.build(Seed::new(3)).unwrap();
+            let p = &net.draft().projections[3];
+            let degree = |j: usize| p.links.pairs(5, 4).filter(|link| link.1 == j).count();
+            assert!((0..4).all(|j| degree(j) == k), "in-degree {k}");
+            assert!((0..4 * k).all(|link| (1..=3).contains(&p.delay_steps(link, ms(1.0)))));
+        }
     }
 }

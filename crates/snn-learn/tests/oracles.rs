@@ -43,9 +43,11 @@ proptest! {
         let loss = Loss::CrossEntropy(Over::Sum);
         let (exact, _) = gradient(&engine, &rule, &data, loss);
         let mut numeric = exact.clone();
-        let slots: Vec<Vec<usize>> = engine.links().iter().map(|l| snn_sparse::Synapses::slots(&l.store)).collect();
-        for (k, slots) in slots.iter().enumerate() {
-            for (i, &slot) in slots.iter().enumerate().step_by(3) {
+        for k in 0..engine.links().len() {
+            let link = &engine.links()[k];
+            let (projection, slots) = (link.projection, snn_sparse::Synapses::slots(&link.store));
+            let places: Vec<usize> = (0..slots.len()).map(|i| link.subset.as_ref().map_or(i, |subset| subset[i] as usize)).collect();
+            for (&slot, i) in slots.iter().zip(places).step_by(3) {
                 let h = 1e-5;
                 let mut value = |h: f64| {
                     use snn_sparse::{Synapses, lanes::flat_mut};
@@ -54,7 +56,7 @@ proptest! {
                     flat_mut(engine.links_mut()[k].store.weights_mut())[slot] -= h;
                     0.5 * (stats.loss + stats.penalty)
                 };
-                numeric[k][i] = (value(h) - value(-h)) / (2.0 * h);
+                numeric[projection][i] = (value(h) - value(-h)) / (2.0 * h);
             }
         }
         prop_assert!(distance(&numeric, &exact) < 1e-5, "{}", distance(&numeric, &exact));

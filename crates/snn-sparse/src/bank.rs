@@ -34,9 +34,13 @@ pub struct Feed<'a, F> {
     pub(crate) spikes: &'a [Raster],
 }
 
-/// A projection, lowered.
+/// A projection, or those of its links that have one delay, lowered.
 #[derive(Clone, Debug)]
 pub struct Link<F> {
+    /// Index of the projection.
+    pub projection: usize,
+    /// Which links of the projection these are, ascending; `None`: all of them.
+    pub subset: Option<Vec<u32>>,
     /// Source.
     pub from: Source,
     /// Target population.
@@ -70,13 +74,13 @@ impl Source {
 impl<F: Scalar> Feed<'_, F> {
     /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`.
     #[inline(always)]
-    fn input(&self, block: usize, t: usize) -> Block<F> {
+    fn input<I: Isa>(&self, block: usize, t: usize) -> Block<F> {
         let mut acc = Block::zero();
         for &k in self.incoming {
             let link = &self.links[k];
             if t >= link.delay {
                 let spikes = link.from.spikes(self.inputs, self.spikes);
-                acc = link.store.deliver(block, spikes.at(t - link.delay), acc);
+                acc = link.store.deliver::<I>(block, spikes.at(t - link.delay), acc);
             }
         }
         acc
@@ -172,7 +176,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             for start in steps.clone().step_by(TILE) {
                 let tile = &mut tile[..TILE.min(steps.end - start)];
                 for (k, x) in tile.iter_mut().enumerate() {
-                    *x = feed.input(b, start + k);
+                    *x = feed.input::<I>(b, start + k);
                 }
                 for u in tile.iter_mut() {
                     bank.step_block(b, &mut state, &z, u);

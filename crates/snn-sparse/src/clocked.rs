@@ -1,10 +1,13 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
 use crate::bank::{Cells, Feed, Link, Source, lower};
-use crate::lanes::{Scalar, Simd};
+use crate::lanes::{Block, Scalar, Simd};
 use crate::store::{Store, Synapses};
 use crate::trace::{Trace, Wants};
-use snn_core::{Network, Raster};
+use snn_core::net::{Links, Projection};
+use snn_core::{Network, Raster, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A network lowered to arrays, ready to run and to be trained.
@@ -79,22 +82,18 @@ impl<F: Scalar> Clocked<F> {
     /// Lowers a network for a given instruction set. All give the same bits.
     pub fn compile_for(network: &Network, simd: Simd) -> Self {
         let draft = network.draft();
-        let sizes = |source: Source| match source {
-            Source::Input(i) => draft.inputs[i].size,
-            Source::Population(p) => draft.populations[p].size,
-        };
         let population = |name: &str| draft.populations.iter().position(|p| p.name == name);
         let cells = draft.populations.iter().map(|p| lower(&p.model, p.size, draft.dt)).collect();
-        let links: Vec<Link<F>> = (draft.projections.iter())
-            .filter_map(|p| {
-                // A validated network names only what exists.
-                let from = population(&p.from).map(Source::Population);
-                let from = from.or_else(|| draft.inputs.iter().position(|i| i.name == p.from).map(Source::Input))?;
-                let to = population(&p.to)?;
-                let store = Store::new(p, sizes(from), draft.populations[to].size);
-                Some(Link { from, to, delay: p.delay_steps(draft.dt), store })
-            })
-            .collect();
+        let lowered = draft.projections.iter().enumerate().filter_map(|(projection, p)| {
+            // A validated network names only what exists.
+            let from = population(&p.from).map(Source::Population);
+            let from = from.or_else(|| draft.inputs.iter().position(|i| i.name == p.from).map(Source::Input))?;
+            let to = population(&p.to)?;
+            let (n, m) = (network.size(&p.from), network.size(&p.to));
+            let groups = by_delay(p, n, m, draft.dt).into_iter();
+            Some(groups.map(move |(delay, subset, p)| Link { projection, subset, from, to, delay, store: Store::new(&p, n, m) }))
+        });
+        let links: Vec<Link<F>> = lowered.flatten().collect();
         let count = draft.populations.len();
         let incoming = (0..count).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
         let components = components(count, &links);
@@ -181,8 +180,56 @@ impl<F: Scalar> Clocked<F> {
 
     /// The weights now, one list per projection in the order of the description; [`Network::with_weights`] takes them.
     pub fn weights(&self) -> Vec<Vec<f32>> {
-        self.links.iter().map(|l| l.store.in_order(l.store.weights()).into_iter().map(|w| w.value() as f32).collect()).collect()
+        let weights = self.in_order(self.links.iter().map(|l| l.store.weights()));
+        weights.into_iter().map(|list| list.into_iter().map(|w| w.value() as f32).collect()).collect()
     }
+
+    /// Anything laid out like the weights of [`links`](Self::links), as one list per projection in the order of the description.
+    pub fn in_order<'a>(&self, like_weights: impl Iterator<Item = &'a [Block<F>]>) -> Vec<Vec<F>> {
+        let mut lists = vec![Vec::new(); self.network.draft().projections.len()];
+        for (link, values) in self.links.iter().zip(like_weights) {
+            let (list, values) = (&mut lists[link.projection], link.store.in_order(values));
+            let Some(subset) = &link.subset else {
+                *list = values;
+                continue;
+            };
+            list.resize(list.len().max(subset.last().map_or(0, |&k| k as usize + 1)), F::default());
+            subset.iter().zip(values).for_each(|(&k, x)| list[k as usize] = x);
+        }
+        lists
+    }
+
+    /// Source and target of every link of `links()[k]`, in the order of its store's slots.
+    pub fn pairs(&self, k: usize) -> Vec<(usize, usize)> {
+        let link = &self.links[k];
+        let all = self.network.draft().projections[link.projection].links.pairs(self.size(link.from), self.cells[link.to].size());
+        match &link.subset {
+            None => all.collect(),
+            Some(subset) => {
+                let all: Vec<_> = all.collect();
+                subset.iter().map(|&k| all[k as usize]).collect()
+            }
+        }
+    }
+}
+
+/// The links of a projection by their delay in steps: which they are (`None`: all), and a projection of only them.
+fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) -> Vec<(usize, Option<Vec<u32>>, Cow<'_, Projection>)> {
+    let Value::Each(each) = &p.delay else {
+        return vec![(p.delay_steps(0, dt), None, Cow::Borrowed(p))];
+    };
+    let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    (0..each.len()).for_each(|k| groups.entry(p.delay_steps(k, dt)).or_default().push(k as u32));
+    let pairs: Vec<_> = p.links.pairs(sources, targets).collect();
+    let part = |(delay, subset): (usize, Vec<u32>)| {
+        let mut ends = vec![0u32; sources + 1];
+        subset.iter().for_each(|&k| ends[pairs[k as usize].0 + 1] += 1);
+        (0..sources).for_each(|i| ends[i + 1] += ends[i]);
+        let links = Links::Csr { ends, targets: subset.iter().map(|&k| pairs[k as usize].1 as u32).collect() };
+        let weights = Value::Each(subset.iter().map(|&k| p.weights.at(k as usize)).collect());
+        (delay, Some(subset), Cow::Owned(Projection { from: p.from.clone(), to: p.to.clone(), delay: Value::Shared(0.0), links, weights }))
+    };
+    groups.into_iter().map(part).collect()
 }
 
 /// Strongly connected components in running order.
@@ -268,6 +315,27 @@ mod tests {
         // A record is reused without a trace of the trial before.
         engine.run(&[&raster(&[]), &raster(&[])], Wants::Spikes, &mut record);
         assert!(record.spikes.iter().all(Raster::is_empty) && record.traces[3].series(0).all(|y| y == 0.0));
+    }
+
+    #[test]
+    fn links_with_delays_of_their_own_by_hand() {
+        let net = Net::new(ms(1.0))
+            .input("in", 2)
+            .population("out", 2, Li { tau: 1e-9.into() })
+            .project("in", "out", Connect::All, Init::Constant(1.0))
+            .delay(vec![ms(0.0), ms(3.0), ms(1.0), ms(1.0)]) // 0 → 0, 0 → 1, 1 → 0, 1 → 1
+            .output("out")
+            .build(Seed::new(0))
+            .unwrap();
+        let net = net.with_weights(vec![vec![1.0, 2.0, 4.0, 8.0]]).unwrap();
+        let engine = Clocked::<f64>::compile(&net);
+        assert_eq!((engine.links().len(), engine.weights()), (3, vec![vec![1.0, 2.0, 4.0, 8.0]]));
+        let mut raster = Raster::new(2, 5);
+        raster.fill([(0, 0), (1, 1)]);
+        let mut record = Record::new(&engine);
+        engine.run(&[&raster], Wants::Spikes, &mut record);
+        let heard = |j: usize| record.traces[0].series(j).collect::<Vec<_>>();
+        assert_eq!((heard(0), heard(1)), (vec![1.0, 0.0, 4.0, 0.0, 0.0], vec![0.0, 0.0, 8.0, 2.0, 0.0]));
     }
 
     #[test]

@@ -26,11 +26,14 @@ impl<F: Scalar> Clocked<F> {
     /// If there is no projection `k`.
     pub fn matrix(&self, k: usize) -> CsMat<F> {
         use crate::store::Synapses;
-        let (link, projection) = (&self.links()[k], &self.network().draft().projections[k]);
-        let weights = link.store.in_order(link.store.weights());
-        let shape = (self.size(link.from), self.cells()[link.to].size());
-        let (rows, columns) = projection.links.pairs(shape.0, shape.1).unzip();
-        TriMat::from_triplets(shape, rows, columns, weights).to_csr()
+        let projection = &self.network().draft().projections[k];
+        let shape = (self.network().size(&projection.from), self.network().size(&projection.to));
+        let mut matrix = TriMat::new(shape);
+        for (l, link) in self.links().iter().enumerate().filter(|(_, link)| link.projection == k) {
+            let weights = link.store.in_order(link.store.weights());
+            self.pairs(l).into_iter().zip(weights).for_each(|((i, j), w)| matrix.add_triplet(i, j, w));
+        }
+        matrix.to_csr()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! To add a model: one file beside this one, one entry in the list `models!` below.
 
+pub use crate::Value;
 use crate::{Dual, Real, Vars};
 use serde::{Deserialize, Serialize};
 
@@ -104,32 +105,6 @@ impl Model {
     }
 }
 
-/// A parameter: one number for the whole population, or one per neuron.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// The same for all.
-    Shared(f64),
-    /// One each.
-    Each(Vec<f64>),
-}
-
-impl Value {
-    /// The value of neuron `j`.
-    pub fn at(&self, j: usize) -> f64 {
-        match self {
-            Value::Shared(x) => *x,
-            Value::Each(xs) => xs[j],
-        }
-    }
-}
-
-impl From<f64> for Value {
-    fn from(x: f64) -> Self {
-        Value::Shared(x)
-    }
-}
-
 /// A named parameter and the range it must lie in.
 pub struct Param<'a> {
     /// Name.
@@ -159,14 +134,11 @@ impl<'a> Param<'a> {
         Param { name, value, range }
     }
 
-    fn check(&self, size: usize) -> Result<(), String> {
-        let values = match self.value {
-            Value::Shared(x) => std::slice::from_ref(x),
-            Value::Each(xs) if xs.len() == size => xs,
-            Value::Each(xs) => {
-                return Err(format!("`{}` has {} values for {size} neurons; give one number, or one per neuron", self.name, xs.len()));
-            }
-        };
+    pub(crate) fn check(&self, size: usize) -> Result<(), String> {
+        let values = self.value.given();
+        if !self.value.fits(size) {
+            return Err(format!("`{}` has {} values for {size} neurons; give one number, or one per neuron", self.name, values.len()));
+        }
         let (fits, wanted): (fn(f64) -> bool, _) = match self.range {
             Range::Positive => (|x| x > 0.0, "positive"),
             Range::NonNegative => (|x| x >= 0.0, "zero or more"),

@@ -88,12 +88,11 @@ impl<F: Field> Rule<F> for Bptt {
     }
 }
 
-/// For every link of projection `k`: its place in the store, and in a dense row-major matrix of padded rows.
+/// For every link of `links()[k]`: its place in the store, and in a dense row-major matrix of padded rows.
 fn places<F: Scalar>(engine: &Clocked<F>, k: usize) -> Vec<(u32, u32)> {
-    let (link, projection) = (&engine.links()[k], &engine.network().draft().projections[k]);
-    let targets = engine.cells()[link.to].size();
-    let width = blocks(targets) * LANES;
-    let place = projection.links.pairs(engine.size(link.from), targets).map(|(i, j)| i * width + j);
+    let link = &engine.links()[k];
+    let width = blocks(engine.cells()[link.to].size()) * LANES;
+    let place = engine.pairs(k).into_iter().map(|(i, j)| i * width + j);
     link.store.slots().into_iter().zip(place).map(|(slot, place)| (slot as u32, place as u32)).collect()
 }
 
@@ -442,7 +441,7 @@ impl<F: Scalar> Kernel for FromEvents<'_, F> {
                 for t in self.steps.start.max(self.link.delay)..self.steps.end {
                     let (events, row) = (raster.at(t - self.link.delay), (t * m + k) * width + b);
                     match &mut self.rows {
-                        Rows::Deliver(u) => u[row] = self.link.store.deliver(b, events, u[row]),
+                        Rows::Deliver(u) => u[row] = self.link.store.deliver::<I>(b, events, u[row]),
                         Rows::Correlate(delta, gradient) => {
                             let store = &self.link.store;
                             events.iter().for_each(|&i| store.correlate(b, i as usize, &[row as u32], delta, gradient));

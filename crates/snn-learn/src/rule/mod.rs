@@ -146,7 +146,7 @@ impl<F: Scalar> Gradients<F> {
 
     /// The gradients in the order of the description, one list per projection.
     pub fn in_order(&self, engine: &Clocked<F>) -> Vec<Vec<F>> {
-        self.links.iter().zip(engine.links()).map(|(g, l)| l.store.in_order(g)).collect()
+        engine.in_order(self.links.iter().map(|g| &g[..]))
     }
 }
 

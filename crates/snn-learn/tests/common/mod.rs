@@ -15,8 +15,9 @@ pub struct Case {
     pub sizes: [usize; 4], // input, two hidden, output
     pub models: [Model; 2],
     pub recurrent: [bool; 3], // a → a, b → b, b → a
-    pub delays: [u32; 3],     // of the forward projections
-    pub p: f64,               // connectivity; 1 is dense
+    pub delays: [u32; 3],
+    pub spread: u32, // of the forward projections
+    pub p: f64,      // connectivity; 1 is dense
     pub steps: usize,
 }
 
@@ -39,8 +40,8 @@ pub fn any_model() -> impl Strategy<Value = Model> {
 
 prop_compose! {
     pub fn case(max: usize)(seed in any::<u64>(), sizes in (1..8usize, 1..max, 1..max, 2..4usize), m in (any_model(), any_model()),
-                  recurrent in any::<[bool; 3]>(), delays in [0u32..3, 0..3, 0..3], p in prop_oneof![Just(1.0), 0.3f64..0.9], steps in 1usize..25) -> Case {
-        Case { seed, sizes: [sizes.0, sizes.1, sizes.2, sizes.3], models: [m.0, m.1], recurrent, delays, p, steps }
+                  recurrent in any::<[bool; 3]>(), delays in [0u32..3, 0..3, 0..3], spread in 0u32..3, p in prop_oneof![Just(1.0), 0.3f64..0.9], steps in 1usize..25) -> Case {
+        Case { seed, sizes: [sizes.0, sizes.1, sizes.2, sizes.3], models: [m.0, m.1], recurrent, delays, spread, p, steps }
     }
 }
 
@@ -49,19 +50,20 @@ impl Case {
         let connect = if self.p < 1.0 { Connect::Random { p: self.p } } else { Connect::All };
         let init = |n: usize| Init::normal(1.6 / (n as f64 * self.p).sqrt());
         let [n, a, b, o] = self.sizes;
-        let delay = |k: usize| ms(f64::from(self.delays[k]));
+        // Every link with a delay of its own, unless `spread` is 0.
+        let delay = |net: Net, from: u32| net.delays(ms(f64::from(from)), ms(f64::from(from + self.spread)));
         let [first, second] = self.models.clone();
         let mut net = Net::new(ms(1.0)).input("in", n).population("a", a, first).population("b", b, second).population(
             "out",
             o,
             Li { tau: 0.01.into() },
         );
-        net = net.project("in", "a", connect, init(n)).delay(delay(0));
-        net = net.project("a", "b", connect, init(a)).delay(delay(1));
-        net = net.project("b", "out", connect, init(b)).delay(delay(2));
+        net = delay(net.project("in", "a", connect, init(n)), self.delays[0]);
+        net = delay(net.project("a", "b", connect, init(a)), self.delays[1]);
+        net = delay(net.project("b", "out", connect, init(b)), self.delays[2]);
         for (k, (from, to, size)) in [("a", "a", a), ("b", "b", b), ("b", "a", b)].into_iter().enumerate() {
             if self.recurrent[k] {
-                net = net.project(from, to, connect, init(size)).delay(ms(1.0 + k as f64));
+                net = delay(net.project(from, to, connect, init(size)), 1 + k as u32);
             }
         }
         net.output("out").build(Seed::new(self.seed)).unwrap()

@@ -52,7 +52,7 @@ impl<F: Scalar> Csr<F> {
 
 impl<F: Scalar> Synapses<F> for Csr<F> {
     #[inline(always)]
-    fn deliver(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
+    fn deliver<I: Isa>(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
         let w = flat(&self.w);
         for &i in events {
             for k in self.row(block, i) {

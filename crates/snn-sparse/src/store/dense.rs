@@ -34,7 +34,7 @@ impl<F: Scalar> Dense<F> {
 
 impl<F: Scalar> Synapses<F> for Dense<F> {
     #[inline(always)]
-    fn deliver(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
+    fn deliver<I: Isa>(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
         let rows = self.rows(block);
         for &i in events {
             acc = acc.plus(&rows[i as usize]);

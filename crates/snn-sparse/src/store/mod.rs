@@ -15,7 +15,7 @@ use snn_core::net::{Links, Projection};
 /// store to it.
 pub trait Synapses<F: Scalar> {
     /// Forward: `acc + Σ_{i ∈ events} W[i][block]`. Cost: events × links per row and block.
-    fn deliver(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F>;
+    fn deliver<I: Isa>(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F>;
     /// Backward: `Σ_l W[unit][l]·delta[l]` over the links of `unit` into the block.
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F;
     /// Weight gradient on the existing links of source `i`: `grad[i][l] += Σ_t delta[t][l]` over the steps `t` in `times`. `grad` is laid
@@ -54,7 +54,8 @@ impl<F: Scalar> Store<F> {
             Links::All => Store::Dense(Dense::new(sources, targets)),
             Links::Csr { ends, targets: list } => Store::Csr(Csr::new(ends, list, targets)),
         };
-        store.set(projection.weights.iter().map(|&w| F::of(f64::from(w))));
+        let links = store.links();
+        store.set(projection.weights.iter(links).map(|w| F::of(f64::from(w))));
         store
     }
 
@@ -84,8 +85,8 @@ impl<F: Scalar> Store<F> {
 
 impl<F: Scalar> Synapses<F> for Store<F> {
     #[inline(always)]
-    fn deliver(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F> {
-        each!(self, s => s.deliver(block, events, acc))
+    fn deliver<I: Isa>(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F> {
+        each!(self, s => s.deliver::<I>(block, events, acc))
     }
     #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
@@ -132,8 +133,8 @@ mod laws {
                     }));
                     Links::Csr { ends, targets: (0..n).flat_map(row).collect() }
                 };
-                let weights = (0..n * m).filter(|&k| keep[k]).map(|k| weights[k]).collect();
-                let projection = Projection { from: "a".into(), to: "b".into(), delay: 0.0, links, weights };
+                let weights = (0..n * m).filter(|&k| keep[k]).map(|k| weights[k]).collect::<Vec<_>>().into();
+                let projection = Projection { from: "a".into(), to: "b".into(), delay: 0.0.into(), links, weights };
                 (projection, matrix, n, m, events, delta)
             })
         })
@@ -143,14 +144,14 @@ mod laws {
         #[test]
         fn every_store_is_its_dense_matrix((p, w, n, m, events, delta) in cases()) {
             let store = Store::<f64>::new(&p, n, m);
-            prop_assert_eq!(store.links(), p.weights.len());
+            prop_assert_eq!(store.links(), p.weights.given().len());
             let back: Vec<f32> = store.in_order(store.weights()).into_iter().map(|w| w as f32).collect();
-            prop_assert_eq!(&back, &p.weights);
+            prop_assert_eq!(&back, p.weights.given());
             let mut grad = vec![Block::zero(); store.weights().len()];
             for b in 0..blocks(m) {
                 let lanes = |l: usize| (b * LANES + l < m).then_some(b * LANES + l);
                 let d = Block(std::array::from_fn(|l| lanes(l).map_or(0.0, |j| delta[j])));
-                let out = store.deliver(b, &events, Block::zero());
+                let out = store.deliver::<Portable>(b, &events, Block::zero());
                 for l in 0..LANES {
                     let expected: f64 = lanes(l).map_or(0.0, |j| events.iter().map(|&i| w[i as usize * m + j]).sum());
                     prop_assert!((out[l] - expected).abs() < 1e-12);
