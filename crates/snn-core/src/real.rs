@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 ///
 /// `f32` runs, `f64` judges, [`Dual`] differentiates.
 pub trait Real:
-    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + PartialOrd
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + PartialOrd + Send + Sync + 'static
 {
     /// The constant `x`.
     fn of(x: f64) -> Self;
@@ -16,6 +16,23 @@ pub trait Real:
     fn abs(self) -> Self;
     /// The same value whose derivative is scaled by `k`: `k = 0` is the field's "detach" (stop gradient), `k = 1` changes nothing.
     fn damp(self, k: Self) -> Self;
+    /// The larger of two.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    /// `self` to the power `n`, by squaring.
+    fn pow(self, mut n: u32) -> Self {
+        let (mut power, mut square) = (Self::of(1.0), self);
+        while n > 0 {
+            if n & 1 == 1 {
+                power = power * square;
+            }
+            square = square * square;
+            n >>= 1;
+        }
+        power
+    }
 }
 
 macro_rules! float {
@@ -131,7 +148,7 @@ impl<const N: usize> Real for Dual<N> {
 }
 
 /// A fixed-length list of numbers: a neuron's state or its constants.
-pub trait Vars<R>: Copy {
+pub trait Vars<R>: Copy + Send + Sync + 'static {
     /// How many.
     const LEN: usize;
     /// Builds the list from its entries.
@@ -140,7 +157,7 @@ pub trait Vars<R>: Copy {
     fn get(&self, k: usize) -> R;
 }
 
-impl<R: Copy, const N: usize> Vars<R> for [R; N] {
+impl<R: Copy + Send + Sync + 'static, const N: usize> Vars<R> for [R; N] {
     const LEN: usize = N;
     #[inline(always)]
     fn from_fn(f: impl FnMut(usize) -> R) -> Self {

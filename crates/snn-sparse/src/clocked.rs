@@ -2,12 +2,10 @@
 
 use crate::bank::{Cells, Feed, Link, Source, lower};
 use crate::lanes::{Block, Scalar, Simd};
+use crate::topology::{Component, Group, Topology, by_delay};
 use crate::store::{Store, Synapses};
 use crate::trace::{Trace, Wants};
-use snn_core::net::{Links, Projection};
-use snn_core::{Network, Raster, Value};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use snn_core::{Network, Raster};
 use std::ops::Range;
 
 /// A network lowered to arrays, ready to run and to be trained.
@@ -42,15 +40,6 @@ pub struct Clocked<F: Scalar = f32> {
     simd: Simd,
 }
 
-/// Populations that run together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Component {
-    /// Their indices, in an order in which every projection without delay goes forward.
-    pub populations: Vec<usize>,
-    /// Whether there is a loop among them.
-    pub recurrent: bool,
-}
-
 /// Everything recorded in one trial, reused from trial to trial.
 #[derive(Clone, Debug, Default)]
 pub struct Record<F> {
@@ -82,22 +71,17 @@ impl<F: Scalar> Clocked<F> {
     /// Lowers a network for a given instruction set. All give the same bits.
     pub fn compile_for(network: &Network, simd: Simd) -> Self {
         let draft = network.draft();
-        let population = |name: &str| draft.populations.iter().position(|p| p.name == name);
+        let topology = Topology::new(draft);
         let cells = draft.populations.iter().map(|p| lower(&p.model, p.size, draft.dt)).collect();
-        let lowered = draft.projections.iter().enumerate().filter_map(|(projection, p)| {
-            // A validated network names only what exists.
-            let from = population(&p.from).map(Source::Population);
-            let from = from.or_else(|| draft.inputs.iter().position(|i| i.name == p.from).map(Source::Input))?;
-            let to = population(&p.to)?;
+        let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
             let (n, m) = (network.size(&p.from), network.size(&p.to));
-            let groups = by_delay(p, n, m, draft.dt).into_iter();
-            Some(groups.map(move |(delay, subset, p)| Link { projection, subset, from, to, delay, store: Store::new(&p, n, m) }))
+            let link = move |(delay, subset, p): Group<'_>| Link { projection, subset, from, to, delay, store: Store::new(&p, n, m) };
+            by_delay(p, n, m, draft.dt).into_iter().map(link)
         });
-        let links: Vec<Link<F>> = lowered.flatten().collect();
-        let count = draft.populations.len();
-        let incoming = (0..count).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
-        let components = components(count, &links);
-        let outputs = draft.outputs.iter().filter_map(|name| population(name)).collect();
+        let links: Vec<Link<F>> = lowered.collect();
+        let incoming = (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
+        let components = topology.components;
+        let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         Clocked { network: network.clone(), cells, links, incoming, components, outputs, simd }
     }
 
@@ -211,61 +195,6 @@ impl<F: Scalar> Clocked<F> {
             }
         }
     }
-}
-
-/// The links of a projection by their delay in steps: which they are (`None`: all), and a projection of only them.
-fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) -> Vec<(usize, Option<Vec<u32>>, Cow<'_, Projection>)> {
-    let Value::Each(each) = &p.delay else {
-        return vec![(p.delay_steps(0, dt), None, Cow::Borrowed(p))];
-    };
-    let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-    (0..each.len()).for_each(|k| groups.entry(p.delay_steps(k, dt)).or_default().push(k as u32));
-    let pairs: Vec<_> = p.links.pairs(sources, targets).collect();
-    let part = |(delay, subset): (usize, Vec<u32>)| {
-        let mut ends = vec![0u32; sources + 1];
-        subset.iter().for_each(|&k| ends[pairs[k as usize].0 + 1] += 1);
-        (0..sources).for_each(|i| ends[i + 1] += ends[i]);
-        let links = Links::Csr { ends, targets: subset.iter().map(|&k| pairs[k as usize].1 as u32).collect() };
-        let weights = Value::Each(subset.iter().map(|&k| p.weights.at(k as usize)).collect());
-        (delay, Some(subset), Cow::Owned(Projection { from: p.from.clone(), to: p.to.clone(), delay: Value::Shared(0.0), links, weights }))
-    };
-    groups.into_iter().map(part).collect()
-}
-
-/// Strongly connected components in running order.
-fn components<F>(count: usize, links: &[Link<F>]) -> Vec<Component> {
-    // reach[a][b]: there is a path a → b (Warshall). Networks have few populations.
-    let edges = links.iter().filter_map(|l| if let Source::Population(p) = l.from { Some((p, l.to, l.delay)) } else { None });
-    let mut reach = vec![vec![false; count]; count];
-    let mut instant = vec![vec![false; count]; count];
-    for (from, to, delay) in edges {
-        reach[from][to] = true;
-        instant[from][to] |= delay == 0;
-    }
-    for paths in [&mut reach, &mut instant] {
-        for k in 0..count {
-            for a in 0..count {
-                for b in 0..count {
-                    paths[a][b] |= paths[a][k] && paths[k][b];
-                }
-            }
-        }
-    }
-    let mut left: Vec<usize> = (0..count).collect();
-    let mut order = Vec::new();
-    while let Some(&first) = left.iter().find(|&&p| left.iter().all(|&q| !reach[q][p] || reach[p][q])) {
-        let (mut populations, rest): (Vec<usize>, Vec<usize>) =
-            left.iter().partition(|&&p| p == first || (reach[p][first] && reach[first][p]));
-        // Fewer instant predecessors first: a topological order of the delay-free projections, which have no loop.
-        populations.sort_by_key(|&p| (populations_before(&instant, &left, p), p));
-        order.push(Component { populations, recurrent: reach[first][first] });
-        left = rest;
-    }
-    order
-}
-
-fn populations_before(instant: &[Vec<bool>], among: &[usize], p: usize) -> usize {
-    among.iter().filter(|&&q| instant[q][p]).count()
 }
 
 #[cfg(test)]

@@ -8,15 +8,19 @@
 
 mod bank;
 mod clocked;
+mod event_driven;
 pub mod lanes;
 mod local;
 pub mod store;
+mod topology;
 mod trace;
 mod view;
 
 pub use bank::{Bank, Cells, Feed, Link, Source};
-pub use clocked::{Clocked, Component, Record};
+pub use clocked::{Clocked, Record};
+pub use event_driven::{EventDriven, EventError, Work};
 pub use lanes::{Block, Entries, LANES, Scalar, Simd};
 pub use local::{Derivatives, Local};
 pub use store::{Store, Synapses};
+pub use topology::Component;
 pub use trace::{Trace, Wants};

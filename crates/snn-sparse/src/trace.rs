@@ -83,6 +83,12 @@ impl<F: Scalar> Trace<F> {
         })
     }
 
+    /// The state variables of unit `j` at the end of the trial.
+    pub fn state(&self, j: usize) -> Vec<F> {
+        let states = self.state.len() / self.blocks();
+        self.state[j / LANES * states..][..states].iter().map(|plane| plane[j % LANES]).collect()
+    }
+
     /// Graded outputs of unit `j` over time.
     pub fn series(&self, j: usize) -> impl Iterator<Item = F> + '_ {
         self.output.iter().skip(j / LANES).step_by(self.blocks()).map(move |block| block[j % LANES])

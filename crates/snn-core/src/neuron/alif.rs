@@ -76,6 +76,14 @@ impl Neuron for Alif {
         let v = alpha * v + x - v_th * z.damp(grad);
         ([v, a], v - v_th - beta * a)
     }
+
+    fn jump<R: Real>([alpha, rho, ..]: [R; 5], [v, a]: [R; 2], n: u32) -> Option<[R; 2]> {
+        Some([v * alpha.pow(n), a * rho.pow(n)])
+    }
+
+    fn ceiling<R: Real>([_, _, v_th, ..]: [R; 5], [v, _]: [R; 2]) -> R {
+        v.max(R::of(0.0)) - v_th // the adaptation is never negative
+    }
 }
 
 #[cfg(test)]

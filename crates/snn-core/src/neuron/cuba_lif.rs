@@ -1,4 +1,4 @@
-use super::{Neuron, Param, Range, Value, decay};
+use super::{Neuron, Param, Range, Value, decay, filtered};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -68,5 +68,16 @@ impl Neuron for CubaLif {
         let i = alpha_syn * i + x;
         let v = alpha * v + i - v_th * z.damp(grad);
         ([i, v], v - v_th)
+    }
+
+    fn jump<R: Real>([alpha, alpha_syn, ..]: [R; 4], [i, v]: [R; 2], n: u32) -> Option<[R; 2]> {
+        // v[n] = αⁿ·v + Σₖ α^(n−k)·α_s^k·i,  k = 1…n
+        Some([i * alpha_syn.pow(n), v * alpha.pow(n) + i * alpha_syn * filtered(alpha_syn, alpha, n)])
+    }
+
+    fn ceiling<R: Real>([_, alpha_syn, v_th, _]: [R; 4], [i, v]: [R; 2]) -> R {
+        // All that is still to come of the current, as if it did not leak.
+        let zero = R::of(0.0);
+        v.max(zero) + i.max(zero) * alpha_syn / (R::of(1.0) - alpha_syn) - v_th
     }
 }

@@ -53,4 +53,8 @@ impl Neuron for Li {
         let y = kappa * y + gain * x;
         ([y], y)
     }
+
+    fn jump<R: Real>([kappa, _]: [R; 2], [y]: [R; 1], n: u32) -> Option<[R; 1]> {
+        Some([y * kappa.pow(n)])
+    }
 }

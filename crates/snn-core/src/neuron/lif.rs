@@ -86,6 +86,14 @@ impl Neuron for Lif {
         let v = alpha * (v - hard * v * z) + x - drop * z; // leak, input, reset
         ([v], v - v_th)
     }
+
+    fn jump<R: Real>([alpha, ..]: [R; 5], [v]: [R; 1], n: u32) -> Option<[R; 1]> {
+        Some([v * alpha.pow(n)])
+    }
+
+    fn ceiling<R: Real>([_, v_th, ..]: [R; 5], [v]: [R; 1]) -> R {
+        v.max(R::of(0.0)) - v_th
+    }
 }
 
 #[cfg(test)]

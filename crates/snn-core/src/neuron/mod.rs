@@ -16,6 +16,8 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether the output is a spike (else a graded value).
     const SPIKES: bool;
+    /// Whether `step` is affine in state and input for a given `z`, so that its derivatives are constants: what rules with a gradient need.
+    const AFFINE: bool = true;
     /// State variables, at most [`MAX_STATE`].
     type State<R: Real>: Vars<R>;
     /// What `step` needs, derived once per neuron from its parameters and the time step.
@@ -27,6 +29,17 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     fn consts<R: Real>(&self, j: usize, dt: f64) -> Self::Consts<R>;
     /// One time step: the model's equation. Returns the new state and `u`.
     fn step<R: Real>(c: Self::Consts<R>, s: Self::State<R>, z: R, x: R) -> (Self::State<R>, R);
+
+    /// Closed form over silence: the state after `n` steps without input or own spike, `step(c, s, 0, 0)` taken `n` times. `None`, the
+    /// default: there is none, and the event-driven engine refuses the model.
+    fn jump<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>, _n: u32) -> Option<Self::State<R>> {
+        None
+    }
+    /// A bound of `u` over all later silence: where it is not above 0, the neuron will not fire before its next input. The default knows of
+    /// no bound, and the event-driven engine then looks at every step.
+    fn ceiling<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>) -> R {
+        R::of(f64::INFINITY)
+    }
 }
 
 /// Most state variables a model may have.
@@ -55,9 +68,22 @@ macro_rules! models {
     };
 }
 
-models! { lif::Lif, cuba_lif::CubaLif, alif::Alif, li::Li }
+models! { if_::If, lif::Lif, lif_refractory::LifRefractory, cuba_lif::CubaLif, alif::Alif, li::Li }
 
 pub use lif::Reset;
+
+/// `Σ_{k<n} aᵏ·b^(n−1−k)`, by doubling: an exponential of `n` steps filtered by another, also where both are the same.
+pub(crate) fn filtered<R: Real>(a: R, b: R, n: u32) -> R {
+    // (sum, aⁿ, bⁿ) of the leading bits of n.
+    let (mut sum, mut an, mut bn) = (R::of(0.0), R::of(1.0), R::of(1.0));
+    for bit in (0..u32::BITS - n.leading_zeros()).rev() {
+        (sum, an, bn) = (sum * (an + bn), an * an, bn * bn);
+        if n >> bit & 1 == 1 {
+            (sum, an, bn) = (sum * b + an, an * a, bn * b);
+        }
+    }
+    sum
+}
 
 /// What is done with a concrete model: see [`Model::visit`].
 pub trait Visit {
@@ -90,6 +116,18 @@ impl Model {
             }
         }
         self.visit(Spikes)
+    }
+
+    /// Whether rules with a gradient can take the model: see [`Neuron::AFFINE`].
+    pub fn affine(&self) -> bool {
+        struct Affine;
+        impl Visit for Affine {
+            type Out = bool;
+            fn visit<N: Neuron>(self, _: &N) -> bool {
+                N::AFFINE
+            }
+        }
+        self.visit(Affine)
     }
 
     /// The reason why the parameters are impossible for `size` neurons, if they are.
@@ -206,6 +244,7 @@ mod laws {
         s: [f64; MAX_STATE],
         x: f64,
         dt: f64,
+        silence: u32,
     }
 
     impl Visit for Laws {
@@ -213,7 +252,7 @@ mod laws {
         fn visit<N: Neuron>(self, model: &N) -> Self::Out {
             let k = <N::State<f64> as Vars<f64>>::LEN;
             let c = model.consts::<f64>(0, self.dt);
-            for z in [0.0, 1.0] {
+            for z in [0.0, 1.0].into_iter().filter(|_| N::AFFINE) {
                 let here = jacobian::<N>(c, &self.s, z, self.x);
                 let origin = jacobian::<N>(c, &[0.0; MAX_STATE], z, 0.0);
                 prop_assert_eq!(here, origin, "{}: the Jacobian must depend on z only", N::NAME);
@@ -242,6 +281,16 @@ mod laws {
             // A silent neuron without input stays where it is: at rest.
             let (rest, u) = N::step(c, N::State::from_fn(|_| 0.0), 0.0, 0.0);
             prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && (!N::SPIKES || u < 0.0), "{}: rest", N::NAME);
+            // The closed form over silence is as many steps, and nothing in it rises above the ceiling.
+            let (mut s, ceiling) = (N::State::from_fn(|i| self.s[i].abs()), N::ceiling(c, N::State::from_fn(|i| self.s[i].abs())));
+            let start = s;
+            for n in 0..=self.silence {
+                let Some(jumped) = N::jump(c, start, n) else { break };
+                prop_assert!((0..k).all(|i| (jumped.get(i) - s.get(i)).abs() <= 1e-12), "{}: jump over {n}", N::NAME);
+                let u;
+                (s, u) = N::step(c, s, 0.0, 0.0);
+                prop_assert!(!N::SPIKES || u <= ceiling + 1e-12, "{}: {u} above the ceiling {ceiling}", N::NAME);
+            }
             // f32 follows f64.
             let single = N::step(model.consts::<f32>(0, self.dt), N::State::from_fn(|i| self.s[i] as f32), 0.0, self.x as f32).1;
             let double = N::step(c, N::State::from_fn(|i| self.s[i]), 0.0, self.x).1;
@@ -252,9 +301,9 @@ mod laws {
 
     proptest! {
         #[test]
-        fn hold_for_every_model(s in prop::array::uniform4(-2.0f64..2.0), x in -2.0f64..2.0, dt in 1e-4f64..5e-3) {
+        fn hold_for_every_model(s in prop::array::uniform4(-2.0f64..2.0), x in -2.0f64..2.0, dt in 1e-4f64..5e-3, silence in 0u32..300) {
             for model in Model::all() {
-                model.visit(Laws { s, x, dt })?;
+                model.visit(Laws { s, x, dt, silence })?;
             }
         }
     }

@@ -2,9 +2,11 @@
 
 mod csr;
 mod dense;
+mod rows;
 
 pub use csr::Csr;
 pub use dense::Dense;
+pub use rows::{Row, Rows};
 
 use crate::lanes::{Block, Isa, Scalar, flat, flat_mut};
 use snn_core::net::{Links, Projection};

@@ -1,0 +1,379 @@
+//! The event-driven engine: a neuron is looked at when something reaches it, never in between.
+
+use crate::bank::Source;
+use crate::store::Rows;
+use crate::topology::{Topology, by_delay};
+use snn_core::neuron::{Model, Neuron, Visit};
+use snn_core::{Network, Raster, Real, Vars};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// A network run from event to event.
+///
+/// Spikes wait in a priority queue until their delay has passed. A neuron they reach is carried over the silence before in closed form
+/// ([`Neuron::jump`]), hears them, and may fire. Times are multiples of the network's time step, so spikes are those of
+/// [`Clocked`](crate::Clocked), and potentials agree to rounding. A neuron that may still fire by itself (a rising current) is looked at
+/// every step until it can no more ([`Neuron::ceiling`]).
+///
+/// Cost: proportional to spikes × links and to the logarithm of the queue, not to neurons × steps. It pays where activity is low;
+/// populations with graded output are sampled at every step.
+///
+/// ```
+/// use snn_core::{Net, Raster, Seed, ms, net::{Connect, Init}, neuron::Lif};
+/// use snn_sparse::EventDriven;
+/// let net = Net::new(ms(1.0))
+///     .input("in", 2)
+///     .population("a", 3, Lif::default())
+///     .project("in", "a", Connect::All, Init::Constant(0.6)).delay(ms(2.0))
+///     .output("a")
+///     .build(Seed::new(0))?;
+/// let mut engine = EventDriven::<f64>::compile(&net)?;
+/// let mut spikes = Raster::new(2, 5000);
+/// spikes.fill([(1, 0), (1, 1)]);
+/// engine.run(&[&spikes]);
+/// assert_eq!(engine.spikes(0).at(3), &[0, 1, 2]);             // 1.2 > threshold, two steps later
+/// assert_eq!(engine.work().updates, 3);                       // three neurons, once each, in 5,000 steps
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: Mattia & Del Giudice 2000 (event-driven simulation with delays); Brette 2006 (exact integration between events).
+pub struct EventDriven<F: Real = f64> {
+    cells: Vec<Box<dyn Units<F>>>, // by population
+    order: Vec<usize>,             // populations in the order in which they run within a step
+    rank: Vec<u32>,                // the place of each population in it
+    links: Vec<Fan<F>>,
+    leaving: [Vec<Vec<u32>>; 2],   // links of each input, and of each population
+    inputs: Vec<(String, usize)>,
+    queue: BinaryHeap<Reverse<Due>>,
+    spikes: Vec<Raster>,
+    work: Work,
+}
+
+/// Why a network cannot be run from event to event.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// No closed form over silence.
+    #[error("population `{population}`: the model {model} has no closed form over silence (`jump`); run this network on the clocked engine")]
+    NoJump {
+        /// Population.
+        population: String,
+        /// Its model.
+        model: &'static str,
+    },
+    /// Noise at every step.
+    #[error("population `{population}` is driven by Poisson noise, drawn at every step; run this network on the clocked engine")]
+    Drive {
+        /// Population.
+        population: String,
+    },
+}
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Times a neuron was looked at.
+    pub updates: u64,
+    /// Weights added: spikes times the links they went over.
+    pub synaptic_events: u64,
+    /// Entries the queue has held.
+    pub queued: u64,
+}
+
+/// Something due, ordered by step, then population, then projection and source: the order in which the clocked engine adds inputs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    step: u32,
+    rank: u32,
+    /// A link, or [`WAKE`].
+    link: u32,
+    /// The source unit of the link, or the unit to look at.
+    unit: u32,
+}
+
+/// Stands for no link: a neuron looks at itself.
+const WAKE: u32 = u32::MAX;
+
+/// A projection, or those of its links that have one delay.
+struct Fan<F> {
+    to: usize,
+    delay: u32,
+    rows: Rows<F>,
+}
+
+/// One population, unit by unit.
+trait Units<F: Real>: Send {
+    fn reset(&mut self);
+    /// Adds a row of weights to the inputs of this step; returns how many.
+    fn hear(&mut self, rows: &Rows<F>, source: usize) -> usize;
+    /// Looks at a unit though nothing reached it.
+    fn touch(&mut self, unit: u32);
+    /// Advances what was touched to the end of step `t`: appends who fired, and who must be looked at in the next step. Returns how many
+    /// units were looked at.
+    fn settle(&mut self, t: u32, fired: &mut Vec<u32>, awake: &mut Vec<u32>) -> usize;
+    /// State of a unit at the end of step `t`, which nothing has touched since.
+    fn state(&self, unit: usize, t: u32) -> Vec<F>;
+    /// Graded output, `[step][unit]`, up to the end.
+    fn output(&self, steps: usize) -> Vec<F>;
+}
+
+struct Typed<N: Neuron, F: Real> {
+    consts: Vec<N::Consts<F>>,
+    state: Vec<N::State<F>>,
+    next: Vec<u32>, // the step after the one the state is of
+    fired: Vec<bool>,
+    input: Vec<F>,
+    touched: Vec<u32>,
+    is_touched: Vec<bool>,
+    /// Graded output: unit, step, and state before and after it with the output there, at every input.
+    knots: Vec<(u32, u32, N::State<F>, F)>,
+}
+
+impl<N: Neuron, F: Real> Typed<N, F> {
+    fn new(model: &N, size: usize, dt: f64) -> Self {
+        let zero = F::of(0.0);
+        Typed {
+            consts: (0..size).map(|j| model.consts(j, dt)).collect(),
+            state: vec![N::State::from_fn(|_| zero); size],
+            next: vec![0; size],
+            fired: vec![false; size],
+            input: vec![zero; size],
+            touched: Vec::new(),
+            is_touched: vec![false; size],
+            knots: Vec::new(),
+        }
+    }
+
+    /// The state and last output of unit `j` at the end of step `t − 1`.
+    fn carried(&self, j: usize, t: u32) -> (N::State<F>, F) {
+        let (c, s, silent) = (self.consts[j], self.state[j], t - self.next[j]);
+        let one = if self.fired[j] { F::of(1.0) } else { F::of(0.0) };
+        let jump = |s, n| N::jump(c, s, n).expect("compile refuses models without a closed form");
+        match silent {
+            0 => (s, one),
+            // The first silent step after a spike feels it.
+            n if self.fired[j] => (jump(N::step(c, s, one, F::of(0.0)).0, n - 1), F::of(0.0)),
+            n => (jump(s, n), F::of(0.0)),
+        }
+    }
+}
+
+impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
+    fn reset(&mut self) {
+        let zero = F::of(0.0);
+        self.state.fill(N::State::from_fn(|_| zero));
+        self.next.fill(0);
+        self.fired.fill(false);
+        self.input.fill(zero);
+        self.is_touched.fill(false);
+        self.touched.clear();
+        self.knots.clear();
+    }
+
+    fn hear(&mut self, rows: &Rows<F>, source: usize) -> usize {
+        let row = rows.row(source);
+        row.each(|j, w| {
+            self.input[j as usize] = self.input[j as usize] + w;
+            self.touch(j);
+        });
+        row.len()
+    }
+
+    #[inline]
+    fn touch(&mut self, unit: u32) {
+        if !std::mem::replace(&mut self.is_touched[unit as usize], true) {
+            self.touched.push(unit);
+        }
+    }
+
+    fn settle(&mut self, t: u32, fired: &mut Vec<u32>, awake: &mut Vec<u32>) -> usize {
+        let touched = std::mem::take(&mut self.touched);
+        let zero = F::of(0.0);
+        for &unit in &touched {
+            let j = unit as usize;
+            let (c, (s, z)) = (self.consts[j], self.carried(j, t));
+            let (s, u) = N::step(c, s, z, std::mem::replace(&mut self.input[j], zero));
+            (self.state[j], self.next[j], self.is_touched[j]) = (s, t + 1, false);
+            self.fired[j] = N::SPIKES && u > zero;
+            if !N::SPIKES {
+                self.knots.push((unit, t, s, u));
+                continue;
+            }
+            if self.fired[j] {
+                fired.push(unit);
+            }
+            // Whether it may fire again before it hears anything.
+            let restless = if self.fired[j] {
+                let (s, u) = N::step(c, s, F::of(1.0), zero);
+                u > zero || N::ceiling(c, s) > zero
+            } else {
+                N::ceiling(c, s) > zero
+            };
+            if restless {
+                awake.push(unit);
+            }
+        }
+        let count = touched.len();
+        self.touched = touched;
+        self.touched.clear();
+        count
+    }
+
+    fn state(&self, unit: usize, t: u32) -> Vec<F> {
+        let s = self.carried(unit, t + 1).0;
+        (0..<N::State<F> as Vars<F>>::LEN).map(|k| s.get(k)).collect()
+    }
+
+    fn output(&self, steps: usize) -> Vec<F> {
+        let (size, zero) = (self.state.len(), F::of(0.0));
+        let mut all = vec![zero; steps * size];
+        let mut at: Vec<(u32, N::State<F>)> = vec![(0, N::State::from_fn(|_| zero)); size];
+        let coast = |all: &mut [F], j: usize, (from, mut s): (u32, N::State<F>), to: u32| {
+            for t in from..to {
+                let u;
+                (s, u) = N::step(self.consts[j], s, zero, zero);
+                all[t as usize * size + j] = u;
+            }
+        };
+        for &(unit, t, s, u) in &self.knots {
+            let j = unit as usize;
+            coast(&mut all, j, at[j], t);
+            all[t as usize * size + j] = u;
+            at[j] = (t + 1, s);
+        }
+        (0..size).for_each(|j| coast(&mut all, j, at[j], steps as u32));
+        all
+    }
+}
+
+impl<F: Real> EventDriven<F> {
+    /// Lowers a network.
+    ///
+    /// # Errors
+    /// [`EventError`]: a model without a closed form over silence, or noise at every step.
+    pub fn compile(network: &Network) -> Result<Self, EventError> {
+        struct Lower<F>(usize, f64, std::marker::PhantomData<F>);
+        impl<F: Real> Visit for Lower<F> {
+            type Out = Option<Box<dyn Units<F>>>;
+            fn visit<N: Neuron>(self, model: &N) -> Self::Out {
+                let cells = Typed::<N, F>::new(model, self.0, self.1);
+                N::jump(*cells.consts.first()?, *cells.state.first()?, 1)?;
+                Some(Box::new(cells))
+            }
+        }
+        let draft = network.draft();
+        if let Some(drive) = draft.drives.first() {
+            return Err(EventError::Drive { population: drive.to.clone() });
+        }
+        let lower = |name: &str, size, model: &Model| {
+            let refuse = || EventError::NoJump { population: name.into(), model: model.name() };
+            model.visit(Lower(size, draft.dt, std::marker::PhantomData)).ok_or_else(refuse)
+        };
+        let cells = draft.populations.iter().map(|p| lower(&p.name, p.size, &p.model)).collect::<Result<Vec<_>, _>>()?;
+        let topology = Topology::new(draft);
+        let order: Vec<usize> = topology.components.iter().flat_map(|c| c.populations.iter().copied()).collect();
+        let mut rank = vec![0; order.len()];
+        order.iter().zip(0..).for_each(|(&p, r)| rank[p] = r);
+        let mut links = Vec::new();
+        let mut leaving = [vec![Vec::new(); draft.inputs.len()], vec![Vec::new(); cells.len()]];
+        for (p, &(from, to)) in draft.projections.iter().zip(&topology.ends) {
+            for (delay, _, part) in by_delay(p, network.size(&p.from), network.size(&p.to), draft.dt) {
+                match from {
+                    Source::Input(i) => leaving[0][i].push(links.len() as u32),
+                    Source::Population(i) => leaving[1][i].push(links.len() as u32),
+                }
+                links.push(Fan { to, delay: delay as u32, rows: Rows::new(&part, network.size(&p.to)) });
+            }
+        }
+        let inputs = draft.inputs.iter().map(|i| (i.name.clone(), i.size)).collect();
+        let spikes = draft.populations.iter().map(|p| Raster::new(p.size, 0)).collect();
+        Ok(EventDriven { cells, order, rank, links, leaving, inputs, queue: BinaryHeap::new(), spikes, work: Work::default() })
+    }
+
+    /// Runs one trial from rest: one raster per input, all of the same number of steps.
+    ///
+    /// # Panics
+    /// If the rasters do not fit the network's inputs.
+    #[track_caller]
+    pub fn run(&mut self, inputs: &[&Raster]) {
+        let fits = inputs.len() == self.inputs.len() && inputs.iter().zip(&self.inputs).all(|(r, (_, size))| r.units() == *size);
+        let alike = inputs.windows(2).all(|w| w[0].steps() == w[1].steps());
+        assert!(fits && alike, "the rasters do not fit the network's inputs {:?}", self.inputs);
+        let steps = inputs.first().map_or(0, |r| r.steps()) as u32;
+        self.cells.iter_mut().for_each(|cells| cells.reset());
+        self.queue.clear();
+        self.work = Work::default();
+        let mut trains: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.cells.len()];
+        let (mut fired, mut awake) = (Vec::new(), Vec::new());
+        let mut next_input = (0..steps).filter(|&t| inputs.iter().any(|r| !r.at(t as usize).is_empty())).peekable();
+        loop {
+            let due = self.queue.peek().map(|Reverse(due)| due.step);
+            let Some(t) = due.into_iter().chain(next_input.peek().copied()).min().filter(|&t| t < steps) else { break };
+            if next_input.next_if_eq(&t).is_some() {
+                for (i, raster) in inputs.iter().enumerate() {
+                    self.send(t, 0, i, raster.at(t as usize));
+                }
+            }
+            // Everything of this step, population by population.
+            while let Some(&Reverse(Due { step, rank, .. })) = self.queue.peek()
+                && step == t
+            {
+                let p = self.order[rank as usize];
+                while let Some(&Reverse(due)) = self.queue.peek()
+                    && (due.step, due.rank) == (t, rank)
+                {
+                    self.queue.pop();
+                    match self.links.get(due.link as usize) {
+                        Some(link) => self.work.synaptic_events += self.cells[p].hear(&link.rows, due.unit as usize) as u64,
+                        None => self.cells[p].touch(due.unit),
+                    }
+                }
+                fired.clear();
+                awake.clear();
+                self.work.updates += self.cells[p].settle(t, &mut fired, &mut awake) as u64;
+                fired.sort_unstable();
+                trains[p].extend(fired.iter().map(|&unit| (t, unit)));
+                self.send(t, 1, p, &fired);
+                self.work.queued += awake.len() as u64;
+                self.queue.extend(awake.iter().map(|&unit| Reverse(Due { step: t + 1, rank, link: WAKE, unit })));
+            }
+        }
+        for (raster, train) in self.spikes.iter_mut().zip(trains) {
+            raster.reset(raster.units(), steps as usize);
+            raster.fill(train);
+        }
+    }
+
+    /// Puts the spikes of `units` at step `t` into the queue, for every link that leaves input (`kind` 0) or population (1) `from`.
+    fn send(&mut self, t: u32, kind: usize, from: usize, units: &[u32]) {
+        for &link in &self.leaving[kind][from] {
+            let fan = &self.links[link as usize];
+            let (step, rank) = (t + fan.delay, self.rank[fan.to]);
+            self.queue.extend(units.iter().map(|&unit| Reverse(Due { step, rank, link, unit })));
+            self.work.queued += units.len() as u64;
+        }
+    }
+
+    /// The spikes of population `p` in the last trial; silent if its output is graded.
+    pub fn spikes(&self, p: usize) -> &Raster {
+        &self.spikes[p]
+    }
+
+    /// The state variables of a unit of population `p` at the end of the last trial.
+    pub fn state(&self, p: usize, unit: usize) -> Vec<F> {
+        match self.spikes[p].steps() {
+            0 => self.cells[p].state(unit, 0).iter().map(|_| F::of(0.0)).collect(),
+            steps => self.cells[p].state(unit, steps as u32 - 1),
+        }
+    }
+
+    /// The graded output of population `p` in the last trial, `[step][unit]`.
+    pub fn output(&self, p: usize) -> Vec<F> {
+        self.cells[p].output(self.spikes[p].steps())
+    }
+
+    /// What the last trial cost.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+}

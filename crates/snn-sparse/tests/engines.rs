@@ -1,0 +1,89 @@
+//! Every engine runs the same description to the same spikes.
+
+use proptest::prelude::*;
+use snn_core::net::{Connect, Init};
+use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Model, Reset};
+use snn_core::{Net, Network, Raster, Seed, Value, ms};
+use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
+
+/// Models of every kind that spikes, with a threshold of 1; each neuron has a time constant of its own.
+fn any_model() -> impl Strategy<Value = Model> {
+    let tau = |n: usize| Value::Each((0..n).map(|j| 0.004 + 0.003 * (j % 4) as f64).collect());
+    let reset = |hard: bool| if hard { Reset::To(0.25) } else { Reset::Subtract };
+    (0u8..5, any::<bool>()).prop_map(move |(kind, hard)| match kind {
+        0 => If { reset: reset(hard), ..If::default() }.into(),
+        1 => Lif { tau: tau(SIZE), reset: reset(hard), ..Lif::default() }.into(),
+        2 => LifRefractory { tau: tau(SIZE), v_th: 1.0.into(), v_reset: 0.5.into(), t_ref: ms(f64::from(hard) * 3.0).into() }.into(),
+        3 => CubaLif { tau: tau(SIZE), tau_syn: 0.004.into(), ..CubaLif::default() }.into(),
+        _ => Alif { tau: tau(SIZE), tau_a: 0.03.into(), ..Alif::default() }.into(),
+    })
+}
+
+const SIZE: usize = 9;
+
+prop_compose! {
+    /// Two populations with every projection that can be, delays per link, and a readout.
+    fn any_network()(models in [any_model(), any_model()], seed in any::<u64>(), p in 0.2f64..1.0, delay in 0u32..4, spread in 0u32..4) -> Network {
+        let connect = if p > 0.8 { Connect::All } else { Connect::Random { p } };
+        let late = |net: Net, first: u32| net.delays(ms(f64::from(first)), ms(f64::from(first + spread)));
+        let [a, b] = models;
+        let net = Net::new(ms(1.0)).input("in", SIZE).population("b", SIZE, b).population("a", SIZE, a).population("out", 2, Li { tau: 0.01.into() });
+        let net = late(net.project("in", "a", connect, Init::normal(0.9)), delay);
+        let net = late(net.project("a", "b", connect, Init::normal(0.9)), delay);
+        let net = late(net.project("a", "a", connect, Init::normal(0.5)), 1);
+        let net = late(net.project("b", "a", connect, Init::normal(0.5)), delay.max(1));
+        let net = late(net.project("b", "out", connect, Init::normal(1.0)), delay);
+        net.project("in", "out", Connect::All, Init::Constant(0.3)).output("out").build(Seed::new(seed)).unwrap()
+    }
+}
+
+proptest! {
+    #[test]
+    fn from_event_to_event_is_step_by_step(net in any_network(), events in prop::collection::vec((0u32..120, 0u32..SIZE as u32), 0..150), steps in 120usize..200) {
+        let mut input = Raster::new(SIZE, steps);
+        input.fill(events);
+        let clocked = Clocked::<f64>::compile(&net);
+        let mut record = Record::new(&clocked);
+        clocked.run(&[&input], Wants::Spikes, &mut record);
+        let mut engine = EventDriven::<f64>::compile(&net).unwrap();
+        engine.run(&[&input]);
+        for p in 0..3 {
+            prop_assert_eq!(engine.spikes(p), &record.spikes[p], "population {}", p);
+            for j in 0..record.spikes[p].units() {
+                for (x, y) in engine.state(p, j).into_iter().zip(record.traces[p].state(j)) {
+                    prop_assert!((x - y).abs() <= 1e-12 * y.abs().max(1.0), "population {} neuron {}: {} and {}", p, j, x, y);
+                }
+            }
+        }
+        let output = engine.output(2);
+        for j in 0..2 {
+            for (t, y) in record.traces[2].series(j).enumerate() {
+                prop_assert!((output[2 * t + j] - y).abs() <= 1e-12, "output {} at {}", j, t);
+            }
+        }
+    }
+}
+
+#[test]
+fn silence_costs_nothing() {
+    let net = Net::new(ms(1.0))
+        .input("in", 1)
+        .population("a", 50, Alif::default())
+        .project("in", "a", Connect::All, Init::Constant(0.4))
+        .output("a")
+        .build(Seed::new(1))
+        .unwrap();
+    let mut engine = EventDriven::<f64>::compile(&net).unwrap();
+    let mut input = Raster::new(1, 1_000_000);
+    input.fill([(10, 0), (900_000, 0)]);
+    engine.run(&[&input]);
+    assert_eq!((engine.work().updates, engine.work().synaptic_events, engine.work().queued), (100, 100, 2));
+}
+
+#[test]
+fn what_cannot_run_from_event_to_event_is_refused_by_name() {
+    let net = Net::new(ms(1.0)).population("noisy", 3, Lif::default()).drive("noisy", 10.0, 0.1).output("noisy").build(Seed::new(1)).unwrap();
+    let error = EventDriven::<f64>::compile(&net).err();
+    assert_eq!(error, Some(EventError::Drive { population: "noisy".into() }));
+    assert!(error.unwrap().to_string().contains("clocked engine"));
+}
