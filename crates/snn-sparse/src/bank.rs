@@ -3,7 +3,8 @@
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
 use crate::store::{Store, Synapses};
-use crate::trace::{Trace, Wants};
+use crate::noise::Poisson;
+use crate::trace::{Sink, Wants};
 use snn_core::neuron::{MAX_STATE, Model, Neuron, Visit};
 use snn_core::{Raster, Vars};
 use std::ops::Range;
@@ -18,9 +19,9 @@ pub trait Cells<F: Scalar>: Send + Sync {
     fn spikes(&self) -> bool;
     /// The local derivatives: all a learning rule sees of the neurons.
     fn local(&self) -> &Local<F>;
-    /// Advances all neurons over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay in
-    /// cache. Leaves spikes, active entries and graded output in `trace`.
-    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, trace: &mut Trace<F>);
+    /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
+    /// in cache. Leaves spikes, active entries and graded output in the sink.
+    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>);
     /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
     /// (or the graded output). `z` is the output of the step before, `state` is `[block][state variable]`.
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]);
@@ -32,6 +33,20 @@ pub struct Feed<'a, F> {
     pub(crate) incoming: &'a [usize],
     pub(crate) inputs: &'a [&'a Raster],
     pub(crate) spikes: &'a [Raster],
+    /// What came in over rows, `[step][block]` from step `since` on; empty if there are none.
+    pub(crate) heard: &'a [Block<F>],
+    pub(crate) since: usize,
+    pub(crate) width: usize,
+    pub(crate) noise: &'a [Noise<F>],
+}
+
+/// A drive, lowered.
+#[derive(Clone, Debug)]
+pub(crate) struct Noise<F> {
+    pub(crate) counts: Poisson,
+    pub(crate) weight: F,
+    /// Chooses its numbers; of the trial, not of the network.
+    pub(crate) key: u64,
 }
 
 /// A projection, or those of its links that have one delay, lowered.
@@ -75,7 +90,10 @@ impl<F: Scalar> Feed<'_, F> {
     /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`.
     #[inline(always)]
     fn input<I: Isa>(&self, block: usize, t: usize) -> Block<F> {
-        let mut acc = Block::zero();
+        let mut acc = if self.heard.is_empty() { Block::zero() } else { self.heard[(t - self.since) * self.width + block] };
+        for noise in self.noise {
+            noise.counts.add::<F, I>(noise.key, t, block, noise.weight, &mut acc);
+        }
         for &k in self.incoming {
             let link = &self.links[k];
             if t >= link.delay {
@@ -150,7 +168,7 @@ struct SweepKernel<'a, N: Neuron, F: Scalar> {
     feed: &'a Feed<'a, F>,
     steps: Range<usize>,
     wants: Wants,
-    trace: &'a mut Trace<F>,
+    sink: Sink<'a, F>,
 }
 
 impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
@@ -158,18 +176,20 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let SweepKernel { bank, feed, steps, wants, trace } = self;
-        let (width, states) = (blocks(bank.size), Bank::<N, F>::STATES);
-        let all = trace.fired.len() / width;
-        let (reach, first) = (if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() }, trace.active.len());
+        let SweepKernel { bank, feed, steps, wants, mut sink } = self;
+        let (width, states, all) = (blocks(bank.size), Bank::<N, F>::STATES, sink.all);
+        let reach = if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() };
+        let first = sink.rest.as_ref().map_or(0, |rest| rest.active.len());
         let mut tile: [Block<F>; TILE] = [Block::zero(); TILE];
-        for b in 0..width {
+        for (k, b) in sink.blocks.clone().enumerate() {
             let valid = valid_lanes(bank.size, b);
+            let fired = if N::SPIKES { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
+            let kept = &mut sink.state[k * states..(k + 1) * states];
             let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
-            state[..states].copy_from_slice(&trace.state[b * states..(b + 1) * states]);
+            state[..states].copy_from_slice(kept);
             let mut z = Block::zero();
             if N::SPIKES && steps.start > 0 {
-                bits(trace.fired[b * all + steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
+                bits(fired[steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
             }
             // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
@@ -188,23 +208,24 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                 }
                 for (k, u) in tile.iter().enumerate() {
                     let t = start + k;
-                    if !N::SPIKES {
-                        trace.output[t * width + b] = *u;
-                        continue;
+                    if N::SPIKES {
+                        fired[t] = F::positive::<I>(u) & valid;
                     }
-                    trace.fired[b * all + t] = F::positive::<I>(u) & valid;
-                    if wants != Wants::Spikes {
+                    let Some(rest) = &mut sink.rest else { continue };
+                    if !N::SPIKES {
+                        rest.output[t * width + b] = *u;
+                    } else if wants != Wants::Spikes {
                         let near = F::within::<I>(u, reach) & valid;
-                        trace.near[b * all + t] = near;
-                        trace.start[b * all + t] = trace.active.len() as u32;
-                        trace.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
+                        rest.near[b * all + t] = near;
+                        rest.start[b * all + t] = rest.active.len() as u32;
+                        rest.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
                     }
                 }
             }
-            trace.state[b * states..(b + 1) * states].copy_from_slice(&state[..states]);
+            kept.copy_from_slice(&state[..states]);
         }
-        if let Wants::Active(surrogate) = wants {
-            trace.active.value[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
+        if let (Wants::Active(surrogate), Some(rest)) = (wants, sink.rest) {
+            rest.active.value[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
         }
     }
 }
@@ -241,8 +262,8 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     fn local(&self) -> &Local<F> {
         &self.local
     }
-    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, trace: &mut Trace<F>) {
-        simd.run(SweepKernel { bank: self, feed, steps, wants, trace });
+    fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>) {
+        simd.run(SweepKernel { bank: self, feed, steps, wants, sink });
     }
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]) {
         simd.run(DenseKernel { bank: self, row, z, state });

@@ -1,11 +1,14 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
-use crate::bank::{Cells, Feed, Link, Source, lower};
-use crate::lanes::{Block, Scalar, Simd};
+use crate::bank::{Cells, Feed, Link, Noise, Source, lower};
+use crate::lanes::{Block, Scalar, Simd, blocks, flat_mut};
+use crate::noise::{self, Poisson};
 use crate::topology::{Component, Group, Topology, by_delay};
 use crate::store::{Store, Synapses};
-use crate::trace::{Trace, Wants};
-use snn_core::{Network, Raster};
+use crate::trace::{Sink, Trace, Wants};
+use rayon::prelude::*;
+use snn_core::net::Projection;
+use snn_core::{Network, Raster, Seed};
 use std::ops::Range;
 
 /// A network lowered to arrays, ready to run and to be trained.
@@ -35,25 +38,35 @@ pub struct Clocked<F: Scalar = f32> {
     cells: Vec<Box<dyn Cells<F>>>,
     links: Vec<Link<F>>,
     incoming: Vec<Vec<usize>>,
+    pulled: Vec<Vec<usize>>, // those of them that are not rows
     components: Vec<Component>,
     outputs: Vec<usize>,
+    drives: Vec<(usize, Noise<F>)>,
     simd: Simd,
+    frozen: bool,
+    threads: usize,
 }
 
+/// Steps taken together by a population without a loop that hears rows.
+const ROWS_STRIDE: usize = 32;
+
 /// Everything recorded in one trial, reused from trial to trial.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Record<F> {
     /// The spikes of each population, in the order of the description; silent for graded ones.
     pub spikes: Vec<Raster>,
     /// What else each population did.
     pub traces: Vec<Trace<F>>,
+    /// Chooses the noise of the drives: the same seed, the same noise. Set it before a run.
+    pub noise: Seed,
 }
 
 impl<F: Scalar> Record<F> {
     /// Room for a trial of `engine`.
     pub fn new(engine: &Clocked<F>) -> Self {
         let sizes = || engine.cells.iter().map(|c| c.size());
-        Record { spikes: sizes().map(|n| Raster::new(n, 0)).collect(), traces: sizes().map(Trace::new).collect() }
+        let spikes = sizes().map(|n| Raster::new(n, 0)).collect();
+        Record { spikes, traces: sizes().map(Trace::new).collect(), noise: Seed::new(0) }
     }
 
     /// Bytes held.
@@ -70,19 +83,44 @@ impl<F: Scalar> Clocked<F> {
 
     /// Lowers a network for a given instruction set. All give the same bits.
     pub fn compile_for(network: &Network, simd: Simd) -> Self {
+        Self::lower(network, simd, false)
+    }
+
+    /// Lowers a network to be run, not trained: weights that all links share stay one number, links become bits where that is denser, and
+    /// rows of targets where populations are huge. `threads` of them share the work; the spikes do not depend on their number. Rules find no gradient
+    /// in such an engine.
+    ///
+    /// Where all links of a projection have one weight, its inputs are counted before they are weighed; they differ from those of
+    /// [`compile`](Self::compile) in rounding.
+    pub fn frozen(network: &Network, threads: usize) -> Self {
+        Clocked { threads: threads.max(1), ..Self::lower(network, Simd::detect(), true) }
+    }
+
+    fn lower(network: &Network, simd: Simd, frozen: bool) -> Self {
         let draft = network.draft();
         let topology = Topology::new(draft);
         let cells = draft.populations.iter().map(|p| lower(&p.model, p.size, draft.dt)).collect();
         let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
             let (n, m) = (network.size(&p.from), network.size(&p.to));
-            let link = move |(delay, subset, p): Group<'_>| Link { projection, subset, from, to, delay, store: Store::new(&p, n, m) };
+            let link = move |(delay, subset, p): Group<'_>| {
+                let store = if frozen { Store::frozen(&p, n, m) } else { Store::new(&p, n, m) };
+                Link { projection, subset, from, to, delay, store }
+            };
             by_delay(p, n, m, draft.dt).into_iter().map(link)
         });
         let links: Vec<Link<F>> = lowered.collect();
-        let incoming = (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
+        let incoming: Vec<Vec<usize>> = (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
+        let is_rows = |k: usize| matches!(links[k].store, Store::Rows(..));
+        let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| !is_rows(k)).collect()).collect();
         let components = topology.components;
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
-        Clocked { network: network.clone(), cells, links, incoming, components, outputs, simd }
+        let drives = (draft.drives.iter())
+            .filter_map(|d| {
+                let noise = Noise { counts: Poisson::new(d.rate * draft.dt), weight: F::of(f64::from(d.weight)), key: 0 };
+                Some((draft.populations.iter().position(|p| p.name == d.to)?, noise))
+            })
+            .collect();
+        Clocked { network: network.clone(), cells, links, incoming, pulled, components, outputs, drives, simd, frozen, threads: 1 }
     }
 
     /// Runs one trial: one raster per input, all of the same number of steps. Starts from rest.
@@ -91,35 +129,116 @@ impl<F: Scalar> Clocked<F> {
     /// If the rasters do not fit the network's inputs.
     #[track_caller]
     pub fn run(&self, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
+        self.run_for(inputs.first().map_or(0, |r| r.steps()), inputs, wants, record);
+    }
+
+    /// As [`run`](Self::run), for a given number of steps: for networks without inputs.
+    ///
+    /// # Panics
+    /// If the rasters do not fit the network's inputs, or have another number of steps.
+    #[track_caller]
+    pub fn run_for(&self, steps: usize, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
         let expected = &self.network.draft().inputs;
         let fits = inputs.len() == expected.len() && inputs.iter().zip(expected).all(|(r, i)| r.units() == i.size);
         assert!(
-            fits && inputs.windows(2).all(|w| w[0].steps() == w[1].steps()),
-            "the rasters do not fit the network's inputs {expected:?}"
+            fits && inputs.iter().all(|r| r.steps() == steps),
+            "the rasters do not fit the network's inputs {expected:?}, or not {steps} steps"
         );
-        let steps = inputs.first().map_or(0, |r| r.steps());
+        let mut noise = vec![Vec::new(); self.cells.len()];
+        for (k, (p, drive)) in self.drives.iter().enumerate() {
+            noise[*p].push(Noise { key: noise::key(record.noise.nth(k as u64)), ..drive.clone() });
+        }
         for component in &self.components {
             for &p in &component.populations {
                 let cells = &self.cells[p];
                 record.spikes[p].reset(cells.size(), steps);
                 record.traces[p].begin(steps, cells.states(), cells.spikes(), component.recurrent, wants);
             }
-            if component.recurrent {
-                for t in 0..steps {
-                    component.populations.iter().for_each(|&p| self.advance(p, inputs, t..t + 1, wants, record));
-                }
-            } else {
-                component.populations.iter().for_each(|&p| self.advance(p, inputs, 0..steps, wants, record));
+            // In a loop all populations advance together, as far as none can hear another.
+            let stride = match (component.recurrent, wants) {
+                (false, _) if self.hears_rows(&component.populations) => ROWS_STRIDE,
+                (false, _) => steps.max(1),
+                (true, Wants::Spikes) => component.stride,
+                (true, _) => 1, // rules go back through a loop step by step
+            };
+            for start in (0..steps).step_by(stride) {
+                self.advance(component, inputs, start..(start + stride).min(steps), wants, &noise, record);
             }
         }
     }
 
-    fn advance(&self, p: usize, inputs: &[&Raster], steps: Range<usize>, wants: Wants, record: &mut Record<F>) {
-        let feed = Feed { links: &self.links, incoming: &self.incoming[p], inputs, spikes: &record.spikes };
-        self.cells[p].sweep(self.simd, &feed, steps.clone(), wants, &mut record.traces[p]);
-        if self.cells[p].spikes() {
-            record.traces[p].list(self.simd, steps, &mut record.spikes[p]);
+    /// Advances the populations of a component.
+    fn advance(&self, component: &Component, inputs: &[&Raster], steps: Range<usize>, wants: Wants, noise: &[Vec<Noise<F>>], record: &mut Record<F>) {
+        let populations = &component.populations;
+        let Record { spikes, traces, .. } = record;
+        let spiking = populations.iter().all(|&p| self.cells[p].spikes());
+        if self.threads == 1 || component.instant || !spiking || wants != Wants::Spikes {
+            for &p in populations {
+                let heard = self.hear_rows(p, inputs, spikes, steps.clone(), &mut traces[p]);
+                let feed = self.feed(p, inputs, spikes, &heard, steps.start, &noise[p]);
+                self.cells[p].sweep(self.simd, &feed, steps.clone(), wants, traces[p].whole());
+                traces[p].heard = heard;
+                self.list(p, steps.clone(), spikes, &traces[p]);
+            }
+            return;
         }
+        let heard: Vec<_> = populations.iter().map(|&p| self.hear_rows(p, inputs, spikes, steps.clone(), &mut traces[p])).collect();
+        let feeds: Vec<_> = populations.iter().zip(&heard).map(|(&p, heard)| self.feed(p, inputs, spikes, heard, steps.start, &noise[p])).collect();
+        let mut parts: Vec<Vec<(usize, Sink<'_, F>)>> = (0..self.threads).map(|_| Vec::with_capacity(populations.len())).collect();
+        for (p, trace) in traces.iter_mut().enumerate() {
+            if let Some(k) = populations.iter().position(|&q| q == p) {
+                trace.split(&mut parts, k);
+            }
+        }
+        parts.into_par_iter().for_each(|part| {
+            for (k, sink) in part {
+                self.cells[populations[k]].sweep(self.simd, &feeds[k], steps.clone(), wants, sink);
+            }
+        });
+        for (&p, heard) in populations.iter().zip(heard) {
+            traces[p].heard = heard;
+            self.list(p, steps.clone(), spikes, &traces[p]);
+        }
+    }
+
+    fn list(&self, p: usize, steps: Range<usize>, spikes: &mut [Raster], trace: &Trace<F>) {
+        if self.cells[p].spikes() {
+            trace.list(self.simd, steps, &mut spikes[p]);
+        }
+    }
+
+    fn feed<'a>(&'a self, p: usize, inputs: &'a [&'a Raster], spikes: &'a [Raster], heard: &'a [Block<F>], since: usize, noise: &'a [Noise<F>]) -> Feed<'a, F> {
+        Feed { links: &self.links, incoming: &self.pulled[p], inputs, spikes, heard, since, width: blocks(self.cells[p].size()), noise }
+    }
+
+    fn hears_rows(&self, populations: &[usize]) -> bool {
+        populations.iter().any(|&p| self.pulled[p].len() < self.incoming[p].len())
+    }
+
+    /// What population `p` hears in `steps` over projections stored as rows: `[step][block]`. Takes the memory of the trace.
+    fn hear_rows(&self, p: usize, inputs: &[&Raster], spikes: &[Raster], steps: Range<usize>, trace: &mut Trace<F>) -> Vec<Block<F>> {
+        let mut heard = std::mem::take(&mut trace.heard);
+        heard.clear();
+        if !self.hears_rows(&[p]) {
+            return heard;
+        }
+        let width = blocks(self.cells[p].size());
+        heard.resize(steps.len() * width, Block::zero());
+        let links = || self.incoming[p].iter().map(|&k| &self.links[k]);
+        let step = |(k, row): (usize, &mut [Block<F>])| {
+            let (t, into) = (steps.start + k, flat_mut(row));
+            for link in links().filter(|link| t >= link.delay) {
+                if let Store::Rows(rows, _) = &link.store {
+                    let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
+                    fired.iter().for_each(|&i| rows.row(i as usize).each(|j, w| into[j as usize] += w));
+                }
+            }
+        };
+        match self.threads {
+            1 => heard.chunks_mut(width).enumerate().for_each(step),
+            _ => heard.par_chunks_mut(width).enumerate().for_each(step),
+        }
+        heard
     }
 
     /// The description this was lowered from (with the weights it had then).
@@ -164,6 +283,11 @@ impl<F: Scalar> Clocked<F> {
 
     /// The weights now, one list per projection in the order of the description; [`Network::with_weights`] takes them.
     pub fn weights(&self) -> Vec<Vec<f32>> {
+        if self.frozen {
+            let size = |name: &str| self.network.size(name);
+            let count = |p: &Projection| p.links.pairs(size(&p.from), size(&p.to)).count();
+            return self.network.draft().projections.iter().map(|p| p.weights.iter(count(p)).collect()).collect();
+        }
         let weights = self.in_order(self.links.iter().map(|l| l.store.weights()));
         weights.into_iter().map(|list| list.into_iter().map(|w| w.value() as f32).collect()).collect()
     }

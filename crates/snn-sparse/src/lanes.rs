@@ -19,6 +19,8 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     fn dot<I: Isa>(a: &Block<Self>, b: &Block<Self>) -> Self;
     /// See [`Entries::push`].
     fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>);
+    /// A count as a number.
+    fn count(n: u32) -> Self;
 }
 
 /// 64 numbers, aligned to a cache line.
@@ -184,6 +186,18 @@ pub trait Isa: Copy {
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
     /// See [`Entries::push`].
     fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>);
+    /// For each bit, how many of `mask[events[0]]`, `mask[events[1]]`, … have it set. At most 255 events.
+    #[inline(always)]
+    fn tally(mask: &[u64], events: &[u32]) -> [u8; LANES] {
+        let mut counts = [0; LANES];
+        events.iter().for_each(|&i| bits(mask[i as usize]).for_each(|l| counts[l] += 1));
+        counts
+    }
+    /// See [`crate::noise::poisson`].
+    #[inline(always)]
+    fn poisson(below: &[u32], key: u64, first: u64) -> [u32; LANES] {
+        crate::noise::poisson(below, key, first)
+    }
     /// Appends `first + l` for every bit `l` of `mask`.
     #[inline(always)]
     fn push_units(units: &mut Vec<u32>, mask: u64, first: u32) {
@@ -285,6 +299,10 @@ fn mask(lane: impl Fn(usize) -> bool) -> u64 {
 
 impl Scalar for f32 {
     #[inline(always)]
+    fn count(n: u32) -> f32 {
+        n as i32 as f32 // signed: older instruction sets convert no others
+    }
+    #[inline(always)]
     fn positive<I: Isa>(x: &Block<f32>) -> u64 {
         I::positive(x)
     }
@@ -303,6 +321,10 @@ impl Scalar for f32 {
 }
 
 impl Scalar for f64 {
+    #[inline(always)]
+    fn count(n: u32) -> f64 {
+        f64::from(n as i32)
+    }
     #[inline(always)]
     fn dot<I: Isa>(a: &Block<f64>, b: &Block<f64>) -> f64 {
         dot(a, b)
@@ -371,6 +393,25 @@ mod x86 {
     }
 
     impl Isa for Avx512 {
+        /// One byte per target in one register: a masked addition per event.
+        #[inline(always)]
+        fn tally(mask: &[u64], events: &[u32]) -> [u8; LANES] {
+            // SAFETY: only reached from `avx512`.
+            unsafe {
+                let one = _mm512_set1_epi8(1);
+                // Two sums, so that an addition need not wait for the one before.
+                let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+                let (pairs, rest) = events.as_chunks::<2>();
+                for &[i, j] in pairs {
+                    even = _mm512_mask_add_epi8(even, mask[i as usize], even, one);
+                    odd = _mm512_mask_add_epi8(odd, mask[j as usize], odd, one);
+                }
+                for &i in rest {
+                    even = _mm512_mask_add_epi8(even, mask[i as usize], even, one);
+                }
+                std::mem::transmute::<__m512i, [u8; LANES]>(_mm512_add_epi8(even, odd))
+            }
+        }
         /// Compresses sixteen lanes at a time, without a branch that depends on the data.
         #[inline(always)]
         fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
@@ -431,6 +472,23 @@ mod x86 {
     }
 
     impl Isa for Avx2 {
+        /// Bits are spread to bytes: each byte picks its bit of the 32 broadcast.
+        #[inline(always)]
+        fn tally(mask: &[u64], events: &[u32]) -> [u8; LANES] {
+            // SAFETY: only reached from `avx2`.
+            unsafe {
+                let place = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+                let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+                let mut counts = [_mm256_setzero_si256(); 2];
+                for &i in events {
+                    for (half, count) in counts.iter_mut().enumerate() {
+                        let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32((mask[i as usize] >> (32 * half)) as i32), place);
+                        *count = _mm256_sub_epi8(*count, _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit));
+                    }
+                }
+                std::mem::transmute::<[__m256i; 2], [u8; LANES]>(counts)
+            }
+        }
         #[inline(always)]
         fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
             entries.push_each(mask, step, first, x);
@@ -486,6 +544,27 @@ mod tests {
             let expected = Simd::Portable.run(Masks(&block, reach));
             for simd in Simd::available() {
                 prop_assert_eq!(simd.run(Masks(&block, reach)), expected.clone(), "{:?}", simd);
+            }
+        }
+    }
+
+    struct Tally<'a>(&'a [u64], &'a [u32]);
+    impl Kernel for Tally<'_> {
+        type Out = [u8; LANES];
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Self::Out {
+            I::tally(self.0, self.1)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tallies_count_bits(mask in prop::collection::vec(any::<u64>(), 5), events in prop::collection::vec(0u32..5, 0..256)) {
+            for simd in Simd::available() {
+                let counts = simd.run(Tally(&mask, &events));
+                for l in 0..LANES {
+                    prop_assert_eq!(usize::from(counts[l]), events.iter().filter(|&&i| mask[i as usize] >> l & 1 == 1).count(), "{:?}", simd);
+                }
             }
         }
     }

@@ -16,6 +16,8 @@ pub struct Component {
     /// The shortest delay among them that is not 0, in steps; 1 without a loop. What fires within so many steps is not heard by the
     /// populations before it in these steps, so they can take them together.
     pub stride: usize,
+    /// Whether some projection among them acts within the step.
+    pub instant: bool,
 }
 
 /// The projections' ends, and the populations in running order.
@@ -69,8 +71,9 @@ impl Topology {
             populations.sort_by_key(|&p| (before(p), p));
             let inside = |&(from, to): &(Source, usize)| matches!(from, Source::Population(p) if populations.contains(&p)) && populations.contains(&to);
             let loops = ends.iter().zip(&delays).filter(|(ends, _)| inside(ends)).flat_map(|(_, delays)| delays);
+            let instant = loops.clone().any(|&d| d == 0);
             let stride = loops.copied().filter(|&d| d > 0).min().unwrap_or(1);
-            components.push(Component { populations, recurrent: reach[first][first], stride });
+            components.push(Component { populations, recurrent: reach[first][first], stride, instant });
             left = rest;
         }
         Topology { ends, components }

@@ -30,15 +30,16 @@ pub struct Trace<F> {
     pub(crate) near: Vec<u64>,       // [block][step]: the active set as bits
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
+    pub(crate) heard: Vec<Block<F>>, // [step of the stride][block]: what came in over rows
 }
 
 impl<F: Scalar> Trace<F> {
     /// An empty trace of `size` units.
     pub fn new(size: usize) -> Self {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
-        let (output, state) = (Vec::new(), Vec::new());
+        let (output, state, heard) = (Vec::new(), Vec::new(), Vec::new());
         let (fired, near, start) = Default::default();
-        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state }
+        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state, heard }
     }
 
     /// Number of units.
@@ -131,11 +132,49 @@ impl<F: Scalar> Trace<F> {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let planes = self.output.capacity() + self.state.capacity();
+        let planes = self.output.capacity() + self.state.capacity() + self.heard.capacity();
         self.active.bytes()
             + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
             + size_of::<Block<F>>() * planes
+    }
+}
+
+/// Where a sweep leaves what some blocks of a population do: the whole trace, or a part of it that one thread owns.
+pub struct Sink<'a, F> {
+    pub(crate) blocks: Range<usize>,
+    pub(crate) all: usize,            // steps of the trial
+    pub(crate) fired: &'a mut [u64],  // [block][step]
+    pub(crate) state: &'a mut [Block<F>], // [block][state variable]
+    pub(crate) rest: Option<Rest<'a, F>>, // what only a whole trace records
+}
+
+pub(crate) struct Rest<'a, F> {
+    pub(crate) output: &'a mut [Block<F>],
+    pub(crate) near: &'a mut [u64],
+    pub(crate) start: &'a mut [u32],
+    pub(crate) active: &'a mut Entries<F>,
+}
+
+impl<F: Scalar> Trace<F> {
+    /// All blocks.
+    pub(crate) fn whole(&mut self) -> Sink<'_, F> {
+        let rest = Rest { output: &mut self.output, near: &mut self.near, start: &mut self.start, active: &mut self.active };
+        Sink { blocks: 0..blocks(self.size), all: self.steps, fired: &mut self.fired, state: &mut self.state, rest: Some(rest) }
+    }
+
+    /// The blocks cut into as many parts as there are iterators in `into`; spikes only. Each part gets one more sink.
+    pub(crate) fn split<'a>(&'a mut self, into: &mut [Vec<(usize, Sink<'a, F>)>], population: usize) {
+        let (width, all, parts) = (blocks(self.size), self.steps, into.len());
+        let states = self.state.len() / width;
+        let (mut fired, mut state) = (&mut self.fired[..], &mut self.state[..]);
+        for (k, sinks) in into.iter_mut().enumerate() {
+            let blocks = width * k / parts..width * (k + 1) / parts;
+            let (here, left) = std::mem::take(&mut fired).split_at_mut(blocks.len() * all);
+            let (mine, others) = std::mem::take(&mut state).split_at_mut(blocks.len() * states);
+            (fired, state) = (left, others);
+            sinks.push((population, Sink { blocks, all, fired: here, state: mine, rest: None }));
+        }
     }
 }
 

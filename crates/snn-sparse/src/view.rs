@@ -25,14 +25,11 @@ impl<F: Scalar> Clocked<F> {
     /// # Panics
     /// If there is no projection `k`.
     pub fn matrix(&self, k: usize) -> CsMat<F> {
-        use crate::store::Synapses;
         let projection = &self.network().draft().projections[k];
         let shape = (self.network().size(&projection.from), self.network().size(&projection.to));
         let mut matrix = TriMat::new(shape);
-        for (l, link) in self.links().iter().enumerate().filter(|(_, link)| link.projection == k) {
-            let weights = link.store.in_order(link.store.weights());
-            self.pairs(l).into_iter().zip(weights).for_each(|((i, j), w)| matrix.add_triplet(i, j, w));
-        }
+        let links = projection.links.pairs(shape.0, shape.1);
+        links.zip(&self.weights()[k]).for_each(|((i, j), &w)| matrix.add_triplet(i, j, F::of(f64::from(w))));
         matrix.to_csr()
     }
 }

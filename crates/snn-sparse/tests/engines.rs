@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Model, Reset};
-use snn_core::{Net, Network, Raster, Seed, Value, ms};
+use snn_core::{Net, Network, Raster, Seed, Surrogate, Value, ms};
 use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
 
 /// Models of every kind that spikes, with a threshold of 1; each neuron has a time constant of its own.
@@ -62,6 +62,62 @@ proptest! {
             }
         }
     }
+}
+
+prop_compose! {
+    /// A network whose sums are exact, whatever their order: weights and reset in quarters, a threshold between them.
+    fn exact_network()(sizes in [1usize..200, 1..200], seed in any::<u64>(), p in 0.02f64..1.0, delay in 1u32..5, each in any::<bool>(), sparse in any::<bool>()) -> Network {
+        let model = || If { v_th: 1.125.into(), reset: Reset::To(0.25), ..If::default() };
+        let connect = if sparse { Connect::Random { p: 0.01 } } else { Connect::Random { p } };
+        let [a, b] = sizes;
+        let late = |net: Net| net.delay(ms(f64::from(delay)));
+        let net = Net::new(ms(1.0)).input("in", 70).population("a", a, model()).population("b", b, model());
+        let net = net.project("in", "a", connect, Init::Constant(0.5)).drive("a", 150.0, 0.25).drive("b", 30.0, 0.5);
+        let net = late(net.project("a", "b", connect, Init::Constant(0.75)));
+        let net = late(net.project("b", "a", Connect::All, Init::Constant(-0.25)));
+        let net = late(net.project("b", "b", connect, Init::Constant(-0.5))).output("b").build(Seed::new(seed)).unwrap();
+        if !each {
+            return net;
+        }
+        let weights = net.draft().projections.iter().map(|p| p.links.pairs(net.size(&p.from), net.size(&p.to)).map(|(i, j)| ((i + j) % 5) as f32 * 0.25 - 0.5).collect());
+        net.with_weights(weights.collect()).unwrap()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn frozen_engines_with_any_number_of_threads_give_the_same_spikes(net in exact_network(), noise in any::<u64>(), events in prop::collection::vec((0u32..40, 0u32..70), 0..150)) {
+        let mut input = Raster::new(70, 40);
+        input.fill(events);
+        let run = |engine: Clocked<f32>, wants: Wants| {
+            let mut record = Record::new(&engine);
+            record.noise = Seed::new(noise);
+            engine.run(&[&input], wants, &mut record);
+            record.spikes
+        };
+        let expected = run(Clocked::compile(&net), Wants::Spikes);
+        prop_assert_eq!(&run(Clocked::compile(&net), Wants::Active(Surrogate::triangle(0.3, 1.0))), &expected, "strides");
+        for threads in [1, 2, 3] {
+            prop_assert_eq!(&run(Clocked::frozen(&net, threads), Wants::Spikes), &expected, "{} threads", threads);
+        }
+        let frozen = Clocked::<f32>::frozen(&net, 1);
+        prop_assert_eq!(frozen.weights(), Clocked::<f32>::compile(&net).weights());
+        prop_assert_eq!(frozen.matrix(1), Clocked::<f32>::compile(&net).matrix(1));
+    }
+}
+
+#[test]
+fn noise_is_of_the_trial() {
+    let net = Net::new(ms(1.0)).population("a", 100, Lif::default()).drive("a", 100.0, 0.5).output("a").build(Seed::new(1)).unwrap();
+    let engine = Clocked::<f32>::compile(&net);
+    let run = |seed: u64| {
+        let mut record = Record::new(&engine);
+        record.noise = Seed::new(seed);
+        engine.run_for(200, &[], Wants::Spikes, &mut record);
+        record.spikes[0].clone()
+    };
+    assert!(run(1) == run(1) && run(1) != run(2) && run(1).len() > 100);
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Synapse stores: where the weights of a projection live, and the three things done with them.
 
+mod bits;
 mod csr;
 mod dense;
 mod rows;
 
+pub use bits::Bits;
 pub use csr::Csr;
 pub use dense::Dense;
 pub use rows::{Row, Rows};
 
-use crate::lanes::{Block, Isa, Scalar, flat, flat_mut};
+use crate::lanes::{Block, Isa, Scalar, blocks, flat, flat_mut};
+use snn_core::Value;
 use snn_core::net::{Links, Projection};
 
 /// What an engine and a rule do with the weights `W` of a projection. Targets are taken a block of 64 at a time.
@@ -38,6 +41,10 @@ pub enum Store<F> {
     Dense(Dense<F>),
     /// Listed links only.
     Csr(Csr<F>),
+    /// Frozen: many links of one weight.
+    Bits(Bits<F>),
+    /// Frozen: whole rows, for huge populations.
+    Rows(Rows<F>, usize),
 }
 
 macro_rules! each {
@@ -45,6 +52,8 @@ macro_rules! each {
         match $self {
             Store::Dense($s) => $body,
             Store::Csr($s) => $body,
+            Store::Bits($s) => $body,
+            Store::Rows($s, _) => $body,
         }
     };
 }
@@ -74,14 +83,39 @@ impl<F: Scalar> Store<F> {
         self.slots().into_iter().map(|slot| from[slot]).collect()
     }
 
+    /// The store that runs a projection fastest if its weights never change.
+    ///
+    /// One weight and two links or more per source and block: bits. Fewer links than that, of any weights: rows. Else as [`Store::new`].
+    pub fn frozen(projection: &Projection, sources: usize, targets: usize) -> Self {
+        let links = match &projection.links {
+            Links::All => sources * targets,
+            Links::Csr { targets, .. } => targets.len(),
+        };
+        match &projection.weights {
+            _ if links < 2 * sources * blocks(targets) => Store::Rows(Rows::new(projection, targets), sources),
+            Value::Shared(w) => Store::Bits(Bits::new(projection, F::of(f64::from(*w)), sources, targets)),
+            Value::Each(_) => Store::new(projection, sources, targets),
+        }
+    }
+
     /// Number of links.
     pub fn links(&self) -> usize {
-        each!(self, s => s.links())
+        match self {
+            Store::Dense(s) => s.links(),
+            Store::Csr(s) => s.links(),
+            Store::Bits(s) => s.links(),
+            Store::Rows(s, sources) => s.links(*sources),
+        }
     }
 
     /// Number of links of source `i`.
     pub fn fan_out(&self, i: u32) -> usize {
-        each!(self, s => s.fan_out(i))
+        match self {
+            Store::Dense(s) => s.fan_out(i),
+            Store::Csr(s) => s.fan_out(i),
+            Store::Bits(s) => s.fan_out(i),
+            Store::Rows(s, _) => s.row(i as usize).len(),
+        }
     }
 }
 
@@ -147,6 +181,35 @@ mod laws {
         fn every_store_is_its_dense_matrix((p, w, n, m, events, delta) in cases()) {
             let store = Store::<f64>::new(&p, n, m);
             prop_assert_eq!(store.links(), p.weights.given().len());
+            let pairs: Vec<_> = p.links.pairs(n, m).collect();
+            let shared = Projection { weights: Value::Shared(0.5), ..p.clone() };
+            let shared_w: Vec<f64> = (0..n * m).map(|k| if pairs.contains(&(k / m, k % m)) { 0.5 } else { 0.0 }).collect();
+            let frozen = [
+                (Store::Rows(Rows::new(&p, m), n), &w),
+                (Store::Rows(Rows::new(&shared, m), n), &shared_w),
+                (Store::Bits(Bits::new(&shared, 0.5, n, m)), &shared_w),
+                (Store::frozen(&p, n, m), &w),
+                (Store::frozen(&shared, n, m), &shared_w),
+            ];
+            for (frozen, w) in &frozen {
+                prop_assert_eq!(frozen.links(), pairs.len());
+                for i in 0..n {
+                    prop_assert_eq!(frozen.fan_out(i as u32), pairs.iter().filter(|p| p.0 == i).count());
+                }
+                for b in 0..blocks(m) {
+                    let lanes = |l: usize| (b * LANES + l < m).then_some(b * LANES + l);
+                    let d = Block(std::array::from_fn(|l| lanes(l).map_or(0.0, |j| delta[j])));
+                    let out = frozen.deliver::<Portable>(b, &events, Block::zero());
+                    for l in 0..LANES {
+                        let expected: f64 = lanes(l).map_or(0.0, |j| events.iter().map(|&i| w[i as usize * m + j]).sum());
+                        prop_assert!((out[l] - expected).abs() < 1e-12);
+                    }
+                    for i in 0..n {
+                        let expected: f64 = (0..LANES).filter_map(lanes).map(|j| w[i * m + j] * delta[j]).sum();
+                        prop_assert!((frozen.pull_back::<Portable>(b, i as u32, &d) - expected).abs() < 1e-12);
+                    }
+                }
+            }
             let back: Vec<f32> = store.in_order(store.weights()).into_iter().map(|w| w as f32).collect();
             prop_assert_eq!(&back, p.weights.given());
             let mut grad = vec![Block::zero(); store.weights().len()];

@@ -1,3 +1,5 @@
+use super::Synapses;
+use crate::lanes::{Block, Isa, LANES, Scalar};
 use snn_core::net::{Links, Projection};
 use snn_core::{Real, Value};
 
@@ -7,18 +9,18 @@ use snn_core::{Real, Value};
 /// Memory: 4 bytes per link and 4 per source, and a weight per link unless it is shared; links from all to all cost nothing.
 #[derive(Clone, Debug)]
 pub struct Rows<F> {
-    all: usize,             // targets of every source, if there are no rows
-    ends: Vec<u32>,         // row boundaries
-    targets: Vec<u32>,      // ascending in each row
+    all: usize,        // targets of every source, if there are no rows
+    ends: Vec<u32>,    // row boundaries
+    targets: Vec<u32>, // ascending in each row
     weights: Value<F>,
 }
 
-/// One row: targets and their weights.
+/// The links of one source, or a stretch of them.
 pub enum Row<'a, F> {
-    /// Every target from 0 on, with a weight each.
-    All(&'a [F]),
-    /// Every one of this many targets, with the same weight.
-    AllShared(usize, F),
+    /// Targets from `.0` on, with a weight each.
+    All(u32, &'a [F]),
+    /// The targets of a range, with the same weight.
+    AllShared(std::ops::Range<u32>, F),
     /// Listed targets, with a weight each.
     Listed(&'a [u32], &'a [F]),
     /// Listed targets, with the same weight.
@@ -38,14 +40,19 @@ impl<F: Real> Rows<F> {
         }
     }
 
+    /// Number of links, given the number of sources.
+    pub fn links(&self, sources: usize) -> usize {
+        self.all * sources + self.targets.len()
+    }
+
     /// The links of source `i`.
     #[inline(always)]
     pub fn row(&self, i: usize) -> Row<'_, F> {
         let range = if self.ends.is_empty() { i * self.all..(i + 1) * self.all } else { self.ends[i] as usize..self.ends[i + 1] as usize };
         match (&self.weights, self.ends.is_empty()) {
-            (Value::Shared(w), true) => Row::AllShared(self.all, *w),
+            (Value::Shared(w), true) => Row::AllShared(0..self.all as u32, *w),
             (Value::Shared(w), false) => Row::Shared(&self.targets[range], *w),
-            (Value::Each(list), true) => Row::All(&list[range]),
+            (Value::Each(list), true) => Row::All(0, &list[range]),
             (Value::Each(list), false) => Row::Listed(&self.targets[range.clone()], &list[range]),
         }
     }
@@ -55,8 +62,8 @@ impl<F: Real> Row<'_, F> {
     /// Number of links.
     pub fn len(&self) -> usize {
         match self {
-            Row::All(weights) => weights.len(),
-            Row::AllShared(n, _) => *n,
+            Row::All(_, weights) => weights.len(),
+            Row::AllShared(targets, _) => targets.len(),
             Row::Listed(targets, _) | Row::Shared(targets, _) => targets.len(),
         }
     }
@@ -66,14 +73,56 @@ impl<F: Real> Row<'_, F> {
         self.len() == 0
     }
 
+    /// The links to targets of one block of 64.
+    #[inline(always)]
+    pub fn within(&self, block: usize) -> Row<'_, F> {
+        let (first, end) = ((block * LANES) as u32, ((block + 1) * LANES) as u32);
+        let listed = |targets: &[u32]| targets.partition_point(|&j| j < first)..targets.partition_point(|&j| j < end);
+        match self {
+            Row::All(_, weights) => Row::All(first, &weights[first as usize..weights.len().min(end as usize)]),
+            Row::AllShared(all, w) => Row::AllShared(first..all.end.min(end), *w),
+            Row::Listed(targets, weights) => Row::Listed(&targets[listed(targets)], &weights[listed(targets)]),
+            Row::Shared(targets, w) => Row::Shared(&targets[listed(targets)], *w),
+        }
+    }
+
     /// Calls `link(target, weight)` for every link, targets ascending.
     #[inline(always)]
     pub fn each(&self, mut link: impl FnMut(u32, F)) {
         match self {
-            Row::All(weights) => (0..).zip(*weights).for_each(|(j, &w)| link(j, w)),
-            Row::AllShared(n, w) => (0..*n as u32).for_each(|j| link(j, *w)),
+            Row::All(first, weights) => (*first..).zip(*weights).for_each(|(j, &w)| link(j, w)),
+            Row::AllShared(targets, w) => targets.clone().for_each(|j| link(j, *w)),
             Row::Listed(targets, weights) => targets.iter().zip(*weights).for_each(|(&j, &w)| link(j, w)),
             Row::Shared(targets, w) => targets.iter().for_each(|&j| link(j, *w)),
         }
+    }
+}
+
+/// For the law that every store is its matrix, and for rules that look through frozen links; engines walk whole rows.
+impl<F: Scalar> Synapses<F> for Rows<F> {
+    #[inline(always)]
+    fn deliver<I: Isa>(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
+        for &i in events {
+            self.row(i as usize).within(block).each(|j, w| acc[j as usize % LANES] += w);
+        }
+        acc
+    }
+
+    #[inline(always)]
+    fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
+        let mut sum = F::default();
+        self.row(unit as usize).within(block).each(|j, w| sum += w * delta[j as usize % LANES]);
+        sum
+    }
+
+    fn correlate(&self, _: usize, _: usize, _: &[u32], _: &[Block<F>], _: &mut [Block<F>]) {}
+    fn weights(&self) -> &[Block<F>] {
+        &[]
+    }
+    fn weights_mut(&mut self) -> &mut [Block<F>] {
+        &mut []
+    }
+    fn slots(&self) -> Vec<usize> {
+        Vec::new()
     }
 }

@@ -1,0 +1,144 @@
+//! Poisson noise, drawn where it is needed: every number is a function of seed, step and neuron, so no order of work changes it.
+
+use crate::lanes::{Block, Isa, LANES, Scalar};
+use snn_core::Seed;
+
+/// Independent Poisson counts of one mean, one for each step and neuron.
+#[derive(Clone, Debug)]
+pub struct Poisson {
+    /// `P(count ≤ k)·2³²`, rounded up, for k = 0, 1, … until it is 2³².
+    below: Vec<u32>,
+    /// A large mean is drawn as the sum of so many smaller ones.
+    parts: u64,
+}
+
+/// A mean up to this is drawn at once.
+const AT_ONCE: f64 = 16.0;
+
+impl Poisson {
+    /// Counts of mean `mean` (≥ 0, finite). Probabilities are exact to 2⁻³², and counts rarer than that do not occur.
+    pub fn new(mean: f64) -> Self {
+        let parts = (mean / AT_ONCE).ceil().max(1.0);
+        let mean = mean / parts;
+        let (mut p, mut total, mut below) = ((-mean).exp(), 0.0, Vec::new());
+        for k in 1.. {
+            total += p;
+            let scaled = (total * 2f64.powi(32)).round();
+            if scaled >= 2f64.powi(32) || (p == 0.0 && f64::from(k) > mean) {
+                break;
+            }
+            below.push(scaled as u32);
+            p *= mean / f64::from(k);
+        }
+        Poisson { below, parts: parts as u64 }
+    }
+
+    /// Adds `weight` times the counts of step `step` to the 64 neurons of a block.
+    #[inline(always)]
+    pub(crate) fn add<F: Scalar, I: Isa>(&self, key: u64, step: usize, block: usize, weight: F, into: &mut Block<F>) {
+        for part in 0..self.parts {
+            let counts = I::poisson(&self.below, key.wrapping_add(part.wrapping_mul(0x9e37_79b9_7f4a_7c15) << 1), (step as u64) << 32 | (block * LANES) as u64);
+            for l in 0..LANES {
+                into.0[l] += weight * F::count(counts[l]);
+            }
+        }
+    }
+}
+
+/// The key of a stream of numbers; odd, as the generator wants.
+pub(crate) fn key(seed: Seed) -> u64 {
+    seed.value() | 1
+}
+
+/// 32 random bits, a function of a counter and a key: four rounds of middle squares.
+///
+/// Source: Widynski 2020, "Squares: a fast counter-based RNG", arXiv:2004.06278, section 3.
+#[inline(always)]
+pub(crate) fn squares(counter: u64, key: u64) -> u32 {
+    let y = counter.wrapping_mul(key);
+    let z = y.wrapping_add(key);
+    let round = |x: u64, add: u64| x.wrapping_mul(x).wrapping_add(add);
+    let x = round(y, y).rotate_left(32);
+    let x = round(x, z).rotate_left(32);
+    let x = round(x, y).rotate_left(32);
+    (round(x, z) >> 32) as u32
+}
+
+/// Of 64 consecutive counters, how many entries of `below` their random bits reach.
+#[inline(always)]
+pub(crate) fn poisson(below: &[u32], key: u64, first: u64) -> [u32; LANES] {
+    let mut counts = [0; LANES];
+    for (k, counts) in counts.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let bits: [u32; 16] = std::array::from_fn(|l| squares(first + (16 * k + l) as u64, key));
+        let mut reached = [0u32; 16];
+        for &bound in below {
+            for l in 0..16 {
+                reached[l] += u32::from(bits[l] >= bound);
+            }
+        }
+        *counts = reached;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::{Kernel, Simd};
+
+    struct Draw<'a>(&'a Poisson, u64, usize);
+    impl Kernel for Draw<'_> {
+        type Out = Block<f64>;
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Block<f64> {
+            let mut x = Block::zero();
+            self.0.add::<f64, I>(self.1, self.2, self.2 % 7, 1.0, &mut x);
+            x
+        }
+    }
+
+    #[test]
+    fn counts_have_the_distribution() {
+        for mean in [0.0, 0.01, 0.64, 1.6, 12.0, 100.0] {
+            let (poisson, key) = (Poisson::new(mean), key(Seed::new(3).child("noise")));
+            let draws: Vec<f64> = (0..4000).flat_map(|t| Simd::detect().run(Draw(&poisson, key, t)).0).collect();
+            let n = draws.len() as f64;
+            let first = draws.iter().sum::<f64>() / n;
+            let second = draws.iter().map(|x| (x - first).powi(2)).sum::<f64>() / n;
+            // Standard errors of mean and variance of a Poisson count: √(λ/n) and √((λ + 2λ²)/n).
+            assert!((first - mean).abs() <= 4.0 * (mean / n).sqrt(), "mean {first} of {mean}");
+            assert!((second - mean).abs() <= 4.0 * ((mean + 2.0 * mean * mean) / n).sqrt(), "variance {second} of {mean}");
+            // χ² over the counts below 8 that are expected at least 50 times.
+            let mut p = (-mean).exp();
+            for k in 0..8 {
+                let seen = draws.iter().filter(|&&x| x == f64::from(k)).count() as f64;
+                assert!((seen - n * p).abs() <= 4.5 * (n * p).sqrt() + 1.0, "count {k} of mean {mean}: {seen}, expected {}", n * p);
+                p *= mean / f64::from(k + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_in_time_and_space_are_uncorrelated() {
+        let (poisson, key) = (Poisson::new(1.6), key(Seed::new(5)));
+        let rows: Vec<[f64; LANES]> = (0..2000).map(|t| Simd::detect().run(Draw(&poisson, key, 7 * t)).0).collect();
+        let centred = |t: usize, l: usize| rows[t][l] - 1.6;
+        let covariance = |dt: usize, dl: usize| {
+            let pairs = (0..2000 - dt).flat_map(|t| (0..LANES - dl).map(move |l| centred(t, l) * centred(t + dt, l + dl)));
+            let n = pairs.clone().count() as f64;
+            (pairs.sum::<f64>() / n) / (1.6 / n.sqrt())
+        };
+        for (dt, dl) in [(0, 1), (1, 0), (1, 1), (2, 0), (0, 2)] {
+            assert!(covariance(dt, dl).abs() < 4.5, "{dt} steps, {dl} neurons: {} standard errors", covariance(dt, dl));
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_draws_the_same() {
+        let poisson = Poisson::new(0.9);
+        for t in 0..50 {
+            let expected = Simd::Portable.run(Draw(&poisson, 0x1234_5678_9abc_def1, t));
+            assert!(Simd::available().into_iter().all(|simd| simd.run(Draw(&poisson, 0x1234_5678_9abc_def1, t)) == expected));
+        }
+    }
+}
