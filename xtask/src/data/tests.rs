@@ -363,7 +363,10 @@ fn https_without_tls_is_named() {
         return;
     }
     let (data, (_dir, path)) = (data(), place());
-    let (url, _) = serve(|_, _, stream| send(stream, "302 Found", "Location: https://127.0.0.1:9/x\r\nContent-Length: 0\r\n", b""));
+    let (url, _) = serve(|_, _, stream| {
+        let here = stream.local_addr().unwrap();
+        send(stream, "302 Found", &format!("Location: https://{here}/x\r\nContent-Length: 0\r\n"), b"");
+    });
     bad(&item(&data), &url, &path, &["--features tls"]);
 }
 
@@ -446,7 +449,7 @@ fn the_command_line() {
 fn fetch_and_check_from_a_mirror() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
-    let (url, asked) = serve(|_, _, stream| send(stream, "200 OK", "", b"not Shakespeare"));
+    let (url, asked) = serve(|_, _, stream| send(stream, "200 OK", "", &[b'x'; 1_115_394]));
     let base = url.strip_suffix(NAME).unwrap();
     // Wrong contents are refused, and nothing stays.
     assert_eq!(run(&["fetch", "tinyshakespeare", "--data", data, "--from", base]), Ok(2));
