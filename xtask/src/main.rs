@@ -1,4 +1,4 @@
-//! Chores of the workspace, as `cargo xtask …`. It starts processes and depends on no crate of ours, so it builds in seconds.
+//! Chores of the workspace, as `cargo xtask …`. It starts processes, fetches data and depends on no crate of ours, so it builds in seconds.
 
 mod data;
 mod fmt;

@@ -219,6 +219,7 @@ fn trouble(error: Error, when: &str) -> Trouble {
         Error::Tls(_) | Error::TlsRequired => {
             Address(format!("redirected to https, or TLS failed ({error}): run `cargo run -p xtask --features tls -- data fetch …`"))
         }
+        Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => Address(format!("no safe connection ({error})")),
         Error::Timeout(_) => Again(format!("{when}: no bytes came in time (see --timeout)")),
         error => Again(format!("{when} ({error})")),
     }

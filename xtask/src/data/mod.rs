@@ -6,6 +6,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -115,22 +116,30 @@ fn list(args: &Args) -> Result<u8, String> {
                 "sums_from": set.source, "files": set.files.iter().map(|item| file(set, item)).collect::<Vec<_>>(),
             })
         };
-        println!("{:#}", SETS.iter().map(set).collect::<Value>());
-        return Ok(0);
+        return print(&format!("{:#}\n", SETS.iter().map(set).collect::<Value>()));
     }
-    println!("{:<16} {:>9}  {:<14} licence and credit", "id", "size", "here");
+    let mut table = format!("{:<16} {:>9}  {:<14} licence and credit\n", "id", "size", "here");
     for set in SETS {
         let states: Vec<&str> = set.files.iter().filter_map(|item| state(set, item)).collect();
-        println!("{:<16} {:>9}  {:<14} {}", set.id, size(set), summary(&states), set.licence);
-        println!("{:<16} {:>9}  {:<14} {} ({})", "", "", "", set.about, set.home);
+        let indent = " ".repeat(43);
+        table += &format!("{:<16} {:>9}  {:<14} {}\n", set.id, size(set), summary(&states), set.licence);
+        table += &format!("{indent}{} ({})\n", set.about, set.home);
         if !set.by_hand.is_empty() {
-            println!("{:<16} {:>9}  {:<14} by hand: {}", "", "", "", set.by_hand);
+            table += &format!("{indent}by hand: {}\n", set.by_hand);
         }
     }
     if args.data.is_none() {
         eprintln!("no data folder was given (--data DIR or SNN_DATA): what is here is not shown");
     }
-    Ok(0)
+    print(&table)
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> Result<u8, String> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write to standard output: {error}")),
+        _ => Ok(0),
+    }
 }
 
 fn size(set: &Set) -> String {
