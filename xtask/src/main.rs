@@ -1,5 +1,6 @@
-//! Chores of the workspace, as `cargo xtask …`. It starts processes and depends on no crate of ours, so it builds in seconds.
+//! Chores of the workspace, as `cargo xtask …`. It starts processes, fetches data and depends on no crate of ours, so it builds in seconds.
 
+mod data;
 mod fmt;
 mod layers;
 mod links;
@@ -13,6 +14,8 @@ const HELP: &str = "\
 cargo xtask reproduce …          run papers, in release mode: `cargo xtask reproduce --help`
 cargo xtask bench NAME [--record] …
                                  run a benchmark, in release mode; --record files its JSON under benches/records/
+cargo xtask data list|check|fetch …
+                                 the data sets: where they come from, whether they are whole, getting them: `cargo xtask data --help`
 cargo xtask fmt                  format every source file, also those that macros declare and `cargo fmt` does not see
 cargo xtask tidy [CHECK…]        checks beyond the tests, all or the named ones:";
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         "reproduce" => snn(&root, command, rest),
         "bench" if rest.iter().any(|arg| arg == "--record") => record::bench(&root, rest),
         "bench" => snn(&root, command, rest),
+        "data" => data::run(&root, rest),
         "fmt" => fmt::run(&root, false).map(|()| 0),
         "tidy" => tidy::run(&root, rest),
         "help" | "--help" | "-h" => {
