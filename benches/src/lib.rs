@@ -1,10 +1,13 @@
 //! Speed questions and their answers. `cargo xtask bench NAME` runs one; all figures of a report come from one run on one machine.
 
+pub mod brunel;
 mod train_step;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-pub use train_step::{Row, train_step};
+use brunel::brunel;
+use train_step::train_step;
 
 /// A bench: its name, the question it answers, and how to run it.
 pub struct Bench {
@@ -23,19 +26,22 @@ pub type Run = fn(quick: bool, log: Log<'_>) -> Report;
 pub type Log<'a> = &'a mut dyn FnMut(&str);
 
 /// All benches. To add one: one file beside `train_step.rs`, one line here.
-pub const ALL: &[Bench] = &[Bench {
-    name: "train-step",
-    question: "What does one training step cost, sparse and dense, and with what does it grow?",
-    run: train_step,
-}];
+pub const ALL: &[Bench] = &[
+    Bench {
+        name: "train-step",
+        question: "What does one training step cost, sparse and dense, and with what does it grow?",
+        run: train_step,
+    },
+    Bench { name: "brunel", question: "How fast does a balanced random network run?", run: brunel },
+];
 
 /// What a bench found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Name.
     pub bench: &'static str,
-    /// Measurements.
-    pub rows: Vec<Row>,
+    /// Measurements: objects with the same fields.
+    pub rows: Vec<Map<String, Value>>,
     /// Figures taken from several rows, with what they mean and what is wanted.
     pub summary: Vec<Figure>,
     /// How to read it.
@@ -51,4 +57,9 @@ pub struct Figure {
     pub value: f64,
     /// What it is compared with.
     pub wanted: String,
+}
+
+/// A measurement from its fields.
+fn row<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }

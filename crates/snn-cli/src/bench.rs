@@ -3,12 +3,14 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use snn_benches::{ALL, Report};
 
 use crate::{Outcome, print};
 
 pub const EXAMPLES: &str = "Examples:
   snn bench train-step                     forward and backward, dense and sparse, at the papers' shapes
+  snn bench brunel                         a balanced random network, up to a million neurons
   snn bench train-step --quick             a fraction of the work, to see that it runs
   snn bench train-step --json              one JSON object for programs
   cargo xtask bench train-step --record    the same, filed with date and machine under benches/records/
@@ -44,31 +46,18 @@ pub fn run(args: &Args) -> Result<Outcome> {
 
 /// The measurements, the figures taken from them, the notes.
 fn table(report: &Report) -> String {
-    let head =
-        ["series", "shape", "T", "batch", "threads", "engine", "forward ms", "backward ms", "state MB", "10⁶ MACs", "spikes %", "active %"];
-    let rows = report.rows.iter().map(|row| {
-        let ms = |seconds: f64| format!("{:.2}", 1e3 * seconds);
-        let percent = |share: f64| format!("{:.2}", 100.0 * share);
-        [
-            row.series.to_string(),
-            row.shape.to_string(),
-            row.steps.to_string(),
-            row.batch.to_string(),
-            row.threads.to_string(),
-            row.engine.to_string(),
-            ms(row.forward_s),
-            ms(row.backward_s),
-            format!("{:.2}", row.peak_bytes as f64 / 1e6),
-            format!("{:.1}", row.macs as f64 / 1e6),
-            percent(row.spikes),
-            percent(row.active),
-        ]
-    });
-    let rows: Vec<[String; 12]> = std::iter::once(head.map(String::from)).chain(rows).collect();
-    let widths: [usize; 12] = std::array::from_fn(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0));
+    let head: Vec<String> = report.rows.first().map_or(Vec::new(), |row| row.keys().cloned().collect());
+    let cell = |value: &Value| match (value.as_str(), value.as_f64()) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(x)) if value.is_f64() => format!("{x:.4}"),
+        _ => value.to_string(),
+    };
+    let rows = report.rows.iter().map(|row| head.iter().map(|name| cell(&row[name])).collect());
+    let rows: Vec<Vec<String>> = std::iter::once(head.clone()).chain(rows).collect();
+    let widths: Vec<usize> = (0..head.len()).map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
         text += &(cells.collect::<Vec<_>>().join("  ") + "\n");
     }
     text.push('\n');
