@@ -139,7 +139,7 @@ impl<E: Encoder> Dataset for Encoded<E> {
         self.images.len()
     }
     fn inputs(&self) -> usize {
-        SIDE * SIDE
+        self.encoder.units(SIDE * SIDE)
     }
     fn steps(&self) -> usize {
         self.encoder.steps()

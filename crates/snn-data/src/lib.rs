@@ -27,18 +27,30 @@
 //! Next: [`encode`] for the equations, [`Images`] for the data sets that are files.
 #![forbid(unsafe_code)]
 
+mod cochlea;
+mod crossing;
+mod delta;
+mod drive;
 pub mod encode;
 mod error;
 mod images;
+mod mel;
 mod packed;
 mod randman;
 mod split;
 mod templates;
+mod xor;
 
-pub use encode::{Encoder, Latency, Poisson, Rate};
+pub use cochlea::{Cochlea, CochleaParams, erb, erb_frequency, erb_number};
+pub use crossing::{Crossings, PixelCrossings};
+pub use delta::Delta;
+pub use drive::Drive;
+pub use encode::{Encoder, Latency, Poisson, Rate, SignalEncoder};
 pub use error::DataError;
 pub use images::{Encoded, Images, LatencyImages};
+pub use mel::{Mel, MelParams, MelScale};
 pub use packed::Generated;
 pub use randman::RandmanParams;
 pub use split::{Split, split};
 pub use templates::TemplateParams;
+pub use xor::XorParams;
