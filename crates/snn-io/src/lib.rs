@@ -20,11 +20,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod aer;
 pub mod atomic;
 pub mod codec;
 mod error;
 pub mod idx;
 pub mod json;
+pub mod wav;
 
+pub use aer::Event;
 pub use error::IoError;
 pub use idx::Idx;
+pub use wav::Wav;
