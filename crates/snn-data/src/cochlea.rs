@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_impulse_response_is_the_gammatone() {
-        // Up to its scale, and from the first sample on: (n + 1)-weighted t³ differs in the first samples, so compare from 1 ms.
+        // Up to its scale. The zeros are the continuous filter's, so that the sampled response is close and not equal.
         let cochlea = sixteen();
         for c in [3, 6, 9] {
             let (f, b) = (cochlea.centres()[c], 1.019 * erb(cochlea.centres()[c]));
@@ -274,7 +274,7 @@ mod tests {
                 (0..800).map(|n| f64::from(n) / 16_000.0).map(|t| t.powi(3) * (-TAU * b * t).exp() * (TAU * f * t).cos()).collect();
             let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
             let cosine = dot(&response, &gammatone) / (dot(&response, &response) * dot(&gammatone, &gammatone)).sqrt();
-            assert!(cosine > 0.999, "channel {c}: {cosine}");
+            assert!(cosine > 0.99, "channel {c}: {cosine}");
         }
     }
 

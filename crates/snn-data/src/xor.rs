@@ -3,7 +3,7 @@
 use crate::{
     Split,
     error::{DataError, check, count, positive},
-    packed::Generated,
+    packed::{Generated, Packed},
 };
 use rand::RngExt;
 use snn_core::Seed;
@@ -83,7 +83,7 @@ impl XorParams {
         count(OF, "answer", self.answer)?;
         check(self.delay_min <= self.delay_max, OF, "delay_min", self.delay_min, "at most delay_max")?;
         count(OF, "3 · pulse + 2 · delay_max + answer", self.steps())?;
-        check(Generated::fits(self.group.saturating_mul(3), self.steps()), OF, "group", self.group, "at most 2³² / (3 · steps)")?;
+        check(Packed::fits(self.group.saturating_mul(3), self.steps()), OF, "group", self.group, "at most 2³² / (3 · steps)")?;
         positive(OF, "dt", self.dt)?;
         check(self.rate > 0.0 && self.rate * self.dt <= 1.0, OF, "rate", self.rate, "above 0 and at most 1/dt")?;
         let quiet = self.background >= 0.0 && self.background * self.dt <= 1.0;
