@@ -234,7 +234,8 @@ mod tests {
         let mut compared = 0;
         for (scale, name) in [(MelScale::Slaney, "slaney"), (MelScale::Htk, "htk")] {
             for unit_area in [true, false] {
-                let mel = Mel::new(MelParams { scale, unit_area, bands: 20, hop: 80, low: 50.0, high: 3800.0, ..Default::default() }).unwrap();
+                let mel =
+                    Mel::new(MelParams { scale, unit_area, bands: 20, hop: 80, low: 50.0, high: 3800.0, ..Default::default() }).unwrap();
                 let (power, levels) = (mel.power(&sound()), mel.decibels(&sound(), 60.0));
                 assert_eq!(power.len(), 13 * 20);
                 for line in TABLE.lines().filter(|line| line.starts_with(&format!("{name},{},", u8::from(unit_area)))) {

@@ -12,7 +12,8 @@ use std::path::Path;
 const OF: &str = "NmnistParams";
 const SIDE: usize = 34;
 const CLASSES: usize = 10;
-const SOURCE: Source = Source { set: "N-MNIST", from: "https://www.garrickorchard.com/datasets/n-mnist (Train.zip and Test.zip, unpacked)" };
+const SOURCE: Source =
+    Source { set: "N-MNIST", from: "https://www.garrickorchard.com/datasets/n-mnist (Train.zip and Test.zip, unpacked)" };
 
 /// How recordings of N-MNIST become trials.
 ///
@@ -190,7 +191,9 @@ mod tests {
         let outside = open(tiny(&[(0, "00001", &[(0, 0, true, 1), (34, 7, true, 2)])]).path(), default());
         assert!(outside.contains("00001.bin: found event 1 at x = 34, y = 7, expected pixels from 0 to 33"), "{outside}");
         assert!(open(tiny(&[]).path(), default()).contains("Train: found no recordings"));
-        assert!(open(tiny(&[(4, "copy of 1", &[(0, 0, true, 1)])]).path(), default()).contains("copy of 1.bin: found a name that is no number"));
+        assert!(
+            open(tiny(&[(4, "copy of 1", &[(0, 0, true, 1)])]).path(), default()).contains("copy of 1.bin: found a name that is no number")
+        );
         let empty = open(tempfile::tempdir().unwrap().path(), default());
         assert!(empty.contains("Train/0: not found") && empty.contains("garrickorchard.com"), "{empty}");
         let dir = tiny(&[(0, "00001", &[(0, 0, true, 1)])]);

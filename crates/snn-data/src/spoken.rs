@@ -86,11 +86,7 @@ pub struct SpokenParams {
 
 impl Default for SpokenParams {
     fn default() -> Self {
-        SpokenParams {
-            front: FrontEnd::Cochlea(CochleaParams::default()),
-            code: SoundCode::Drive { tau: 20e-3, gain: 0.7 },
-            steps: 200,
-        }
+        SpokenParams { front: FrontEnd::Cochlea(CochleaParams::default()), code: SoundCode::Drive { tau: 20e-3, gain: 0.7 }, steps: 200 }
     }
 }
 
@@ -170,7 +166,10 @@ impl SpokenDigits {
         }
         let labels = files.iter().map(|file| file.2).collect();
         let speakers = files.into_iter().map(|file| file.1).collect();
-        Ok(SpokenDigits { set: Recorded { name: format!("spoken-digits/{}", split.name()), classes: CLASSES, labels, trials, cut }, speakers })
+        Ok(SpokenDigits {
+            set: Recorded { name: format!("spoken-digits/{}", split.name()), classes: CLASSES, labels, trials, cut },
+            speakers,
+        })
     }
 
     /// Who speaks in trial `index`: for splits by speaker.
@@ -311,7 +310,9 @@ mod tests {
     }
 
     fn tone(f: f64, seconds: f64, loud: f64) -> Vec<i16> {
-        (0..(8000.0 * seconds) as u32).map(|n| (loud * 32767.0 * (std::f64::consts::TAU * f * f64::from(n) / 8000.0).sin()) as i16).collect()
+        (0..(8000.0 * seconds) as u32)
+            .map(|n| (loud * 32767.0 * (std::f64::consts::TAU * f * f64::from(n) / 8000.0).sin()) as i16)
+            .collect()
     }
 
     /// Two digits of two speakers: tones of 500 and 2000 Hz; and a test recording.
@@ -368,8 +369,11 @@ mod tests {
         let dir = tiny();
         let mel = FrontEnd::Mel { bank: MelParams::default(), range: 40.0 };
         for (front, channels) in [(SpokenParams::default().front, 64), (mel, 40)] {
-            let codes =
-                [(SoundCode::Drive { tau: 0.02, gain: 0.5 }, 1), (SoundCode::Delta { threshold: 0.1 }, 2), (SoundCode::Crossings { levels: 3 }, 6)];
+            let codes = [
+                (SoundCode::Drive { tau: 0.02, gain: 0.5 }, 1),
+                (SoundCode::Delta { threshold: 0.1 }, 2),
+                (SoundCode::Crossings { levels: 3 }, 6),
+            ];
             for (code, units) in codes {
                 let params = SpokenParams { front: front.clone(), code, steps: 100 };
                 let train = SpokenDigits::open(dir.path(), Split::Train, params.clone()).unwrap();
@@ -420,7 +424,8 @@ mod tests {
             })
             .collect();
         let mut weights = vec![vec![0f64; set.inputs() + 1]; set.classes()];
-        let scores = |weights: &[Vec<f64>], x: &[f64]| -> Vec<f64> { weights.iter().map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum()).collect() };
+        let scores =
+            |weights: &[Vec<f64>], x: &[f64]| -> Vec<f64> { weights.iter().map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum()).collect() };
         for epoch in 0..30 {
             for (x, class) in learned.iter().map(|&i| &trials[i]) {
                 let odds: Vec<f64> = scores(&weights, x).into_iter().map(f64::exp).collect();
