@@ -164,7 +164,7 @@ impl Encoder for PixelCrossings {
             let Some(&x) = intensities.get(t / self.repeat) else {
                 return units.push(2 * last as u32 + 1);
             };
-            if (t + 1) % self.repeat == 0
+            if (t + 1).is_multiple_of(self.repeat)
                 && let Some(&next) = intensities.get(t / self.repeat + 1)
             {
                 for (j, &level) in self.levels[..last].iter().enumerate() {

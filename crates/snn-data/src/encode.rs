@@ -45,7 +45,7 @@ pub trait SignalEncoder: Sync {
 /// Shapes `into` for a signal: the head of every signal encoder.
 #[track_caller]
 pub(crate) fn shape(signal: &[f32], channels: usize, units: usize, into: &mut Raster) {
-    assert!(channels > 0 && signal.len() % channels == 0, "a signal of {} values for {channels} channels", signal.len());
+    assert!(channels > 0 && signal.len().is_multiple_of(channels), "a signal of {} values for {channels} channels", signal.len());
     into.reset(units, signal.len() / channels);
 }
 

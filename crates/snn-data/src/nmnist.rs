@@ -148,8 +148,11 @@ mod tests {
     use snn_io::aer::Event;
     use std::{fs, path::PathBuf};
 
-    /// A training part: for each digit the number of its recording and the events `(x, y, on, t_us)`.
-    fn tiny(recordings: &[(u32, &str, &[(u8, u8, bool, u32)])]) -> tempfile::TempDir {
+    /// Digit, number, and events `(x, y, on, t_us)`.
+    type Recording<'a> = (u32, &'a str, &'a [(u8, u8, bool, u32)]);
+
+    /// A training part of these recordings.
+    fn tiny(recordings: &[Recording]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         (0..10).for_each(|digit| fs::create_dir_all(dir.path().join(format!("Train/{digit}"))).unwrap());
         for (digit, name, events) in recordings {
