@@ -12,6 +12,11 @@ pub trait Encoder: Sync {
     /// Time steps of every trial.
     fn steps(&self) -> usize;
 
+    /// Input channels of a trial made of `intensities` numbers: one for each, unless the encoder says otherwise.
+    fn units(&self, intensities: usize) -> usize {
+        intensities
+    }
+
     /// Writes the spikes of `intensities` (one per input) into `into`, resized as needed. An encoder without randomness ignores `seed`.
     fn encode(&self, intensities: &[f32], seed: Seed, into: &mut Raster);
 
@@ -20,6 +25,28 @@ pub trait Encoder: Sync {
         let intensities: Vec<f32> = pixels.iter().map(|&p| intensity(p)).collect();
         self.encode(&intensities, seed, into);
     }
+}
+
+/// A rule that turns signals over time into the spikes of one trial: [`Delta`](crate::Delta), [`Crossings`](crate::Crossings),
+/// [`Drive`](crate::Drive).
+///
+/// A signal is `[steps × channels]`, time-major. No encoder panics on any value: NaN is silent. One unit fires at most once in a step.
+pub trait SignalEncoder: Sync {
+    /// Units that stand for `channels` channels.
+    fn units(&self, channels: usize) -> usize;
+
+    /// Writes the spikes of `signal` into `into`, resized to [`units`](Self::units) and the signal's steps.
+    ///
+    /// # Panics
+    /// If `channels` is 0 or does not divide the length of the signal.
+    fn encode_signal(&self, signal: &[f32], channels: usize, into: &mut Raster);
+}
+
+/// Shapes `into` for a signal: the head of every signal encoder.
+#[track_caller]
+pub(crate) fn shape(signal: &[f32], channels: usize, units: usize, into: &mut Raster) {
+    assert!(channels > 0 && signal.len().is_multiple_of(channels), "a signal of {} values for {channels} channels", signal.len());
+    into.reset(units, signal.len() / channels);
 }
 
 fn intensity(pixel: u8) -> f32 {

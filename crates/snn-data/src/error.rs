@@ -20,7 +20,7 @@ pub enum DataError {
         expected: &'static str,
     },
     /// A file of a data set is not there.
-    #[error("{set}: {source}. Put the four official files there; they come from {from}")]
+    #[error("{set}: {source}. Put the official files there; they come from {from}")]
     Missing {
         /// The data set.
         set: &'static str,

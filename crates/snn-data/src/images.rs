@@ -139,7 +139,7 @@ impl<E: Encoder> Dataset for Encoded<E> {
         self.images.len()
     }
     fn inputs(&self) -> usize {
-        SIDE * SIDE
+        self.encoder.units(SIDE * SIDE)
     }
     fn steps(&self) -> usize {
         self.encoder.steps()
@@ -158,6 +158,7 @@ impl<E: Encoder> Dataset for Encoded<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PixelCrossings;
     use std::fs;
 
     fn idx_bytes(dims: &[u32], data: &[u8]) -> Vec<u8> {
@@ -196,6 +197,13 @@ mod tests {
         // x/(x − 0.2) < e^(5/20) needs x > 0.9042: bytes from 231.
         assert_eq!(raster.at(4), &[255, 511, 767].map(|last| last - 24..=last).into_iter().flatten().collect::<Vec<u32>>()[..]);
         assert_eq!(raster.units(), 784);
+
+        // An encoder with channels of its own: sequential MNIST.
+        let images = Images::mnist(dir.path(), Split::Test).unwrap();
+        let data = Encoded::new(images, PixelCrossings::lsnn(784, 1).unwrap(), Seed::new(0));
+        data.load(1, &mut raster);
+        assert_eq!((data.inputs(), data.steps(), raster.units(), raster.steps()), (80, 840, 80, 840));
+        assert_eq!(raster.at(839), [79]);
     }
 
     #[test]

@@ -1,14 +1,21 @@
-//! Trials to learn from: image data sets, encoders that turn intensities into spikes, and tasks that are generated.
+//! Trials to learn from: data sets that are files, encoders that turn intensities and signals into spikes, and tasks that are generated.
 //!
-//! For: [`Images`] (MNIST, Fashion-MNIST) seen through an [`Encoder`] ([`Latency`], [`Poisson`], [`Rate`]) as [`Encoded`]; [`TemplateParams`]
-//! (jittered spike patterns) and [`RandmanParams`] (smooth random manifolds), which generate trials and need no files; [`split()`] for validation sets. All of them
-//! are [`snn_core::Dataset`]s. Times are in seconds and rates in hertz; every random number comes from a [`snn_core::Seed`].
+//! | I have | use |
+//! |---|---|
+//! | pictures | [`Images`] (MNIST, Fashion-MNIST) as [`Encoded`] by an [`Encoder`]: [`Latency`], [`Poisson`], [`Rate`], or pixel by pixel [`PixelCrossings`] |
+//! | signals over time | a [`SignalEncoder`]: [`Delta`] (changes), [`Crossings`] (levels), [`Drive`] (strengths) |
+//! | sound | a front end, [`Mel`] or [`Cochlea`], and then a signal encoder |
+//! | recordings | [`Nmnist`] (event camera), [`SpokenDigits`] (WAV files and a front end), [`Shd`] (spiking Heidelberg data) |
+//! | no files | [`TemplateParams`] (jittered spike patterns), [`RandmanParams`] (smooth random manifolds), [`XorParams`] (delayed XOR: memory) |
+//!
+//! All that holds trials is a [`snn_core::Dataset`]; [`split()`] makes validation sets. Times are in seconds, rates and frequencies in hertz; every random
+//! number comes from a [`snn_core::Seed`]. Loaders check every file and name the one that is wrong.
 //!
 //! Not for: file formats (the crate `snn-io`), downloads, augmentation, or batching (a trainer's business).
 //!
 //! ```
 //! use snn_core::{Dataset, Raster, Seed, Subset};
-//! use snn_data::{Encoder, Latency, Split, TemplateParams};
+//! use snn_data::{Cochlea, CochleaParams, Delta, Encoder, Latency, SignalEncoder, Split, TemplateParams};
 //!
 //! // One spike per bright pixel, the brighter the earlier: 1 ms steps, τ = 20 ms, threshold 0.2.
 //! let latency = Latency::new(20e-3, 0.2, 1e-3, 100)?;
@@ -21,24 +28,49 @@
 //! let (train, validation) = snn_data::split(task.len(), 0.2, Seed::new(2));
 //! let (train, validation) = (Subset::new(&task, train), Subset::new(&task, validation));
 //! assert_eq!((train.len(), validation.len(), train.inputs()), (40, 10, 200));
+//!
+//! // Sound: 64 cochlea-like channels in frames of 5 ms, spikes where a channel changes.
+//! let tone: Vec<f32> = (0..4000).map(|n| (n as f32 * 0.4).sin()).collect();
+//! let channels = Cochlea::new(CochleaParams::default())?.frames(&tone);
+//! Delta::new(0.1)?.encode_signal(&channels, 64, &mut raster);
+//! assert_eq!((raster.units(), raster.steps()), (128, 100));
 //! # Ok::<(), snn_data::DataError>(())
 //! ```
 //!
-//! Next: [`encode`] for the equations, [`Images`] for the data sets that are files.
+//! Next: [`encode`] for the two kinds of encoder, [`Images`] and [`Nmnist`] for data sets that are files.
 #![forbid(unsafe_code)]
 
+mod cochlea;
+mod crossing;
+mod delta;
+mod drive;
 pub mod encode;
 mod error;
+mod files;
 mod images;
+mod mel;
+mod nmnist;
 mod packed;
 mod randman;
+mod shd;
 mod split;
+mod spoken;
 mod templates;
+mod xor;
 
-pub use encode::{Encoder, Latency, Poisson, Rate};
+pub use cochlea::{Cochlea, CochleaParams, erb, erb_frequency, erb_number};
+pub use crossing::{Crossings, PixelCrossings};
+pub use delta::Delta;
+pub use drive::Drive;
+pub use encode::{Encoder, Latency, Poisson, Rate, SignalEncoder};
 pub use error::DataError;
 pub use images::{Encoded, Images, LatencyImages};
+pub use mel::{Mel, MelParams, MelScale};
+pub use nmnist::{Nmnist, NmnistParams};
 pub use packed::Generated;
 pub use randman::RandmanParams;
+pub use shd::{Shd, ShdParams};
 pub use split::{Split, split};
+pub use spoken::{FrontEnd, SoundCode, SpokenDigits, SpokenParams};
 pub use templates::TemplateParams;
+pub use xor::XorParams;

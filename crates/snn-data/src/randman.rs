@@ -2,7 +2,7 @@
 
 use crate::{
     error::{DataError, check, count},
-    packed::Generated,
+    packed::{Generated, Packed},
 };
 use rand::RngExt;
 use snn_core::Seed;
@@ -58,7 +58,7 @@ impl RandmanParams {
         count(OF, "classes", self.classes)?;
         count(OF, "inputs", self.inputs)?;
         count(OF, "steps", self.steps)?;
-        check(Generated::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
+        check(Packed::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
         count(OF, "manifold_dim", self.manifold_dim)?;
         count(OF, "per_class", self.per_class)?;
         check(self.alpha > 0.0 && self.alpha.is_finite(), OF, "alpha", self.alpha, "finite and above 0")?;

@@ -3,7 +3,7 @@
 use crate::{
     Split,
     error::{DataError, check, count, positive},
-    packed::Generated,
+    packed::{Generated, Packed},
 };
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Poisson, StandardNormal};
@@ -65,7 +65,7 @@ impl TemplateParams {
         count(OF, "classes", self.classes)?;
         count(OF, "inputs", self.inputs)?;
         count(OF, "steps", self.steps)?;
-        check(Generated::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
+        check(Packed::fits(self.inputs, self.steps), OF, "inputs", self.inputs, "at most 2³² / steps")?;
         positive(OF, "dt", self.dt)?;
         check(self.mean_spikes > 0.0 && self.mean_spikes <= 1e6, OF, "mean_spikes", self.mean_spikes, "above 0 and at most 10⁶")?;
         check(self.jitter.is_finite() && self.jitter >= 0.0, OF, "jitter", self.jitter, "finite and at least 0")?;

@@ -97,6 +97,16 @@ pub enum IoError {
         /// What the decompressor says.
         source: io::Error,
     },
+    /// A file of the right kind with something in it that cannot be.
+    #[error("{path}: {place}: {reason}")]
+    Content {
+        /// The file read or to be written.
+        path: PathBuf,
+        /// Where in it: an event, a sample, a data set, a line, by the format's own name and its number from 0 (lines: from 1).
+        place: String,
+        /// What is wrong there, and what to do.
+        reason: String,
+    },
     /// The bytes are intact but hold no such value, or the value cannot be written.
     #[error("{path}: not a {expected}: {reason}; was it saved from another type or an earlier program?")]
     Value {
@@ -124,6 +134,16 @@ pub enum IoError {
 }
 
 impl IoError {
+    /// `reason` at `place` inside `path`.
+    pub(crate) fn content(path: &Path, place: impl Into<String>, reason: impl Into<String>) -> Self {
+        IoError::Content { path: path.into(), place: place.into(), reason: reason.into() }
+    }
+
+    /// `head`, the first bytes of `path`, is not how the `expected` kind of file begins.
+    pub(crate) fn format(path: &Path, expected: &'static str, head: &[u8]) -> Self {
+        IoError::Format { path: path.into(), expected, found: describe(&head[..head.len().min(256)]) }
+    }
+
     /// The system's `source` while `doing` something to `path`.
     pub(crate) fn os(path: &Path, doing: &'static str, source: io::Error) -> Self {
         IoError::Os { path: path.into(), doing, source }
@@ -140,16 +160,26 @@ impl IoError {
 
 /// What the first bytes of a file of the wrong kind say it is, for people.
 pub(crate) fn describe(head: &[u8]) -> String {
-    let text = String::from_utf8_lossy(head).trim_start().to_ascii_lowercase();
-    if text.starts_with("version https://git-lfs") {
-        "a git-lfs pointer, not the data it points to: fetch them with `git lfs pull`".into()
+    known(head).unwrap_or_else(|| format!("a file that begins with the bytes {:02x?}", &head[..head.len().min(8)]))
+}
+
+/// What the first bytes say a file is, if it is one of the usual mistakes: for formats that have no mark of their own.
+pub(crate) fn known(head: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(&head[..head.len().min(256)]).trim_start().to_ascii_lowercase();
+    let what = if text.starts_with("version https://git-lfs") {
+        "a git-lfs pointer, not the data it points to: fetch them with `git lfs pull`"
     } else if text.contains("annex/objects/") || text.starts_with("/annex/") {
-        "a git-annex pointer, not the data it points to: fetch them with `git annex get`".into()
+        "a git-annex pointer, not the data it points to: fetch them with `git annex get`"
     } else if ["<!doctype", "<html", "<?xml", "<head"].iter().any(|tag| text.starts_with(tag)) {
-        "a web page: the download gave an error or login page instead of the data".into()
+        "a web page: the download gave an error or login page instead of the data"
     } else if head.is_empty() {
-        "an empty file".into()
+        "an empty file"
+    } else if head.starts_with(&[0x1f, 0x8b, 8]) {
+        "gzip data: decompress it with `gunzip`"
+    } else if head.starts_with(b"PK\x03\x04") {
+        "a zip archive: unpack it with `unzip`"
     } else {
-        format!("a file that begins with the bytes {:02x?}", &head[..head.len().min(8)])
-    }
+        return None;
+    };
+    Some(what.into())
 }

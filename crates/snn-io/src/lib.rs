@@ -20,11 +20,22 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod aer;
 pub mod atomic;
+mod bytes;
 pub mod codec;
+pub mod csv;
 mod error;
+pub mod hdf5;
 pub mod idx;
 pub mod json;
+pub mod npy;
+mod number;
+pub mod wav;
 
+pub use aer::Event;
 pub use error::IoError;
+pub use hdf5::SpikeTrains;
 pub use idx::Idx;
+pub use number::Real;
+pub use wav::Wav;

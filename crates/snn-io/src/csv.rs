@@ -1,0 +1,240 @@
+//! Tables of numbers as text: comma-separated values with a header, plain or gzip.
+//!
+//! Source: RFC 4180; the crate `csv` does the parsing.
+
+use crate::{IoError, bytes::expanded, error::known};
+use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
+use std::path::Path;
+
+const EXPECTED: &str = "a table of comma-separated values with a header, plain or gzip";
+
+/// How a table is to be read. The default: commas, every column holds numbers, nothing is missing.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// What stands between two fields: `b','`.
+    pub delimiter: u8,
+    /// Entries that mean "not measured", for example `["NA", ""]`; they become NaN.
+    pub missing: &'a [&'a str],
+    /// Names of the columns that hold text.
+    pub text: &'a [&'a str],
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options { delimiter: b',', missing: &[], text: &[] }
+    }
+}
+
+/// A table: numbers by row, and the text columns apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Names of the columns of numbers, in the file's order.
+    pub columns: Vec<String>,
+    /// The numbers, row by row. NaN stands where the file has a marker of [`Options::missing`], and nowhere else.
+    pub values: Vec<f32>,
+    /// Names and entries of the text columns, in the file's order.
+    pub texts: Vec<(String, Vec<String>)>,
+    /// How many rows there are, at least 1.
+    pub rows: usize,
+}
+
+impl Table {
+    /// The numbers of row `i`, in the order of `columns`.
+    ///
+    /// # Panics
+    /// If there is no row `i`.
+    #[track_caller]
+    pub fn row(&self, i: usize) -> &[f32] {
+        assert!(i < self.rows, "row {i} of a table of {} rows", self.rows);
+        &self.values[i * self.columns.len()..][..self.columns.len()]
+    }
+
+    /// The numbers of a column, `None` if there is none of that name.
+    pub fn column(&self, name: &str) -> Option<impl Iterator<Item = f32>> {
+        let at = self.columns.iter().position(|column| column == name)?;
+        Some(self.values.iter().skip(at).step_by(self.columns.len()).copied())
+    }
+
+    /// The entries of a text column, `None` if there is none of that name.
+    pub fn text(&self, name: &str) -> Option<&[String]> {
+        self.texts.iter().find(|(column, _)| column == name).map(|(_, entries)| &entries[..])
+    }
+}
+
+/// Reads a table, gzip or not: its contents decide, not its name. Spaces around an entry are dropped.
+///
+/// Memory: the text (at most 4 GiB if compressed), 4 bytes a number and the texts.
+///
+/// # Errors
+/// [`IoError::NotFound`], [`IoError::Format`] (empty, or visibly another kind of file), [`IoError::Content`] with line (from 1) and column for
+/// an entry that is no finite number, a row of another length, text that is not UTF-8, a column name that occurs twice, a text column
+/// that is not there, a first line of numbers (a missing header), and a header without rows; [`IoError::TooLarge`], [`IoError::Gzip`],
+/// [`IoError::Os`]. A file cut inside its last entry cannot be told from a shorter one, unless it is gzip.
+///
+/// ```
+/// use snn_io::csv::{Options, read};
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("station.csv");
+/// std::fs::write(&path, "\"hour\",\"PM2.5\",\"wd\"\n0,9,\"NNW\"\n1,NA,\"N\"\n")?;
+/// let table = read(&path, &Options { missing: &["NA"], text: &["wd"], ..Options::default() })?;
+/// assert_eq!(table.columns, ["hour", "PM2.5"]);
+/// assert!(table.row(0) == [0.0, 9.0] && table.row(1)[1].is_nan());
+/// assert_eq!(table.text("wd").unwrap(), ["NNW", "N"]);
+///
+/// let error = read(&path, &Options::default()).unwrap_err().to_string();
+/// assert!(error.contains("line 2, column `wd`: \"NNW\" is no number"), "{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read(path: impl AsRef<Path>, options: &Options) -> Result<Table, IoError> {
+    let path = path.as_ref();
+    decode(path, &expanded(path, EXPECTED)?, options)
+}
+
+fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError> {
+    if known(bytes).is_some() {
+        return Err(IoError::format(path, EXPECTED, bytes));
+    }
+    let mut reader = ReaderBuilder::new().delimiter(options.delimiter).trim(Trim::All).from_reader(bytes);
+    let header: Vec<String> = reader.headers().map_err(|e| refused(path, bytes, &e))?.iter().map(Into::into).collect();
+    let wrong = |reason: String| IoError::content(path, "line 1", format!("{reason}; expected the names of the columns"));
+    if header.iter().all(|name| name.parse::<f64>().is_ok()) {
+        return Err(wrong("only numbers, the header is missing".into()));
+    }
+    if let Some((_, name)) = header.iter().enumerate().find(|(i, name)| header[..*i].contains(name)) {
+        return Err(wrong(format!("column `{name}` occurs twice")));
+    }
+    if let Some(name) = options.text.iter().find(|name| !header.iter().any(|column| column == *name)) {
+        return Err(wrong(format!("no text column `{name}` among {header:?}")));
+    }
+    let is_text: Vec<bool> = header.iter().map(|name| options.text.contains(&name.as_str())).collect();
+    let of = |text: bool| header.iter().zip(&is_text).filter(move |(_, is_text)| **is_text == text).map(|(name, _)| name.clone());
+    let mut table = Table { columns: of(false).collect(), values: vec![], texts: of(true).map(|name| (name, vec![])).collect(), rows: 0 };
+    let mut record = StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| refused(path, bytes, &e))? {
+        let mut texts = table.texts.iter_mut();
+        for (entry, (name, &is_text)) in record.iter().zip(header.iter().zip(&is_text)) {
+            if is_text {
+                texts.next().expect("as many as the header has").1.push(entry.to_owned());
+            } else if options.missing.contains(&entry) {
+                table.values.push(f32::NAN);
+            } else {
+                let number = entry.parse().ok().filter(|number: &f32| number.is_finite());
+                table.values.push(number.ok_or_else(|| {
+                    let line = line(bytes, record.position());
+                    let advice = "name it as a text column, or the entry as a marker of missing values";
+                    let reason = format!("{entry:?} is no number (finite, as f32); correct it, {advice}");
+                    IoError::content(path, format!("line {line}, column `{name}`"), reason)
+                })?);
+            }
+        }
+        table.rows += 1;
+    }
+    if table.rows == 0 {
+        return Err(IoError::content(path, "line 2", format!("no rows after the header {header:?}; expected {EXPECTED}")));
+    }
+    Ok(table)
+}
+
+fn refused(path: &Path, bytes: &[u8], error: &csv::Error) -> IoError {
+    let reason = match error.kind() {
+        ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} entries, but the header has {expected_len}; is a quote or delimiter missing, or the file cut?")
+        }
+        ErrorKind::Utf8 { err, .. } => format!("entry {}: no UTF-8 text; expected {EXPECTED}", err.field() + 1),
+        _ => format!("{error}; expected {EXPECTED}"),
+    };
+    IoError::content(path, format!("line {}", line(bytes, error.position())), reason)
+}
+
+/// The line (from 1) of the record found at `position`; the parser's own count stops before the empty lines in front of a record.
+fn line(bytes: &[u8], position: Option<&Position>) -> usize {
+    let (before, after) = bytes.split_at(position.map_or(0, |position| position.byte() as usize).min(bytes.len()));
+    let ends = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count();
+    let empty = after.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    1 + ends(before) + ends(&after[..empty])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(text: &[u8], options: &Options) -> Result<Table, IoError> {
+        let result = decode(Path::new("dir/a.csv"), text, options);
+        if let Err(error) = &result {
+            assert!(error.to_string().starts_with("dir/a.csv: "), "{error}");
+        }
+        result
+    }
+
+    #[test]
+    fn golden_table() {
+        let text = "\u{feff}a;\"b \"\"c\"\"\";where;d\r\n1; -0.5 ;\"x;\ny\";1e3\r\n-;2;;+.25";
+        let table = check(text.as_bytes(), &Options { delimiter: b';', missing: &["-"], text: &["where"] }).unwrap();
+        assert_eq!(table.columns, ["a", "b \"c\"", "d"]);
+        assert_eq!((table.rows, table.row(0)), (2, &[1.0, -0.5, 1000.0][..]));
+        assert!(table.row(1)[0].is_nan() && table.row(1)[1..] == [2.0, 0.25]);
+        assert_eq!(table.texts, [("where".to_string(), vec!["x;\ny".to_string(), String::new()])]);
+        assert_eq!(table.column("d").unwrap().collect::<Vec<_>>(), [1000.0, 0.25]);
+        assert!(table.column("where").is_none() && table.text("d").is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let says = |text: &[u8], what: &str| {
+            let message = check(text, &Options { missing: &["NA"], text: &[], ..Options::default() }).unwrap_err().to_string();
+            assert!(message.contains(what), "{message}");
+        };
+        says(b"a,b\n1,2\n3,NA\n\n4,x\n", "line 5, column `b`: \"x\" is no number");
+        for entry in ["nan", "inf", "1e39", "", "1 2", "0x1", "na"] {
+            says(format!("a,b\n1,{entry}\n").as_bytes(), "line 2, column `b`");
+        }
+        says(b"a,b\n1,2\n3\n", "line 3: 1 entries, but the header has 2");
+        says(b"a,b\n1,2,3\n", "line 2: 3 entries, but the header has 2");
+        says(b"a,b\n1,\"2\n3,4\n", "line 2, column `b`");
+        says(b"1,2\n3,4\n", "line 1: only numbers, the header is missing");
+        says(b"a,b,a\n1,2,3\n", "column `a` occurs twice");
+        says(b"a,b\n", "no rows after the header");
+        says(b"a,b\n1,\xff\n", "line 2: entry 2: no UTF-8");
+        says(b"", "an empty file");
+        says(b"<!DOCTYPE html><title>a,b", "a web page");
+        says(b"version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull");
+        let error = check(b"a,b\n1,2\n", &Options { text: &["c"], ..Options::default() }).unwrap_err().to_string();
+        assert!(error.contains("no text column `c` among [\"a\", \"b\"]"), "{error}");
+    }
+
+    #[test]
+    fn real_tables() {
+        let Some(data) = std::env::var_os("SNN_DATA") else { return eprintln!("skipped: SNN_DATA not set") };
+        let options = Options { missing: &["NA"], text: &["wd", "station"], ..Options::default() };
+        let mut files = 0;
+        for entry in std::fs::read_dir(Path::new(&data).join("beijing-air")).unwrap() {
+            let table = read(entry.unwrap().path(), &options).unwrap();
+            // Sizes and counts of `NA` from the data set's own description; those of the wind direction stay text.
+            assert_eq!((table.rows, table.columns.len(), table.texts.len()), (35_064, 16, 2));
+            let missing = table.values.iter().filter(|x| x.is_nan()).count();
+            let calm = table.text("wd").unwrap().iter().filter(|entry| *entry == "NA").count();
+            assert!((4_090..=8_523).contains(&(missing + calm)), "{missing} + {calm}");
+            assert!(table.column("year").unwrap().all(|year| (2013.0..=2017.0).contains(&year)));
+            files += 1;
+        }
+        assert_eq!(files, 10);
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_survive(rows in prop::collection::vec(prop::array::uniform3(prop::num::f32::NORMAL | prop::num::f32::ZERO), 1..20)) {
+            let lines: String = rows.iter().map(|[a, b, c]| format!("{a},{b:e},\"{c}\"\n")).collect();
+            let table = check(format!("x,y,z\n{lines}").as_bytes(), &Options::default()).unwrap();
+            prop_assert_eq!(table.values, rows.concat());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(prop::sample::select(&b"a,1.\"\n\r;N\xff "[..]), 0..60)) {
+            if let Ok(table) = check(&bytes, &Options { missing: &["N"], text: &["a"], ..Options::default() }) {
+                prop_assert_eq!(table.values.len(), table.rows * table.columns.len());
+                prop_assert!(table.texts.iter().all(|(_, entries)| entries.len() == table.rows));
+            }
+        }
+    }
+}
