@@ -66,8 +66,9 @@ impl Table {
 /// Memory: the text (at most 4 GiB if compressed), 4 bytes a number and the texts.
 ///
 /// # Errors
-/// [`IoError::NotFound`], [`IoError::Format`] (empty, or visibly another kind of file), [`IoError::Content`] with line (from 1) and column for
-/// an entry that is no finite number, a row of another length, text that is not UTF-8, a column name that occurs twice, a text column
+/// [`IoError::NotFound`], [`IoError::Format`] (empty, control characters in the header, or visibly another kind of file),
+/// [`IoError::Content`] with line (from 1) and column for an entry that is no finite number, a row of another length, text that is not
+/// UTF-8, a column name that occurs twice, a text column
 /// that is not there, a first line of numbers (a missing header), and a header without rows; [`IoError::TooLarge`], [`IoError::Gzip`],
 /// [`IoError::Os`]. A file cut inside its last entry cannot be told from a shorter one, unless it is gzip.
 ///
@@ -82,7 +83,7 @@ impl Table {
 /// assert_eq!(table.text("wd").unwrap(), ["NNW", "N"]);
 ///
 /// let error = read(&path, &Options::default()).unwrap_err().to_string();
-/// assert!(error.contains("line 2, column `wd`: \"NNW\" is no number"), "{error}");
+/// assert!(error.contains("line 2, column `wd`: expected a finite number (f32), found \"NNW\""), "{error}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read(path: impl AsRef<Path>, options: &Options) -> Result<Table, IoError> {
@@ -96,6 +97,9 @@ fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError
     }
     let mut reader = ReaderBuilder::new().delimiter(options.delimiter).trim(Trim::All).from_reader(bytes);
     let header: Vec<String> = reader.headers().map_err(|e| refused(path, bytes, &e))?.iter().map(Into::into).collect();
+    if header.iter().any(|name| name.contains(char::is_control)) {
+        return Err(IoError::format(path, EXPECTED, bytes));
+    }
     let wrong = |reason: String| IoError::content(path, "line 1", format!("{reason}; expected the names of the columns"));
     if header.iter().all(|name| name.parse::<f64>().is_ok()) {
         return Err(wrong("only numbers, the header is missing".into()));
@@ -122,7 +126,7 @@ fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError
                 table.values.push(number.ok_or_else(|| {
                     let line = line(bytes, record.position());
                     let advice = "name it as a text column, or the entry as a marker of missing values";
-                    let reason = format!("{entry:?} is no number (finite, as f32); correct it, {advice}");
+                    let reason = format!("expected a finite number (f32), found {entry:?}; correct it, {advice}");
                     IoError::content(path, format!("line {line}, column `{name}`"), reason)
                 })?);
             }
@@ -138,7 +142,7 @@ fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError
 fn refused(path: &Path, bytes: &[u8], error: &csv::Error) -> IoError {
     let reason = match error.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} entries, but the header has {expected_len}; is a quote or delimiter missing, or the file cut?")
+            format!("{len} entries, expected {expected_len} as in the header; is a quote or delimiter missing, or the file cut?")
         }
         ErrorKind::Utf8 { err, .. } => format!("entry {}: no UTF-8 text; expected {EXPECTED}", err.field() + 1),
         _ => format!("{error}; expected {EXPECTED}"),
@@ -185,17 +189,18 @@ mod tests {
             let message = check(text, &Options { missing: &["NA"], text: &[], ..Options::default() }).unwrap_err().to_string();
             assert!(message.contains(what), "{message}");
         };
-        says(b"a,b\n1,2\n3,NA\n\n4,x\n", "line 5, column `b`: \"x\" is no number");
+        says(b"a,b\n1,2\n3,NA\n\n4,x\n", "line 5, column `b`: expected a finite number (f32), found \"x\"");
         for entry in ["nan", "inf", "1e39", "", "1 2", "0x1", "na"] {
             says(format!("a,b\n1,{entry}\n").as_bytes(), "line 2, column `b`");
         }
-        says(b"a,b\n1,2\n3\n", "line 3: 1 entries, but the header has 2");
-        says(b"a,b\n1,2,3\n", "line 2: 3 entries, but the header has 2");
+        says(b"a,b\n1,2\n3\n", "line 3: 1 entries, expected 2");
+        says(b"a,b\n1,2,3\n", "line 2: 3 entries, expected 2");
         says(b"a,b\n1,\"2\n3,4\n", "line 2, column `b`");
         says(b"1,2\n3,4\n", "line 1: only numbers, the header is missing");
         says(b"a,b,a\n1,2,3\n", "column `a` occurs twice");
         says(b"a,b\n", "no rows after the header");
         says(b"a,b\n1,\xff\n", "line 2: entry 2: no UTF-8");
+        says(b"a,b\0\n1,2\n", "begins with the bytes [61, 2c, 62, 00");
         says(b"", "an empty file");
         says(b"<!DOCTYPE html><title>a,b", "a web page");
         says(b"version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull");

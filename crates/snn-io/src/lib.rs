@@ -1,10 +1,22 @@
 //! Files of spiking-network work: data sets read with clear errors, checkpoints and results written atomically.
 //!
-//! For: [`idx`] (the MNIST family), [`codec`] (our own binary checkpoints), [`json`] (descriptions and results), [`atomic`] (what both
-//! write through). Whatever the bytes are, a reader answers with a value or an [`IoError`] that names the file and what to change; it
-//! does not panic, and memory is bounded by the data that are really there, not by what a header claims.
+//! | module | files | |
+//! |---|---|---|
+//! | [`idx`] | the MNIST family, plain or gzip | read |
+//! | [`aer`] | address events: N-MNIST, N-Caltech101 | read, write |
+//! | [`wav`] | sound: PCM and 32-bit float | read |
+//! | [`hdf5`] | event data sets in the layout of SHD and SSC, arrays; plain or gzip | read, write |
+//! | [`npy`] | arrays of NumPy, `.npy` and `.npz` | read, write |
+//! | [`csv`] | tables of numbers with a header, plain or gzip | read |
+//! | [`codec`] | our own binary checkpoints | read, write |
+//! | [`json`] | descriptions and results | read, write |
+//! | [`atomic`] | what all of them write through | |
 //!
-//! Not for: exchange with other tools (checkpoints are private to this workspace and its format version), downloads, or knowledge of any
+//! Whatever the bytes are, a reader answers with a value or an [`IoError`] that names the file, the place and what to change; it does not
+//! panic, and memory is bounded by the data that are really there (of compressed data at most 4 GiB), not by what a header claims.
+//! Numbers are never changed silently: what does not fit into the type asked for is refused.
+//!
+//! Not for: checkpoints of other tools (ours are private to this workspace and its format version), downloads, or knowledge of any
 //! particular data set; the crate `snn-data` has that.
 //!
 //! ```

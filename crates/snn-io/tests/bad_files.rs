@@ -176,7 +176,8 @@ fn truncations() {
                 }
             }
         }
-        assert!(errors * step * 2 > reader.good.len(), "{}: only {errors} truncations noticed", reader.name);
+        // One array of a file may lie before most of the others.
+        assert!(errors * step * 10 > reader.good.len(), "{}: only {errors} truncations noticed", reader.name);
     }
 }
 

@@ -84,7 +84,7 @@ fn archives_that_lie_or_are_damaged_are_refused() {
     let path = dir.path().join("a.npz");
     let bytes = fs::read(fixture("compressed.npz")).unwrap();
     // The size announced for the 2000 zeros (16 128 bytes with the header), wherever it stands.
-    for (size, what) in [(100u32, "archive"), (u32::MAX - 1, "zeros.npy")] {
+    for size in [100, u32::MAX - 1] {
         let mut bytes = bytes.clone();
         for at in 0..bytes.len() - 4 {
             if bytes[at..at + 4] == 16_128u32.to_le_bytes() {
@@ -93,7 +93,9 @@ fn archives_that_lie_or_are_damaged_are_refused() {
         }
         fs::write(&path, &bytes).unwrap();
         match read_npz::<f64>(&path, "zeros") {
-            Err(error) => assert!(error.to_string().starts_with(path.to_str().unwrap()) && error.to_string().contains(what), "{error}"),
+            Err(error) => {
+                assert!(error.to_string().starts_with(path.to_str().unwrap()) && error.to_string().contains("zeros.npy"), "{error}")
+            }
             Ok(array) => assert_eq!(array, ArrayD::<f64>::zeros(vec![2000])), // the announcement is not what the checksum guards
         }
     }
