@@ -161,8 +161,12 @@ pub fn brunel(quick: bool, log: Log<'_>) -> Report {
             }
         }
     }
-    report.notes.push("synaptic events are those over recurrent links; the Poisson events into every neuron come on top and are not counted".into());
-    report.notes.push("wall_s: the fastest of three whole trials from rest, after the first has touched all memory; the million runs once".into());
+    report.notes.push(
+        "synaptic events are those over recurrent links; the Poisson events into every neuron come on top and are not counted".into(),
+    );
+    report
+        .notes
+        .push("wall_s: the fastest of three whole trials from rest, after the first has touched all memory; the million runs once".into());
     report
 }
 

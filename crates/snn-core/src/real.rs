@@ -6,7 +6,16 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 ///
 /// `f32` runs, `f64` judges, [`Dual`] differentiates.
 pub trait Real:
-    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + PartialOrd + Send + Sync + 'static
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + PartialOrd
+    + Send
+    + Sync
+    + 'static
 {
     /// The constant `x`.
     fn of(x: f64) -> Self;

@@ -2,8 +2,8 @@
 
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
-use crate::store::{Store, Synapses};
 use crate::noise::Poisson;
+use crate::store::{Store, Synapses};
 use crate::trace::{Sink, Wants};
 use snn_core::neuron::{MAX_STATE, Model, Neuron, Visit};
 use snn_core::{Raster, Vars};
@@ -33,7 +33,7 @@ pub struct Feed<'a, F> {
     pub(crate) incoming: &'a [usize],
     pub(crate) inputs: &'a [&'a Raster],
     pub(crate) spikes: &'a [Raster],
-    /// What came in over rows, `[step][block]` from step `since` on; empty if there are none.
+    /// What was pushed to all targets at once, `[step][block]` from step `since` on; empty if nothing is.
     pub(crate) heard: &'a [Block<F>],
     pub(crate) since: usize,
     pub(crate) width: usize,

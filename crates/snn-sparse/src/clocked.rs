@@ -1,10 +1,10 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
 use crate::bank::{Cells, Feed, Link, Noise, Source, lower};
-use crate::lanes::{Block, Scalar, Simd, blocks, flat_mut};
+use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, blocks, flat_mut};
 use crate::noise::{self, Poisson};
+use crate::store::{Bits, Store, Synapses};
 use crate::topology::{Component, Group, Topology, by_delay};
-use crate::store::{Store, Synapses};
 use crate::trace::{Sink, Trace, Wants};
 use rayon::prelude::*;
 use snn_core::net::Projection;
@@ -38,7 +38,7 @@ pub struct Clocked<F: Scalar = f32> {
     cells: Vec<Box<dyn Cells<F>>>,
     links: Vec<Link<F>>,
     incoming: Vec<Vec<usize>>,
-    pulled: Vec<Vec<usize>>, // those of them that are not rows
+    pulled: Vec<Vec<usize>>, // those of them that hand out their rows by block of targets
     components: Vec<Component>,
     outputs: Vec<usize>,
     drives: Vec<(usize, Noise<F>)>,
@@ -47,8 +47,8 @@ pub struct Clocked<F: Scalar = f32> {
     threads: usize,
 }
 
-/// Steps taken together by a population without a loop that hears rows.
-const ROWS_STRIDE: usize = 32;
+/// Steps taken together by a population without a loop that is pushed to.
+const PUSH_STRIDE: usize = 32;
 
 /// Everything recorded in one trial, reused from trial to trial.
 #[derive(Clone, Debug)]
@@ -109,9 +109,10 @@ impl<F: Scalar> Clocked<F> {
             by_delay(p, n, m, draft.dt).into_iter().map(link)
         });
         let links: Vec<Link<F>> = lowered.collect();
-        let incoming: Vec<Vec<usize>> = (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
-        let is_rows = |k: usize| matches!(links[k].store, Store::Rows(..));
-        let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| !is_rows(k)).collect()).collect();
+        let incoming: Vec<Vec<usize>> =
+            (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
+        let pushes = |k: usize| matches!(links[k].store, Store::Rows(..) | Store::Bits(_));
+        let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| !pushes(k)).collect()).collect();
         let components = topology.components;
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         let drives = (draft.drives.iter())
@@ -156,7 +157,7 @@ impl<F: Scalar> Clocked<F> {
             }
             // In a loop all populations advance together, as far as none can hear another.
             let stride = match (component.recurrent, wants) {
-                (false, _) if self.hears_rows(&component.populations) => ROWS_STRIDE,
+                (false, _) if self.is_pushed_to(&component.populations) => PUSH_STRIDE,
                 (false, _) => steps.max(1),
                 (true, Wants::Spikes) => component.stride,
                 (true, _) => 1, // rules go back through a loop step by step
@@ -168,13 +169,21 @@ impl<F: Scalar> Clocked<F> {
     }
 
     /// Advances the populations of a component.
-    fn advance(&self, component: &Component, inputs: &[&Raster], steps: Range<usize>, wants: Wants, noise: &[Vec<Noise<F>>], record: &mut Record<F>) {
+    fn advance(
+        &self,
+        component: &Component,
+        inputs: &[&Raster],
+        steps: Range<usize>,
+        wants: Wants,
+        noise: &[Vec<Noise<F>>],
+        record: &mut Record<F>,
+    ) {
         let populations = &component.populations;
         let Record { spikes, traces, .. } = record;
         let spiking = populations.iter().all(|&p| self.cells[p].spikes());
         if self.threads == 1 || component.instant || !spiking || wants != Wants::Spikes {
             for &p in populations {
-                let heard = self.hear_rows(p, inputs, spikes, steps.clone(), &mut traces[p]);
+                let heard = self.hear(p, inputs, spikes, steps.clone(), &mut traces[p]);
                 let feed = self.feed(p, inputs, spikes, &heard, steps.start, &noise[p]);
                 self.cells[p].sweep(self.simd, &feed, steps.clone(), wants, traces[p].whole());
                 traces[p].heard = heard;
@@ -182,8 +191,9 @@ impl<F: Scalar> Clocked<F> {
             }
             return;
         }
-        let heard: Vec<_> = populations.iter().map(|&p| self.hear_rows(p, inputs, spikes, steps.clone(), &mut traces[p])).collect();
-        let feeds: Vec<_> = populations.iter().zip(&heard).map(|(&p, heard)| self.feed(p, inputs, spikes, heard, steps.start, &noise[p])).collect();
+        let heard: Vec<_> = populations.iter().map(|&p| self.hear(p, inputs, spikes, steps.clone(), &mut traces[p])).collect();
+        let feeds: Vec<_> =
+            populations.iter().zip(&heard).map(|(&p, heard)| self.feed(p, inputs, spikes, heard, steps.start, &noise[p])).collect();
         let mut parts: Vec<Vec<(usize, Sink<'_, F>)>> = (0..self.threads).map(|_| Vec::with_capacity(populations.len())).collect();
         for (p, trace) in traces.iter_mut().enumerate() {
             if let Some(k) = populations.iter().position(|&q| q == p) {
@@ -207,30 +217,44 @@ impl<F: Scalar> Clocked<F> {
         }
     }
 
-    fn feed<'a>(&'a self, p: usize, inputs: &'a [&'a Raster], spikes: &'a [Raster], heard: &'a [Block<F>], since: usize, noise: &'a [Noise<F>]) -> Feed<'a, F> {
+    fn feed<'a>(
+        &'a self,
+        p: usize,
+        inputs: &'a [&'a Raster],
+        spikes: &'a [Raster],
+        heard: &'a [Block<F>],
+        since: usize,
+        noise: &'a [Noise<F>],
+    ) -> Feed<'a, F> {
         Feed { links: &self.links, incoming: &self.pulled[p], inputs, spikes, heard, since, width: blocks(self.cells[p].size()), noise }
     }
 
-    fn hears_rows(&self, populations: &[usize]) -> bool {
+    fn is_pushed_to(&self, populations: &[usize]) -> bool {
         populations.iter().any(|&p| self.pulled[p].len() < self.incoming[p].len())
     }
 
-    /// What population `p` hears in `steps` over projections stored as rows: `[step][block]`. Takes the memory of the trace.
-    fn hear_rows(&self, p: usize, inputs: &[&Raster], spikes: &[Raster], steps: Range<usize>, trace: &mut Trace<F>) -> Vec<Block<F>> {
+    /// What population `p` hears in `steps` over projections whose events go to all targets at once: `[step][block]`. Takes the memory of
+    /// the trace.
+    fn hear(&self, p: usize, inputs: &[&Raster], spikes: &[Raster], steps: Range<usize>, trace: &mut Trace<F>) -> Vec<Block<F>> {
         let mut heard = std::mem::take(&mut trace.heard);
         heard.clear();
-        if !self.hears_rows(&[p]) {
+        if !self.is_pushed_to(&[p]) {
             return heard;
         }
         let width = blocks(self.cells[p].size());
         heard.resize(steps.len() * width, Block::zero());
         let links = || self.incoming[p].iter().map(|&k| &self.links[k]);
-        let step = |(k, row): (usize, &mut [Block<F>])| {
-            let (t, into) = (steps.start + k, flat_mut(row));
+        let step = |(k, into): (usize, &mut [Block<F>])| {
+            let t = steps.start + k;
             for link in links().filter(|link| t >= link.delay) {
-                if let Store::Rows(rows, _) = &link.store {
-                    let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
-                    fired.iter().for_each(|&i| rows.row(i as usize).each(|j, w| into[j as usize] += w));
+                let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
+                match &link.store {
+                    Store::Rows(rows, _) => {
+                        let into = flat_mut(into);
+                        fired.iter().for_each(|&i| rows.row(i as usize).each(|j, w| into[j as usize] += w));
+                    }
+                    Store::Bits(bits) => self.simd.run(Push { bits, fired, into }),
+                    _ => {}
                 }
             }
         };
@@ -318,6 +342,20 @@ impl<F: Scalar> Clocked<F> {
                 subset.iter().map(|&k| all[k as usize]).collect()
             }
         }
+    }
+}
+
+struct Push<'a, F> {
+    bits: &'a Bits<F>,
+    fired: &'a [u32],
+    into: &'a mut [Block<F>],
+}
+
+impl<F: Scalar> Kernel for Push<'_, F> {
+    type Out = ();
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        self.bits.push::<I>(self.fired, 0, self.into);
     }
 }
 

@@ -42,7 +42,7 @@ pub struct EventDriven<F: Real = f64> {
     order: Vec<usize>,             // populations in the order in which they run within a step
     rank: Vec<u32>,                // the place of each population in it
     links: Vec<Fan<F>>,
-    leaving: [Vec<Vec<u32>>; 2],   // links of each input, and of each population
+    leaving: [Vec<Vec<u32>>; 2], // links of each input, and of each population
     inputs: Vec<(String, usize)>,
     queue: BinaryHeap<Reverse<Due>>,
     spikes: Vec<Raster>,
@@ -54,7 +54,9 @@ pub struct EventDriven<F: Real = f64> {
 #[non_exhaustive]
 pub enum EventError {
     /// No closed form over silence.
-    #[error("population `{population}`: the model {model} has no closed form over silence (`jump`); run this network on the clocked engine")]
+    #[error(
+        "population `{population}`: the model {model} has no closed form over silence (`jump`); run this network on the clocked engine"
+    )]
     NoJump {
         /// Population.
         population: String,

@@ -186,12 +186,16 @@ pub trait Isa: Copy {
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
     /// See [`Entries::push`].
     fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>);
-    /// For each bit, how many of `mask[events[0]]`, `mask[events[1]]`, … have it set. At most 255 events.
+    /// For each bit of each of `counts.len()` words from `first` on: in how many of the rows `events` it is set. Row `i` is
+    /// `mask[i·width..][..width]`. At most 255 events.
     #[inline(always)]
-    fn tally(mask: &[u64], events: &[u32]) -> [u8; LANES] {
-        let mut counts = [0; LANES];
-        events.iter().for_each(|&i| bits(mask[i as usize]).for_each(|l| counts[l] += 1));
-        counts
+    fn tally(mask: &[u64], width: usize, first: usize, events: &[u32], counts: &mut [[u8; LANES]]) {
+        for &i in events {
+            let row = &mask[i as usize * width + first..][..counts.len()];
+            for (word, counts) in row.iter().zip(&mut *counts) {
+                bits(*word).for_each(|l| counts[l] += 1);
+            }
+        }
     }
     /// See [`crate::noise::poisson`].
     #[inline(always)]
@@ -393,23 +397,30 @@ mod x86 {
     }
 
     impl Isa for Avx512 {
-        /// One byte per target in one register: a masked addition per event.
+        /// One byte per target in one register: a masked addition per event, four rows at a time.
         #[inline(always)]
-        fn tally(mask: &[u64], events: &[u32]) -> [u8; LANES] {
-            // SAFETY: only reached from `avx512`.
+        fn tally(mask: &[u64], width: usize, first: usize, events: &[u32], counts: &mut [[u8; LANES]]) {
+            let row = |i: u32, n: usize| &mask[i as usize * width + first..][..n];
+            let (fours, rest) = events.as_chunks::<4>();
+            // SAFETY: only reached from `avx512`; loads and stores go to 64 bytes of `counts`.
             unsafe {
                 let one = _mm512_set1_epi8(1);
-                // Two sums, so that an addition need not wait for the one before.
-                let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-                let (pairs, rest) = events.as_chunks::<2>();
-                for &[i, j] in pairs {
-                    even = _mm512_mask_add_epi8(even, mask[i as usize], even, one);
-                    odd = _mm512_mask_add_epi8(odd, mask[j as usize], odd, one);
+                for four in fours {
+                    let [a, b, c, d] = four.map(|i| row(i, counts.len()));
+                    for (k, counts) in counts.iter_mut().enumerate() {
+                        let mut sum = _mm512_loadu_si512(counts.as_ptr().cast());
+                        for word in [a[k], b[k], c[k], d[k]] {
+                            sum = _mm512_mask_add_epi8(sum, word, sum, one);
+                        }
+                        _mm512_storeu_si512(counts.as_mut_ptr().cast(), sum);
+                    }
                 }
                 for &i in rest {
-                    even = _mm512_mask_add_epi8(even, mask[i as usize], even, one);
+                    for (word, counts) in row(i, counts.len()).iter().zip(&mut *counts) {
+                        let sum = _mm512_loadu_si512(counts.as_ptr().cast());
+                        _mm512_storeu_si512(counts.as_mut_ptr().cast(), _mm512_mask_add_epi8(sum, *word, sum, one));
+                    }
                 }
-                std::mem::transmute::<__m512i, [u8; LANES]>(_mm512_add_epi8(even, odd))
             }
         }
         /// Compresses sixteen lanes at a time, without a branch that depends on the data.
@@ -474,19 +485,23 @@ mod x86 {
     impl Isa for Avx2 {
         /// Bits are spread to bytes: each byte picks its bit of the 32 broadcast.
         #[inline(always)]
-        fn tally(mask: &[u64], events: &[u32]) -> [u8; LANES] {
-            // SAFETY: only reached from `avx2`.
+        fn tally(mask: &[u64], width: usize, first: usize, events: &[u32], counts: &mut [[u8; LANES]]) {
+            // SAFETY: only reached from `avx2`; loads and stores go to 32 bytes of `counts`.
             unsafe {
-                let place = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+                let place =
+                    _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
                 let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-                let mut counts = [_mm256_setzero_si256(); 2];
                 for &i in events {
-                    for (half, count) in counts.iter_mut().enumerate() {
-                        let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32((mask[i as usize] >> (32 * half)) as i32), place);
-                        *count = _mm256_sub_epi8(*count, _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit));
+                    let row = &mask[i as usize * width + first..][..counts.len()];
+                    for (word, counts) in row.iter().zip(&mut *counts) {
+                        for (half, counts) in counts.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                            let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32((word >> (32 * half)) as i32), place);
+                            let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+                            let sum = _mm256_sub_epi8(_mm256_loadu_si256(counts.as_ptr().cast()), set);
+                            _mm256_storeu_si256(counts.as_mut_ptr().cast(), sum);
+                        }
                     }
                 }
-                std::mem::transmute::<[__m256i; 2], [u8; LANES]>(counts)
             }
         }
         #[inline(always)]
@@ -550,20 +565,23 @@ mod tests {
 
     struct Tally<'a>(&'a [u64], &'a [u32]);
     impl Kernel for Tally<'_> {
-        type Out = [u8; LANES];
+        type Out = [[u8; LANES]; 2];
         #[inline(always)]
         fn run<I: Isa>(self) -> Self::Out {
-            I::tally(self.0, self.1)
+            let mut counts = [[0; LANES]; 2];
+            I::tally(self.0, 3, 1, self.1, &mut counts);
+            counts
         }
     }
 
     proptest! {
         #[test]
-        fn tallies_count_bits(mask in prop::collection::vec(any::<u64>(), 5), events in prop::collection::vec(0u32..5, 0..256)) {
+        fn tallies_count_bits(mask in prop::collection::vec(any::<u64>(), 15), events in prop::collection::vec(0u32..5, 0..256)) {
             for simd in Simd::available() {
                 let counts = simd.run(Tally(&mask, &events));
-                for l in 0..LANES {
-                    prop_assert_eq!(usize::from(counts[l]), events.iter().filter(|&&i| mask[i as usize] >> l & 1 == 1).count(), "{:?}", simd);
+                for (k, l) in (0..2).flat_map(|k| (0..LANES).map(move |l| (k, l))) {
+                    let set = |&&i: &&u32| mask[3 * i as usize + 1 + k] >> l & 1 == 1;
+                    prop_assert_eq!(usize::from(counts[k][l]), events.iter().filter(set).count(), "{:?}", simd);
                 }
             }
         }

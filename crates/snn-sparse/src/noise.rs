@@ -37,7 +37,11 @@ impl Poisson {
     #[inline(always)]
     pub(crate) fn add<F: Scalar, I: Isa>(&self, key: u64, step: usize, block: usize, weight: F, into: &mut Block<F>) {
         for part in 0..self.parts {
-            let counts = I::poisson(&self.below, key.wrapping_add(part.wrapping_mul(0x9e37_79b9_7f4a_7c15) << 1), (step as u64) << 32 | (block * LANES) as u64);
+            let counts = I::poisson(
+                &self.below,
+                key.wrapping_add(part.wrapping_mul(0x9e37_79b9_7f4a_7c15) << 1),
+                (step as u64) << 32 | (block * LANES) as u64,
+            );
             for l in 0..LANES {
                 into.0[l] += weight * F::count(counts[l]);
             }

@@ -69,7 +69,9 @@ impl Topology {
             // Fewer instant predecessors first: a topological order of the delay-free projections, which have no loop.
             let before = |p: usize| left.iter().filter(|&&q| instant[q][p]).count();
             populations.sort_by_key(|&p| (before(p), p));
-            let inside = |&(from, to): &(Source, usize)| matches!(from, Source::Population(p) if populations.contains(&p)) && populations.contains(&to);
+            let inside = |&(from, to): &(Source, usize)| {
+                matches!(from, Source::Population(p) if populations.contains(&p)) && populations.contains(&to)
+            };
             let loops = ends.iter().zip(&delays).filter(|(ends, _)| inside(ends)).flat_map(|(_, delays)| delays);
             let instant = loops.clone().any(|&d| d == 0);
             let stride = loops.copied().filter(|&d| d > 0).min().unwrap_or(1);

@@ -30,7 +30,7 @@ pub struct Trace<F> {
     pub(crate) near: Vec<u64>,       // [block][step]: the active set as bits
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
-    pub(crate) heard: Vec<Block<F>>, // [step of the stride][block]: what came in over rows
+    pub(crate) heard: Vec<Block<F>>, // [step of the stride][block]: what was pushed to all targets
 }
 
 impl<F: Scalar> Trace<F> {
@@ -143,8 +143,8 @@ impl<F: Scalar> Trace<F> {
 /// Where a sweep leaves what some blocks of a population do: the whole trace, or a part of it that one thread owns.
 pub struct Sink<'a, F> {
     pub(crate) blocks: Range<usize>,
-    pub(crate) all: usize,            // steps of the trial
-    pub(crate) fired: &'a mut [u64],  // [block][step]
+    pub(crate) all: usize,                // steps of the trial
+    pub(crate) fired: &'a mut [u64],      // [block][step]
     pub(crate) state: &'a mut [Block<F>], // [block][state variable]
     pub(crate) rest: Option<Rest<'a, F>>, // what only a whole trace records
 }

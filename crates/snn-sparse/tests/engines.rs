@@ -138,7 +138,8 @@ fn silence_costs_nothing() {
 
 #[test]
 fn what_cannot_run_from_event_to_event_is_refused_by_name() {
-    let net = Net::new(ms(1.0)).population("noisy", 3, Lif::default()).drive("noisy", 10.0, 0.1).output("noisy").build(Seed::new(1)).unwrap();
+    let net =
+        Net::new(ms(1.0)).population("noisy", 3, Lif::default()).drive("noisy", 10.0, 0.1).output("noisy").build(Seed::new(1)).unwrap();
     let error = EventDriven::<f64>::compile(&net).err();
     assert_eq!(error, Some(EventError::Drive { population: "noisy".into() }));
     assert!(error.unwrap().to_string().contains("clocked engine"));

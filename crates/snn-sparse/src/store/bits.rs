@@ -2,14 +2,14 @@ use super::Synapses;
 use crate::lanes::{Block, Isa, LANES, Scalar, bits, blocks};
 use snn_core::net::{Links, Projection};
 
-/// Links of one common weight as bits: `mask[block][source]`, one bit per target. Many events are counted per target before the weight comes in:
-/// `w·count`, so 64 targets cost one addition per event. The weight cannot be trained.
+/// Links of one common weight as bits: one row per source, one bit per target. Events are counted per target before the weight comes in, so 64
+/// targets cost one addition of bytes per event: `x_j += w·Σ_{i ∈ events} bit_ij`. The weight cannot be trained.
 ///
 /// Memory: 8 bytes per source and block of 64 targets, whatever the number of links.
 #[derive(Clone, Debug)]
 pub struct Bits<F> {
-    sources: usize,
-    mask: Vec<u64>,
+    width: usize,
+    mask: Vec<u64>, // [source][block]
     weight: F,
     links: usize,
 }
@@ -17,14 +17,15 @@ pub struct Bits<F> {
 impl<F: Scalar> Bits<F> {
     /// The links of `projection`, all of weight `weight`.
     pub fn new(projection: &Projection, weight: F, sources: usize, targets: usize) -> Self {
-        let mut mask = vec![0u64; blocks(targets) * sources];
-        let mut set = |i: usize, j: usize| mask[j / LANES * sources + i] |= 1 << (j % LANES);
+        let width = blocks(targets);
+        let mut mask = vec![0u64; width * sources];
+        let mut set = |i: usize, j: usize| mask[i * width + j / LANES] |= 1 << (j % LANES);
         match &projection.links {
             Links::All => (0..sources).for_each(|i| (0..targets).for_each(|j| set(i, j))),
             links => links.pairs(sources, targets).for_each(|(i, j)| set(i, j)),
         }
         let links = mask.iter().map(|m| m.count_ones() as usize).sum();
-        Bits { sources, mask, weight, links }
+        Bits { width, mask, weight, links }
     }
 
     /// Number of links.
@@ -34,26 +35,43 @@ impl<F: Scalar> Bits<F> {
 
     /// Number of links of source `i`.
     pub fn fan_out(&self, i: u32) -> usize {
-        self.mask.iter().skip(i as usize).step_by(self.sources).map(|m| m.count_ones() as usize).sum()
+        self.mask[i as usize * self.width..][..self.width].iter().map(|m| m.count_ones() as usize).sum()
+    }
+}
+
+/// Blocks whose counts stay in the first-level cache while all events pass.
+const PANEL: usize = 64;
+
+impl<F: Scalar> Bits<F> {
+    /// Delivers `events` to the blocks `into`, the first of which is block `first`.
+    #[inline(always)]
+    pub(crate) fn push<I: Isa>(&self, events: &[u32], first: usize, into: &mut [Block<F>]) {
+        let mut counts = [[0u8; LANES]; PANEL];
+        for (panel, into) in into.chunks_mut(PANEL).enumerate() {
+            let counts = &mut counts[..into.len()];
+            for events in events.chunks(255) {
+                counts.fill([0; LANES]);
+                I::tally(&self.mask, self.width, first + panel * PANEL, events, counts);
+                for (into, counts) in into.iter_mut().zip(&*counts) {
+                    for l in 0..LANES {
+                        into.0[l] += self.weight * F::count(u32::from(counts[l]));
+                    }
+                }
+            }
+        }
     }
 }
 
 impl<F: Scalar> Synapses<F> for Bits<F> {
     #[inline(always)]
     fn deliver<I: Isa>(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
-        let mask = &self.mask[block * self.sources..(block + 1) * self.sources];
-        for events in events.chunks(255) {
-            let counts = I::tally(mask, events);
-            for l in 0..LANES {
-                acc.0[l] += self.weight * F::count(u32::from(counts[l]));
-            }
-        }
+        self.push::<I>(events, block, std::slice::from_mut(&mut acc));
         acc
     }
 
     #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
-        bits(self.mask[block * self.sources + unit as usize]).map(|l| self.weight * delta[l]).sum()
+        bits(self.mask[unit as usize * self.width + block]).map(|l| self.weight * delta[l]).sum()
     }
 
     fn correlate(&self, _: usize, _: usize, _: &[u32], _: &[Block<F>], _: &mut [Block<F>]) {}
