@@ -101,6 +101,8 @@ impl Lab {
         &self.interrupt
     }
 
+    /// For long work outside [`Lab::train`], between two pieces of it.
+    ///
     /// # Errors
     /// [`LabError::Interrupted`] if the run was asked to stop.
     pub fn go_on(&self) -> Result<(), LabError> {

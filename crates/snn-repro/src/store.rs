@@ -225,3 +225,49 @@ pub(crate) fn check_name(name: &str) -> Result<(), LabError> {
     };
     Err(LabError::FileName { name: name.into(), why })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    /// Where folders are exchanged in one step (most file systems of Linux) a reader finds a result at any moment.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_older_result_is_replaced_in_one_step() {
+        let out = tempfile::tempdir().unwrap();
+        let dir = out.path().join("smoke-1");
+        let commit = |k: usize| {
+            let store = Store::open(&dir, &Begun { version: "1".into(), data: None }, false).unwrap();
+            fs::write(store.files().join("result.json"), k.to_string()).unwrap();
+            store.commit().unwrap();
+        };
+        commit(0);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    fs::read(dir.join("result.json")).expect("a result");
+                }
+            });
+            (1..100).for_each(commit);
+            done.store(true, Relaxed);
+        });
+        assert_eq!(fs::read(dir.join("result.json")).unwrap(), b"99");
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn state_begun_with_other_arguments_is_refused_and_kept() {
+        let out = tempfile::tempdir().unwrap();
+        let dir = out.path().join("smoke-1");
+        let begun = |version: &str| Begun { version: version.into(), data: None };
+        let store = Store::open(&dir, &begun("1"), false).unwrap();
+        fs::write(store.checkpoint("training").unwrap().join("one.ckpt"), "x").unwrap();
+        assert!(matches!(Store::open(&dir, &begun("1"), true), Err(LabError::Busy { .. })));
+        drop(store);
+        let error = Store::open(&dir, &begun("2"), true).err().unwrap().to_string();
+        assert!(error.contains("was begun by version 1 without data, this run is by version 2"), "{error}");
+        assert!(Store::open(&dir, &begun("1"), true).unwrap().resumed());
+    }
+}
