@@ -5,6 +5,7 @@ use std::fmt::Write;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use snn_benches::{ALL, Report};
+use snn_repro::papers::nearest;
 
 use crate::{Outcome, print};
 
@@ -33,9 +34,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Outcome> {
     let Some(bench) = ALL.iter().find(|bench| bench.name == args.name) else {
         let known = ALL.iter().map(|bench| format!("\n  {}: {}", bench.name, bench.question));
-        bail!("there is no benchmark \"{}\". The benchmarks are:{}", args.name, known.collect::<String>());
+        let hint = nearest(&args.name, ALL.iter().map(|bench| bench.name)).map_or(String::new(), |name| format!(" Did you mean {name}?"));
+        bail!("there is no benchmark \"{}\".{hint} The benchmarks are:{}", args.name, known.collect::<String>());
     };
-    let report = (bench.run)(args.quick, &mut |line| eprintln!("{line}"));
+    let report = (bench.run)(args.quick, &mut |line| snn_repro::say(line));
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("the report does not go into JSON")? + "\n",
         false => table(&report),

@@ -19,7 +19,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Outcome> {
     let changed = snn_repro::update(&args.root, args.check)?;
     for path in &changed {
-        eprintln!("{} {}", path.display(), if args.check { "is out of date: run `cargo run -p snn-cli -- docs`" } else { "updated" });
+        let state = if args.check { "is out of date: run `cargo run -p snn-cli -- docs`" } else { "updated" };
+        snn_repro::say(format_args!("{} {state}", path.display()));
     }
     Ok(if args.check && !changed.is_empty() { Outcome::Missed } else { Outcome::Good })
 }

@@ -1,7 +1,8 @@
 //! The program `snn`: reproduces papers and runs benchmarks.
 //!
 //! Standard output carries the table or the JSON object and nothing else; everything else goes to standard error.
-//! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish.
+//! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish;
+//! 130, stopped by a signal.
 
 mod bench;
 mod docs;
@@ -11,6 +12,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use snn_repro::say;
 
 /// Counts what a run allocates: the `peak_bytes` of its result.
 #[global_allocator]
@@ -30,7 +32,8 @@ const EXAMPLES: &str = "Examples:
   snn bench train-step                     what one training step costs, dense and sparse
   snn help reproduce                       every option, and more examples
 
-Exit codes: 0 every claim attempted is met, 1 a claim is missed, 2 wrong usage, bad input or a run that could not finish.";
+Exit codes: 0 every claim attempted is met, 1 a claim is missed, 2 wrong usage, bad input or a run that could not finish,
+130 stopped by Ctrl-C or a signal.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -53,7 +56,12 @@ enum Outcome {
     Missed,
     /// A part of it could not be done; standard error says what.
     Failed,
+    /// A signal stopped it; standard error says how to go on.
+    Interrupted,
 }
+
+/// Exit code of a program stopped by Ctrl-C, as shells have it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -65,8 +73,9 @@ fn main() -> ExitCode {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Missed) => ExitCode::from(1),
         Ok(Outcome::Failed) => ExitCode::from(2),
+        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say(format_args!("error: {error:#}"));
             ExitCode::from(2)
         }
     }

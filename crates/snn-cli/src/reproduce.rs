@@ -1,15 +1,16 @@
 //! `snn reproduce`: papers run, their claims judged.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use serde_json::json;
-use snn_repro::{Paper, RunResult, Scale, Settings, check_out, papers};
+use snn_repro::{Interrupt, LabError, Paper, RunResult, Scale, Settings, check_out, papers, say};
 
-use crate::{Outcome, print};
+use crate::{INTERRUPTED, Outcome, print};
 
 pub const EXAMPLES: &str = "Examples:
   snn reproduce --list                            the papers, one line each, and what they take
@@ -19,7 +20,11 @@ pub const EXAMPLES: &str = "Examples:
   snn reproduce ssgd --scale paper --resume       the paper's own configuration, going on after an interruption
   snn reproduce --all --scale smoke --json        one JSON object for programs
 
-Files go to OUT/PAPER/SCALE-SEED/: result.json and the plots. They appear when a run has succeeded; a failed run overwrites nothing.";
+Files go to OUT/PAPER/SCALE-SEED/: result.json, the plots, and trained weights as .npz. They appear when a run has succeeded; a failed run
+overwrites nothing.
+
+Ctrl-C (or SIGTERM) ends a run after the present batch, with its state saved; with --resume it goes on to the same bits. A second one ends it
+at once. A run that was killed goes on from its last checkpoint, made every --checkpoint-every seconds.";
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
@@ -46,14 +51,17 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     threads: Option<u32>,
     /// Folder of data sets [default: the environment variable SNN_DATA, else generated data].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(|path| text_path(&path)))]
     data: Option<PathBuf>,
     /// Root of the output folders.
-    #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
+    #[arg(long, value_name = "DIR", default_value = "target/reproduce", value_parser = OsStringValueParser::new().try_map(|path| text_path(&path)))]
     out: PathBuf,
     /// Go on from what an interrupted run saved; a finished run is only reported.
     #[arg(long)]
     resume: bool,
+    /// Time between two checkpoints of a training, at least: what a kill may cost. 0 saves after every batch.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    checkpoint_every: Duration,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -85,8 +93,10 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     let papers = chosen(args)?;
     let settings = settings(args)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build_global();
+    pool.with_context(|| format!("cannot start {} threads; choose fewer with --threads", settings.threads))?;
     check_out(&settings.out).context("results cannot be written; choose another --out")?;
-    rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build_global().context("cannot start the threads")?;
+    stop_on_signals(&settings.interrupt);
 
     let mut outcome = Outcome::Good;
     let mut runs = Vec::new();
@@ -98,8 +108,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
                     outcome = Outcome::Missed;
                 }
                 match result.files.first().and_then(|file| std::path::Path::new(file).parent()) {
-                    Some(dir) => eprintln!("{}: {:.1} s, files in {}", paper.id, result.seconds, dir.display()),
-                    None => eprintln!("{}: {:.1} s", paper.id, result.seconds),
+                    Some(dir) => say(format_args!("{}: {:.1} s, files in {}", paper.id, result.seconds, dir.display())),
+                    None => say(format_args!("{}: {:.1} s", paper.id, result.seconds)),
                 }
                 if args.json {
                     runs.push(Run::Done(result));
@@ -110,10 +120,15 @@ pub fn run(args: &Args) -> Result<Outcome> {
                 }
             }
             Err(error) => {
-                eprintln!("error: {error}");
-                outcome = Outcome::Failed;
                 let Settings { scale, seed, threads, .. } = settings;
                 runs.push(Run::Failed { paper: paper.id, scale, seed, threads, error: error.to_string() });
+                if let LabError::Interrupted = error {
+                    say(format_args!("interrupted; this goes on from there:\n  {}", resuming(std::env::args_os())));
+                    outcome = Outcome::Interrupted;
+                    break;
+                }
+                say(format_args!("error: {error}"));
+                outcome = Outcome::Failed;
             }
         }
     }
@@ -127,6 +142,49 @@ pub fn run(args: &Args) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// The first signal asks the run to stop, the second stops the program.
+fn stop_on_signals(interrupt: &Interrupt) {
+    let wish = interrupt.clone();
+    let handler = move || {
+        if wish.request() {
+            std::process::exit(INTERRUPTED.into());
+        }
+        say("interrupted: the state is saved after the present batch; once more to stop at once");
+    };
+    // It is refused where a signal is ignored already (`nohup`, background jobs of scripts). Then signals do what the caller wanted.
+    let _ = ctrlc::try_set_handler(handler);
+}
+
+/// The command line with --resume, for a shell.
+fn resuming(args: impl Iterator<Item = OsString>) -> String {
+    let mut words: Vec<String> = args.map(|arg| quoted(&arg)).collect();
+    if !words.iter().any(|word| word == "--resume") {
+        words.push("--resume".into());
+    }
+    words.join(" ")
+}
+
+fn quoted(arg: &OsStr) -> String {
+    let text = arg.to_string_lossy();
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c));
+    if plain { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// A number of seconds on the command line.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "give a number of seconds, 0 or more".into())
+}
+
+/// A path that result files can name.
+fn text_path(path: &OsStr) -> Result<PathBuf, String> {
+    match path.to_str() {
+        None => Err(format!("{path:?} is not UTF-8, so no result file could name it: rename it, or give a link to it")),
+        Some("") => Err("give a folder; this one is `.`".into()),
+        Some(text) => Ok(text.into()),
+    }
+}
+
 /// The papers asked for, each once.
 fn chosen(args: &Args) -> Result<Vec<&'static Paper>> {
     if args.all {
@@ -136,7 +194,8 @@ fn chosen(args: &Args) -> Result<Vec<&'static Paper>> {
     for id in &args.papers {
         let Some(paper) = papers::find(id) else {
             let known = papers::all().iter().map(|paper| paper.id).collect::<Vec<_>>().join(", ");
-            let hint = papers::nearest(id).map_or(String::new(), |paper| format!(" Did you mean {}?", paper.id));
+            let near = papers::nearest(id, papers::all().iter().map(|paper| paper.id));
+            let hint = near.map_or(String::new(), |name| format!(" Did you mean {name}?"));
             bail!("there is no paper \"{id}\".{hint} The papers are: {known}");
         };
         if chosen.iter().all(|other| other.id != paper.id) {
@@ -152,10 +211,11 @@ fn settings(args: &Args) -> Result<Settings> {
         Some(data) => (Some(data.clone()), "--data"),
         None => (from_environment(), "SNN_DATA"),
     };
-    if let Some(data) = &data
-        && !data.is_dir()
-    {
-        bail!("{said_by}: there is no folder {}", data.display());
+    if let Some(data) = &data {
+        text_path(data.as_os_str()).map_err(|why| anyhow::anyhow!("{said_by}: {why}"))?;
+        if !data.is_dir() {
+            bail!("{said_by}: there is no folder {}; it should hold the data sets, each in a folder of its own", data.display());
+        }
     }
     let threads = match args.threads {
         Some(threads) => threads as usize,
@@ -165,7 +225,17 @@ fn settings(args: &Args) -> Result<Settings> {
     if args.seed.checked_add(seeds as u64 - 1).is_none() {
         bail!(snn_repro::LabError::SeedOverflow { seed: args.seed, seeds });
     }
-    Ok(Settings { scale: args.scale, seed: args.seed, seeds, threads, data, out: args.out.clone(), resume: args.resume })
+    Ok(Settings {
+        scale: args.scale,
+        seed: args.seed,
+        seeds,
+        threads,
+        data,
+        out: args.out.clone(),
+        resume: args.resume,
+        checkpoint_every: args.checkpoint_every,
+        interrupt: Interrupt::default(),
+    })
 }
 
 fn list_text() -> String {
@@ -187,4 +257,17 @@ fn list_json() -> String {
         json!({ "id": paper.id, "title": paper.title, "cite": paper.cite, "about": paper.about, "cost": paper.cost, "claims": paper.claims })
     });
     format!("{:#}\n", json!({ "papers": papers.collect::<Vec<_>>() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_go_on_is_ready_for_a_shell() {
+        let command = |args: &[&str]| resuming(args.iter().map(OsString::from));
+        assert_eq!(command(&["snn", "reproduce", "ssgd", "--seed=2"]), "snn reproduce ssgd --seed=2 --resume");
+        assert_eq!(command(&["snn", "--resume", "--out", "my results"]), "snn --resume --out 'my results'");
+        assert_eq!(command(&["it's", ""]), r"'it'\''s' '' --resume");
+    }
 }

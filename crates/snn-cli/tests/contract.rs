@@ -1,4 +1,5 @@
-//! The command line contract, held against the program itself: exit codes, what goes to which stream, the shape of the JSON.
+//! The command line contract, held against the program itself: exit codes, what goes to which stream, the shape of the JSON. What is
+//! refused stands in `bad_input.rs`, what survives a kill in `crash.rs`.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -154,41 +155,6 @@ fn the_list_names_papers_costs_and_claims() {
     let paper = list["papers"].as_array().and_then(|papers| papers.iter().find(|paper| paper["id"] == "ssgd")).expect("ssgd");
     assert!(paper["cost"]["short"].is_string() && paper["about"].is_string());
     assert!(paper["claims"].as_array().is_some_and(|claims| !claims.is_empty()));
-}
-
-#[test]
-fn wrong_usage_is_told_on_stderr_with_exit_code_2() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("file");
-    std::fs::write(&file, "").expect("a file");
-    let below_a_file = file.join("out");
-    let below_a_file = below_a_file.to_str().expect("text");
-    let cases: [(&[&str], &str); 13] = [
-        (&["bench", "no-such"], "train-step"),
-        (&["reproduce", "sgd"], "Did you mean ssgd?"),
-        (&["reproduce", "quite_another"], "The papers are: "),
-        (&["reproduce", "ssgd", "--data", "no/such/folder"], "no/such/folder"),
-        (&["reproduce", "ssgd", "--out", below_a_file], below_a_file),
-        (&["reproduce", "ssgd", "--scale", "huge"], "smoke"),
-        (&["reproduce", "ssgd", "--threads", "0"], "--threads"),
-        (&["reproduce", "ssgd", "--seeds", "0"], "--seeds"),
-        (&["reproduce", "ssgd", "--seed", "18446744073709551615", "--seeds", "2"], "largest seed"),
-        (&["reproduce", "ssgd", "--seed=-1"], "--seed"),
-        (&["reproduce"], "PAPER"),
-        (&["reproduce", "ssgd", "--all"], "--all"),
-        (&[], "Usage"),
-    ];
-    for (args, text) in cases {
-        let output = snn(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert_eq!(stdout(&output), "", "{args:?}");
-        assert!(stderr(&output).contains(text), "{args:?}: {}", stderr(&output));
-        assert!(!stderr(&output).contains("panicked"), "{args:?}: {}", stderr(&output));
-    }
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_snn")).args(["reproduce", "ssgd"]).env("SNN_DATA", "no/such/folder").output().expect("starts");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("SNN_DATA"), "{}", stderr(&output));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
 use snn_sparse::{Block, Clocked, LANES, Record, Synapses, Wants, lanes::flat};
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 /// A batch is cut into this many pieces whatever the number of threads; pieces are added in order.
@@ -96,11 +97,13 @@ pub enum TrainError {
     Network(#[from] NetworkError),
 }
 
-/// The exact state of a training run between two epochs: with it, training goes on to the same bits.
+/// The exact state of a training run between two batches: with it, training goes on to the same bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Epochs done.
+    /// Whole epochs done.
     pub epochs: usize,
+    /// What the trials of the epoch after them have given so far.
+    pub begun: Stats,
     /// Optimiser updates done.
     pub updates: u64,
     /// Batches in a row in which each population had no active entry.
@@ -144,6 +147,7 @@ pub struct Trainer {
     options: Options,
     moments: Moments,
     epochs: usize,
+    begun: Stats,
     quiet: Vec<usize>,
     chunks: Vec<Gradients<f32>>,
     workers: Mutex<Vec<Box<dyn Worker<f32>>>>,
@@ -168,7 +172,18 @@ impl Trainer {
         let moments = Moments::new(&optimiser, &lengths);
         let chunks = (0..CHUNKS).map(|_| Gradients::zero(&engine)).collect();
         let quiet = vec![0; engine.cells().len()];
-        Ok(Trainer { engine, rule: Box::new(rule), optimiser, options, moments, epochs: 0, quiet, chunks, workers: Mutex::default() })
+        Ok(Trainer {
+            engine,
+            rule: Box::new(rule),
+            optimiser,
+            options,
+            moments,
+            epochs: 0,
+            begun: Stats::default(),
+            quiet,
+            chunks,
+            workers: Mutex::default(),
+        })
     }
 
     /// One pass over `data` in a new random order. `progress` is told the number of trials done after every batch.
@@ -176,24 +191,44 @@ impl Trainer {
     /// # Errors
     /// If the data do not fit, a population is dead, or the loss is not a number.
     pub fn epoch(&mut self, data: &dyn Dataset, progress: &dyn Fn(usize)) -> Result<Stats, TrainError> {
+        let stats = self.epoch_or_pause(data, &mut |done| {
+            progress(done);
+            ControlFlow::Continue(())
+        })?;
+        Ok(stats.expect("without a break an epoch ends"))
+    }
+
+    /// As [`Trainer::epoch`], but `after_batch` may break. Then there are no statistics yet; [`Trainer::checkpoint`] holds the place, and
+    /// the next call goes on with the batch that follows, to the same bits as without the pause.
+    ///
+    /// # Errors
+    /// As [`Trainer::epoch`], and if `data` are fewer than the trials the epoch has had already.
+    pub fn epoch_or_pause(
+        &mut self,
+        data: &dyn Dataset,
+        after_batch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Stats>, TrainError> {
         self.check(data)?;
         let mut order: Vec<usize> = (0..data.len()).collect();
         order.shuffle(&mut self.options.seed.child("order").nth(self.epochs as u64).rng());
-        let mut total = Stats::default();
-        let mut done = 0;
-        for batch in order.chunks(self.options.batch) {
-            let at = self.epochs as f64 + done as f64 / data.len() as f64;
+        let Some(rest) = order.get(self.begun.trials..) else {
+            let (name, len, done) = (data.name(), data.len(), self.begun.trials);
+            return Err(TrainError::Checkpoint(format!("it is {done} trials into an epoch, data set `{name}` has only {len}")));
+        };
+        for batch in rest.chunks(self.options.batch) {
+            let at = self.epochs as f64 + self.begun.trials as f64 / data.len() as f64;
             let stats = self.batch(data, batch, self.options.schedule.factor(at));
+            self.begun.add(&stats);
             if !stats.loss.is_finite() {
                 return Err(TrainError::Diverged { loss: stats.loss, epoch: self.epochs });
             }
             self.look_for_dead(&stats)?;
-            total.add(&stats);
-            done += batch.len();
-            progress(done);
+            if after_batch(self.begun.trials).is_break() && self.begun.trials < data.len() {
+                return Ok(None);
+            }
         }
         self.epochs += 1;
-        Ok(total)
+        Ok(Some(std::mem::take(&mut self.begun)))
     }
 
     /// One update on the trials `batch`, with the learning rate times `factor`.
@@ -310,20 +345,25 @@ impl Trainer {
     pub fn last_gradient(&self) -> Vec<Vec<f32>> {
         self.chunks[0].in_order(&self.engine)
     }
-    /// Epochs done.
+    /// Whole epochs done.
     pub fn epochs(&self) -> usize {
         self.epochs
+    }
+    /// Trials done in the epoch after them: 0, but in a pause.
+    pub fn trials(&self) -> usize {
+        self.begun.trials
     }
     /// Bytes of working memory of all workers: the training state, without weights and gradients.
     pub fn state_bytes(&self) -> usize {
         self.workers.lock().map_or(0, |w| w.iter().map(|w| w.bytes()).sum())
     }
 
-    /// The exact state between epochs.
+    /// The exact state between batches.
     pub fn checkpoint(&self) -> Checkpoint {
         let plain = |moments: &[Vec<Block<f32>>]| moments.iter().map(|m| flat(m).to_vec()).collect();
         Checkpoint {
             epochs: self.epochs,
+            begun: self.begun.clone(),
             updates: self.moments.updates,
             quiet: self.quiet.clone(),
             weights: self.engine.links().iter().map(|l| flat(l.store.weights()).to_vec()).collect(),
@@ -351,6 +391,7 @@ impl Trainer {
         self.moments.first.iter_mut().zip(&saved.first).for_each(|(m, s)| copy(m, s));
         self.moments.second.iter_mut().zip(&saved.second).for_each(|(m, s)| copy(m, s));
         (self.moments.updates, self.epochs, self.quiet) = (saved.updates, saved.epochs, saved.quiet.clone());
+        self.begun = saved.begun.clone();
         Ok(())
     }
 }

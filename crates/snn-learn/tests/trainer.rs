@@ -1,5 +1,7 @@
 //! The trainer: the same bits for any number of threads and after a restart; dead and diverging networks are reported.
 
+use std::ops::ControlFlow;
+
 use rand::RngExt;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, Li, Lif};
@@ -84,6 +86,35 @@ fn a_restored_trainer_goes_on_to_the_same_bits() {
         Trainer::new(&network(0.4), SparseBptt::default(), Optimiser::sgd(0.1), Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9)))
             .unwrap();
     assert!(matches!(wrong.restore(&saved), Err(TrainError::Checkpoint(_))));
+}
+
+#[test]
+fn a_pause_anywhere_in_an_epoch_changes_nothing() {
+    let whole = |mut trainer: Trainer| {
+        let stats: Vec<_> =
+            (0..3).map(|_| trainer.epoch(&data(), &|_| ()).unwrap()).map(|s| (s.trials, s.loss.to_bits(), s.active)).collect();
+        (stats, bits(&trainer))
+    };
+    // 90 trials in batches of 20: a break after every batch, each time into a new trainer.
+    let mut stats = Vec::new();
+    let mut now = trainer(SparseBptt::default());
+    let mut pauses = Vec::new();
+    while stats.len() < 3 {
+        match now.epoch_or_pause(&data(), &mut |_| ControlFlow::Break(())).unwrap() {
+            Some(s) => stats.push((s.trials, s.loss.to_bits(), s.active)),
+            None => pauses.push(now.trials()),
+        }
+        let mut next = trainer(SparseBptt::default());
+        next.restore(&now.checkpoint()).unwrap();
+        now = next;
+    }
+    assert_eq!(pauses, [20, 40, 60, 80].repeat(3));
+    assert_eq!((stats, bits(&now)), whole(trainer(SparseBptt::default())));
+
+    // A place that the data do not have.
+    drop(now.epoch_or_pause(&data(), &mut |_| ControlFlow::Break(())));
+    let error = now.epoch(&Subset::new(&data(), vec![0, 1]), &|_| ()).unwrap_err();
+    assert!(error.to_string().contains("20 trials into an epoch"), "{error}");
 }
 
 #[test]

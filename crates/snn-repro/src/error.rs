@@ -65,11 +65,25 @@ pub enum LabError {
         /// How it is run now.
         now: String,
     },
+    /// Saved state that cannot be used; it is left as it is.
+    #[error("cannot go on from the checkpoint {}: {why}. Run without --resume to start again", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Somebody asked the run to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] snn_io::IoError),
     /// A plot could not be drawn.
-    #[error("cannot draw {name}: {why}")]
+    #[error("cannot draw {}: {why}", path.display())]
     Plot {
         /// The file.
-        name: String,
+        path: PathBuf,
         /// What the drawing library said.
         why: String,
     },

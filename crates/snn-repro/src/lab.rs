@@ -1,14 +1,14 @@
 //! What a paper is given to run in.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use snn_core::{Raster, Seed};
 
 use crate::plot::{self, Axes};
 use crate::progress::{Bars, Progress};
 use crate::store::{Store, check_name};
-use crate::{Claim, ClaimResult, LabError, Paper, Scale, Settings, Verdict};
+use crate::{Claim, ClaimResult, Interrupt, LabError, Paper, Scale, Settings, Training, Verdict};
 
 /// One run of one paper: its settings, its answers, its files.
 pub struct Lab {
@@ -17,11 +17,14 @@ pub struct Lab {
     seed: u64,
     threads: usize,
     data: Option<PathBuf>,
+    checkpoint_every: Duration,
+    interrupt: Interrupt,
     store: Store,
     bars: Bars,
     answers: Vec<Option<Answer>>,
     notes: Vec<String>,
     files: Vec<String>,
+    trainings: Vec<Training>,
     since: Instant,
 }
 
@@ -38,11 +41,14 @@ impl Lab {
             seed,
             threads: settings.threads,
             data: settings.data.clone(),
+            checkpoint_every: settings.checkpoint_every,
+            interrupt: settings.interrupt.clone(),
             store,
             bars: Bars::new(),
             answers: paper.claims.iter().map(|_| None).collect(),
             notes: Vec::new(),
             files: Vec::new(),
+            trainings: Vec::new(),
             since: Instant::now(),
         }
     }
@@ -79,10 +85,28 @@ impl Lab {
 
     /// A folder for state that survives a kill, so that `--resume` can go on from it. It is removed when the run has succeeded.
     ///
-    /// Write a file there under another name and rename it, so that a kill never leaves half a file.
+    /// Write a file there with [`snn_io::atomic::write`] or [`snn_io::codec::save`], so that a kill never leaves half a file.
     pub fn checkpoint(&self, name: &str) -> Result<PathBuf, LabError> {
         check_name(name)?;
         self.store.checkpoint(name)
+    }
+
+    /// Time between two checkpoints, at least.
+    pub fn checkpoint_every(&self) -> Duration {
+        self.checkpoint_every
+    }
+
+    /// The wish to stop. [`Lab::train`] looks at it after every batch; other work that takes minutes calls [`Lab::go_on`] now and then.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// For long work outside [`Lab::train`], between two pieces of it.
+    ///
+    /// # Errors
+    /// [`LabError::Interrupted`] if the run was asked to stop.
+    pub fn go_on(&self) -> Result<(), LabError> {
+        if self.interrupt.requested() { Err(LabError::Interrupted) } else { Ok(()) }
     }
 
     /// Reports our figure for the claim called `what`. Its time is the time since the report before.
@@ -164,21 +188,36 @@ impl Lab {
         Ok(())
     }
 
-    /// The answers judged, the notes, and the store with the names of the files in it.
-    pub(crate) fn finish(self) -> (Vec<ClaimResult>, Vec<String>, Store, Vec<String>) {
+    /// Lists a training in the result.
+    pub(crate) fn trained(&mut self, training: Training) {
+        self.trainings.push(training);
+    }
+
+    /// The answers judged, and everything else that goes into the result.
+    pub(crate) fn finish(self) -> Finished {
         let scale = self.scale;
         let judged = self.paper.claims.iter().zip(self.answers).map(|(claim, answer)| match answer {
             Some(Answer { ours: Ok(ours), seconds }) => judge(claim, ours, seconds),
             Some(Answer { ours: Err(why), seconds }) => not_run(claim, why, seconds),
             None => not_run(claim, format!("not measured at {scale} scale"), 0.0),
         });
-        (judged.collect(), self.notes, self.store, self.files)
+        Finished { claims: judged.collect(), notes: self.notes, files: self.files, trainings: self.trainings, store: self.store }
     }
 
-    /// What a failed run leaves.
-    pub(crate) fn abandon(self) -> Result<bool, LabError> {
-        self.store.abandon()
+    /// Whether there is something to go on from.
+    pub(crate) fn has_checkpoints(&self) -> bool {
+        self.store.has_checkpoints()
     }
+}
+
+/// What a run leaves.
+pub(crate) struct Finished {
+    pub(crate) claims: Vec<ClaimResult>,
+    pub(crate) notes: Vec<String>,
+    /// Names of the files in the store.
+    pub(crate) files: Vec<String>,
+    pub(crate) trainings: Vec<Training>,
+    pub(crate) store: Store,
 }
 
 /// A text as one field of a CSV file.

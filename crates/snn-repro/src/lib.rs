@@ -41,6 +41,7 @@
 
 mod docs;
 mod error;
+mod interrupt;
 mod lab;
 pub mod memory;
 mod paper;
@@ -55,14 +56,15 @@ mod train;
 
 pub use docs::{render_details, render_table, update};
 pub use error::LabError;
+pub use interrupt::Interrupt;
 pub use lab::Lab;
 pub use paper::{Bound, Claim, Cost, Paper, Scale, Verdict};
 pub use plot::Axes;
-pub use progress::Progress;
+pub use progress::{Progress, say};
 pub use result::{ClaimResult, RunResult};
 pub use run::{Settings, check_out, reproduce};
 pub use table::render as render_text;
-pub use train::{Epoch, mean_active};
+pub use train::{Epoch, Training, mean_active};
 
 /// The code of the README is compiled and run with the documentation tests.
 #[doc = include_str!("../../../README.md")]

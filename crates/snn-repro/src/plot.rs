@@ -57,7 +57,7 @@ pub(crate) fn draw(picture: &impl Picture, svg: &Path, png: &Path) -> Result<(),
     static FONT: Once = Once::new();
     // The bytes are a font of a crate that is tested with them; if they were none, drawing text would say so below.
     FONT.call_once(|| drop(register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)));
-    let failed = |path: &Path, why: String| LabError::Plot { name: path.file_name().unwrap_or_default().to_string_lossy().into(), why };
+    let failed = |path: &Path, why: String| LabError::Plot { path: path.into(), why };
     let to_svg = |area: DrawingArea<SVGBackend, Shift>| picture.draw(&area, 1).and_then(|()| area.present());
     to_svg(SVGBackend::new(svg, SIZE).into_drawing_area()).map_err(|error| failed(svg, error.to_string()))?;
     let to_png = |area: DrawingArea<BitMapBackend, Shift>| picture.draw(&area, PNG_SCALE).and_then(|()| area.present());

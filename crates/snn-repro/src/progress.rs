@@ -1,6 +1,7 @@
 //! How far a run is: a bar on a terminal, a plain line now and then elsewhere. Always on stderr.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -9,6 +10,11 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Between two plain lines.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// A line on standard error. A log on a full disk or a reader that has left (`2>&1 | head`) does not end a run, as `eprintln!` would.
+pub fn say(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
 
 /// The bars of a run.
 #[derive(Clone, Default)]
@@ -22,8 +28,8 @@ impl Bars {
     /// A line between the bars.
     pub(crate) fn say(&self, text: &str) {
         match &self.0 {
-            Some(bars) => bars.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bars) => bars.suspend(|| say(text)),
+            None => say(text),
         }
     }
 
@@ -103,7 +109,7 @@ impl Progress {
         if anyway || plain.printed.elapsed() >= EVERY {
             plain.printed = Instant::now();
             let (done, restored) = (self.done.load(Relaxed), self.restored.load(Relaxed));
-            eprintln!("{}", line(&self.label, done, done.saturating_sub(restored), self.total, self.begun.elapsed(), &plain.message));
+            say(line(&self.label, done, done.saturating_sub(restored), self.total, self.begun.elapsed(), &plain.message));
         }
     }
 }

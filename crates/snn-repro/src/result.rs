@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bound, LabError, Scale, Verdict};
+use crate::{Bound, LabError, Scale, Training, Verdict};
 
 /// The outcome of a paper at one scale, for one seed or for several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct RunResult {
     pub peak_bytes: Option<u64>,
     /// Paths of the files written, with the folder as it was given.
     pub files: Vec<String>,
+    /// The trainings and their weights; those of several seeds are in the results of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trainings: Vec<Training>,
     /// What the paper remarked.
     #[serde(default)]
     pub notes: Vec<String>,

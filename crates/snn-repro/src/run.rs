@@ -1,12 +1,14 @@
 //! Runs a paper: one seed after the other, judged over all of them.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::lab::{self, Lab};
+use crate::lab::{self, Finished, Lab};
+use crate::progress::say;
 use crate::store::{Begun, Store};
-use crate::{ClaimResult, LabError, Paper, RunResult, Scale, Verdict, memory};
+use crate::{ClaimResult, Interrupt, LabError, Paper, RunResult, Scale, Verdict, memory};
 
 /// How to run a paper.
 ///
@@ -19,6 +21,8 @@ use crate::{ClaimResult, LabError, Paper, RunResult, Scale, Verdict, memory};
 /// | `data` | none | folder of data sets |
 /// | `out` | `target/reproduce` | files go to `OUT/PAPER/SCALE-SEED/` |
 /// | `resume` | no | go on from what an interrupted run saved; a finished run is only reported |
+/// | `checkpoint_every` | 10 s | time between two checkpoints of a training, at least; 0 saves after every batch |
+/// | `interrupt` | nobody's | a wish to stop: the run saves its state and ends with [`LabError::Interrupted`] |
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How much of the paper.
@@ -35,20 +39,34 @@ pub struct Settings {
     pub out: PathBuf,
     /// Go on from what an interrupted run saved.
     pub resume: bool,
+    /// Time between two checkpoints of a training, at least.
+    pub checkpoint_every: Duration,
+    /// A wish to stop.
+    pub interrupt: Interrupt,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { scale: Scale::Short, seed: 1, seeds: 1, threads: 1, data: None, out: "target/reproduce".into(), resume: false }
+        Settings {
+            scale: Scale::Short,
+            seed: 1,
+            seeds: 1,
+            threads: 1,
+            data: None,
+            out: "target/reproduce".into(),
+            resume: false,
+            checkpoint_every: Duration::from_secs(10),
+            interrupt: Interrupt::default(),
+        }
     }
 }
 
 /// Checks that results can be written under `out`, which is created if need be: better before the run than after it.
 pub fn check_out(out: &Path) -> Result<(), LabError> {
     std::fs::create_dir_all(out).map_err(LabError::io("create the folder", out))?;
-    let probe = out.join(format!(".probe-{}", std::process::id()));
-    std::fs::write(&probe, b"").map_err(LabError::io("write to", out))?;
-    std::fs::remove_file(&probe).map_err(LabError::io("write to", out))
+    // A file without a name: a kill leaves nothing. A page of it: an empty file fits on a full disk.
+    let probe = tempfile::tempfile_in(out).and_then(|mut file| file.write_all(&[0; 4096]));
+    probe.map_err(LabError::io("write to", out))
 }
 
 /// Runs `paper` and files the result. A run that fails leaves the files of an earlier one as they were.
@@ -70,11 +88,15 @@ pub fn reproduce(paper: &'static Paper, settings: &Settings) -> Result<RunResult
 }
 
 fn one_seed(paper: &'static Paper, settings: &Settings, seed: u64) -> Result<RunResult, LabError> {
+    if settings.interrupt.requested() {
+        return Err(LabError::Interrupted);
+    }
     let dir = settings.out.join(paper.id).join(format!("{}-{seed}", settings.scale));
     if settings.resume
         && let Some(done) = finished(paper, settings, seed, &dir)
     {
-        eprintln!("{}, {}: finished before, in {}", paper.id, done.setting(), dir.display());
+        say(format_args!("{}, {}: finished before, in {}", paper.id, done.setting(), dir.display()));
+        Store::clear(&dir)?;
         return Ok(done);
     }
     let store = Store::open(&dir, &settings.begun(), settings.resume)?;
@@ -90,19 +112,23 @@ fn one_seed(paper: &'static Paper, settings: &Settings, seed: u64) -> Result<Run
         Err(anyhow::anyhow!("its code panicked, which is a bug: {}", text.unwrap_or("no message")))
     });
     if let Err(cause) = outcome {
-        if lab.abandon()? {
-            eprintln!("{}: what it had saved is kept; --resume goes on from there", paper.id);
+        let said = cause.downcast_ref();
+        if lab.has_checkpoints() && !matches!(said, Some(LabError::Checkpoint { .. })) {
+            say(format_args!("{}: what it had saved is kept; --resume goes on from there", paper.id));
         }
-        return Err(LabError::Paper { paper: paper.id, scale: settings.scale, seed, cause });
+        return Err(match said {
+            Some(LabError::Interrupted) => LabError::Interrupted,
+            _ => LabError::Paper { paper: paper.id, scale: settings.scale, seed, cause },
+        });
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let (claims, notes, store, files) = lab.finish();
+    let Finished { claims, notes, files, trainings, store } = lab.finish();
     let files = std::iter::once("result.json".to_owned()).chain(files).map(|name| path_text(&dir.join(name))).collect();
     let peak_bytes = Some(memory::peak() as u64).filter(|&bytes| bytes > 0);
     let data = settings.data.is_some();
     let id = paper.id.to_owned();
     let (scale, threads) = (settings.scale, settings.threads);
-    let result = RunResult { paper: id, scale, seed, seeds: None, threads, data, claims, seconds, peak_bytes, files, notes };
+    let result = RunResult { paper: id, scale, seed, seeds: None, threads, data, claims, seconds, peak_bytes, files, trainings, notes };
     result.write(&store.files().join("result.json"))?;
     store.commit()?;
     Ok(result)
@@ -160,6 +186,7 @@ fn over_seeds(paper: &Paper, settings: &Settings, runs: &[RunResult]) -> RunResu
         seconds: runs.iter().map(|run| run.seconds).sum(),
         peak_bytes: runs.iter().filter_map(|run| run.peak_bytes).max(),
         files: runs.iter().flat_map(|run| run.files.iter().cloned()).collect(),
+        trainings: Vec::new(),
         notes: runs.iter().flat_map(|run| run.notes.iter().map(move |note| format!("seed {}: {note}", run.seed))).collect(),
     }
 }

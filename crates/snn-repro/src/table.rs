@@ -90,6 +90,7 @@ mod tests {
             ],
             seconds: 24.7,
             peak_bytes: None,
+            trainings: Vec::new(),
             files: vec![],
             notes: vec![],
         };

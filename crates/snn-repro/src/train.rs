@@ -1,15 +1,19 @@
-//! Training inside a paper: epochs with progress, a learning curve, and a checkpoint after each, so that a killed run goes on.
+//! Training inside a paper: epochs with progress, a learning curve, checkpoints from which a killed run goes on, and the weights as a file.
 
-use std::time::{Duration, Instant};
+use std::io::Cursor;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
 
+use ndarray::ArrayView;
+use ndarray_npy::NpzWriter;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use snn_core::Dataset;
+use snn_core::net::Links;
 use snn_learn::{Checkpoint, Stats, Trainer};
 
-use crate::Lab;
-
-/// Time between two checkpoints, at least.
-const EVERY: Duration = Duration::from_secs(10);
+use crate::{Lab, LabError};
 
 /// What one epoch of training gave. Fractions are 0…1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,9 +34,24 @@ pub struct Epoch {
     pub measured: Option<f64>,
 }
 
+/// A training of the run and the file of its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Its name within the paper.
+    pub name: String,
+    /// Epochs trained.
+    pub epochs: usize,
+    /// File beside the result with the weights after them: for NumPy, one array `K_FROM_TO` per projection `K` from 0, of shape
+    /// (sources, targets) where every source reaches every target, and else one weight per link, source by source.
+    pub weights: String,
+    /// SHA-256 of that file. Weights of the same bits make a file of the same bytes.
+    pub sha256: String,
+}
+
 /// What is kept of a run of [`Lab::train`].
 #[derive(Serialize, Deserialize)]
 struct Saved {
+    name: String,
     epochs: usize,
     history: Vec<Epoch>,
     trainer: Checkpoint,
@@ -54,13 +73,14 @@ impl Epoch {
 }
 
 impl Lab {
-    /// Trains for `epochs` epochs on `data` and returns what each gave. `name` names the run within the paper: with `--resume` it goes on
-    /// from its last checkpoint, to the same weights as without interruption.
+    /// Trains for `epochs` epochs on `data` and returns what each gave. `name` names the training within the paper: with `--resume` it goes
+    /// on from its last checkpoint, to the same weights as without interruption. These become a file of the result, see [`Training`].
     ///
     /// `held_out` is evaluated every few epochs and after the last one, for the learning curve; nothing is chosen by it.
     ///
     /// # Errors
-    /// What [`Trainer::epoch`] reports; a checkpoint that cannot be written, or is not one of this run.
+    /// What [`Trainer::epoch`] reports; a checkpoint that cannot be written, is damaged or of another training;
+    /// [`LabError::Interrupted`] if the run is asked to stop: after the present batch and a checkpoint.
     pub fn train(
         &mut self,
         name: &str,
@@ -85,43 +105,94 @@ impl Lab {
         held_out: Option<&dyn Dataset>,
         mut measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
     ) -> anyhow::Result<Vec<Epoch>> {
-        let path = self.checkpoint("training")?.join(format!("{name}.ckpt"));
-        let mut history: Vec<Epoch> = Vec::new();
-        if path.exists() {
-            let saved: Saved = snn_io::codec::load(&path)?;
-            anyhow::ensure!(
-                saved.epochs == epochs,
-                "{} is of a run of {} epochs, not {epochs}; start again without --resume",
-                path.display(),
-                saved.epochs
-            );
-            trainer.restore(&saved.trainer)?;
-            history = saved.history;
-        }
+        let path = self.checkpoint("training")?.join(format!("{}.ckpt", file_name(name)));
+        let mut history = restore(&path, name, epochs, trainer)?;
         let progress = self.progress(name, (epochs * data.len()) as u64);
-        progress.resume_at((history.len() * data.len()) as u64);
+        let mut shown = trainer.trials();
+        progress.resume_at((history.len() * data.len() + shown) as u64);
         let every = (epochs / 20).max(1);
         let mut saved_at = Instant::now();
         while history.len() < epochs {
-            let done = std::cell::Cell::new(0);
-            let stats = trainer.epoch(data, &|n| progress.inc((n - done.replace(n)) as u64))?;
-            let mut epoch = Epoch::new(&stats);
-            let last = history.len() + 1 == epochs;
-            if let Some(held_out) = held_out.filter(|_| last || (history.len() + 1).is_multiple_of(every)) {
-                epoch.held_out = Some(trainer.evaluate(held_out)?.accuracy());
+            let stats = trainer.epoch_or_pause(data, &mut |done| {
+                progress.inc((done - std::mem::replace(&mut shown, done)) as u64);
+                match self.interrupt().requested() || saved_at.elapsed() >= self.checkpoint_every() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            })?;
+            let paused = stats.is_none();
+            if let Some(stats) = stats {
+                shown = 0;
+                let mut epoch = Epoch::new(&stats);
+                let number = history.len() + 1;
+                if let Some(held_out) = held_out.filter(|_| number == epochs || number.is_multiple_of(every)) {
+                    epoch.held_out = Some(trainer.evaluate(held_out)?.accuracy());
+                }
+                let active: Vec<String> = epoch.active.iter().map(|a| format!("{:.2}", 100.0 * a)).collect();
+                let held = epoch.held_out.map_or(String::new(), |a| format!(", held out {:.2} %", 100.0 * a));
+                progress.message(format!("loss {:.4}, {:.2} %{held}, active {} %", epoch.loss, 100.0 * epoch.accuracy, active.join(" ")));
+                epoch.measured = measure(trainer)?;
+                history.push(epoch);
             }
-            let active: Vec<String> = epoch.active.iter().map(|a| format!("{:.2}", 100.0 * a)).collect();
-            let held = epoch.held_out.map_or(String::new(), |a| format!(", held out {:.2} %", 100.0 * a));
-            progress.message(format!("loss {:.4}, {:.2} %{held}, active {} %", epoch.loss, 100.0 * epoch.accuracy, active.join(" ")));
-            epoch.measured = measure(trainer)?;
-            history.push(epoch);
-            if last || saved_at.elapsed() >= EVERY {
-                snn_io::codec::save(&path, &Saved { epochs, history: history.clone(), trainer: trainer.checkpoint() })?;
+            let stop = self.interrupt().requested();
+            if paused || stop || history.len() == epochs || saved_at.elapsed() >= self.checkpoint_every() {
+                let saved = Saved { name: name.into(), epochs, history, trainer: trainer.checkpoint() };
+                snn_io::codec::save(&path, &saved)?;
+                history = saved.history;
                 saved_at = Instant::now();
             }
+            if stop {
+                return Err(LabError::Interrupted.into());
+            }
         }
+        self.keep_weights(name, epochs, trainer)?;
         Ok(history)
     }
+
+    /// Makes the weights a file of the result.
+    fn keep_weights(&mut self, name: &str, epochs: usize, trainer: &Trainer) -> anyhow::Result<()> {
+        let weights = format!("{}.npz", file_name(name));
+        let bytes = npz(trainer)?;
+        self.attach(&weights, &bytes)?;
+        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.trained(Training { name: name.into(), epochs, weights, sha256 });
+        Ok(())
+    }
+}
+
+/// Puts `trainer` where the checkpoint at `path` was made, if there is one, and returns the epochs done.
+fn restore(path: &Path, name: &str, epochs: usize, trainer: &mut Trainer) -> Result<Vec<Epoch>, LabError> {
+    let refused = |why: String| LabError::Checkpoint { why: why.replace(&format!("{}: ", path.display()), ""), path: path.into() };
+    let saved: Saved = match snn_io::codec::load(path) {
+        Err(snn_io::IoError::NotFound { .. }) => return Ok(Vec::new()),
+        other => other.map_err(|cause| refused(cause.to_string()))?,
+    };
+    if (&*saved.name, saved.epochs) != (name, epochs) {
+        return Err(refused(format!("it is of \"{}\" with {} epochs, this is \"{name}\" with {epochs}", saved.name, saved.epochs)));
+    }
+    trainer.restore(&saved.trainer).map_err(|cause| refused(cause.to_string()))?;
+    Ok(saved.history)
+}
+
+/// The weights as the bytes of an uncompressed `.npz`, see [`Training::weights`].
+fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
+    let draft = trainer.engine().network().draft();
+    let mut file = NpzWriter::new(Cursor::new(Vec::new()));
+    for (k, (projection, weights)) in draft.projections.iter().zip(trainer.engine().weights()).enumerate() {
+        let targets = draft.populations.iter().find(|population| population.name == projection.to).map_or(1, |population| population.size);
+        let shape = match projection.links {
+            Links::All => vec![weights.len() / targets.max(1), targets],
+            _ => vec![weights.len()],
+        };
+        file.add_array(format!("{k}_{}_{}", projection.from, projection.to), &ArrayView::from_shape(shape, &weights)?)?;
+    }
+    Ok(file.finish()?.into_inner())
+}
+
+/// `name` as part of a file name: "Fashion-MNIST sparse, pair" becomes "fashion-mnist-sparse-pair".
+fn file_name(name: &str) -> String {
+    let plain = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', " ");
+    plain.split_whitespace().collect::<Vec<_>>().join("-")
 }
 
 /// The mean over epochs of the share of active entries in population `p`.

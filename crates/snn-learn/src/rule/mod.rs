@@ -151,7 +151,7 @@ impl<F: Scalar> Gradients<F> {
 }
 
 /// What was counted while learning.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Stats {
     /// Trials.
     pub trials: usize,

@@ -21,11 +21,17 @@ pub fn find(id: &str) -> Option<&'static Paper> {
     all().iter().copied().find(|paper| paper.id == id)
 }
 
-/// The paper whose name is nearest to `id`, if any is near: what a misspelling may have meant.
-pub fn nearest(id: &str) -> Option<&'static Paper> {
-    let near = |paper: &Paper| edits(&id.to_lowercase(), paper.id);
-    let paper = all().iter().copied().min_by_key(|paper| near(paper))?;
-    (near(paper) <= 1 + paper.id.chars().count() / 3).then_some(paper)
+/// The name nearest to `word`, if any is near: what a misspelling may have meant.
+///
+/// ```
+/// use snn_repro::papers::nearest;
+/// assert_eq!(nearest("Tain-step", ["train-step", "event-step"]), Some("train-step"));
+/// assert_eq!(nearest("something else", ["train-step"]), None);
+/// ```
+pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let (name, distance) = names.into_iter().map(|name| (name, edits(&word, name))).min_by_key(|&(_, distance)| distance)?;
+    (distance <= 1 + name.chars().count() / 3).then_some(name)
 }
 
 /// Insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
