@@ -33,10 +33,11 @@ pub struct Feed<'a, F> {
     pub(crate) incoming: &'a [usize],
     pub(crate) inputs: &'a [&'a Raster],
     pub(crate) spikes: &'a [Raster],
-    /// What was pushed to all targets at once, `[step][block]` from step `since` on; empty if nothing is.
+    /// What was pushed to these blocks, `[step][block]` from step `since` on; empty if nothing is.
     pub(crate) heard: &'a [Block<F>],
     pub(crate) since: usize,
-    pub(crate) width: usize,
+    /// The blocks that are swept.
+    pub(crate) blocks: Range<usize>,
     pub(crate) noise: &'a [Noise<F>],
 }
 
@@ -90,7 +91,8 @@ impl<F: Scalar> Feed<'_, F> {
     /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`.
     #[inline(always)]
     fn input<I: Isa>(&self, block: usize, t: usize) -> Block<F> {
-        let mut acc = if self.heard.is_empty() { Block::zero() } else { self.heard[(t - self.since) * self.width + block] };
+        let pushed = || self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start];
+        let mut acc = if self.heard.is_empty() { Block::zero() } else { pushed() };
         for noise in self.noise {
             noise.counts.add::<F, I>(noise.key, t, block, noise.weight, &mut acc);
         }

@@ -1,15 +1,16 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
 use crate::bank::{Cells, Feed, Link, Noise, Source, lower};
-use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, blocks, flat_mut};
+use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
-use crate::store::{Bits, Store, Synapses};
+use crate::store::{Store, Synapses};
+use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
-use crate::trace::{Sink, Trace, Wants};
-use rayon::prelude::*;
+use crate::trace::{Listed, Sink, Trace, Wants};
 use snn_core::net::Projection;
 use snn_core::{Network, Raster, Seed};
 use std::ops::Range;
+use std::sync::{Mutex, RwLock};
 
 /// A network lowered to arrays, ready to run and to be trained.
 ///
@@ -59,6 +60,14 @@ pub struct Record<F> {
     pub traces: Vec<Trace<F>>,
     /// Chooses the noise of the drives: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
+    scratch: Vec<Scratch<F>>, // one for each thread
+}
+
+/// One thread's memory.
+#[derive(Clone, Debug, Default)]
+struct Scratch<F> {
+    heard: Vec<Block<F>>,
+    listed: Listed,
 }
 
 impl<F: Scalar> Record<F> {
@@ -66,12 +75,13 @@ impl<F: Scalar> Record<F> {
     pub fn new(engine: &Clocked<F>) -> Self {
         let sizes = || engine.cells.iter().map(|c| c.size());
         let spikes = sizes().map(|n| Raster::new(n, 0)).collect();
-        Record { spikes, traces: sizes().map(Trace::new).collect(), noise: Seed::new(0) }
+        Record { spikes, traces: sizes().map(Trace::new).collect(), noise: Seed::new(0), scratch: Vec::new() }
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
+        let scratch = self.scratch.iter().map(|s| size_of::<Block<F>>() * s.heard.capacity() + s.listed.bytes()).sum::<usize>();
+        scratch + self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
     }
 }
 
@@ -145,6 +155,7 @@ impl<F: Scalar> Clocked<F> {
             fits && inputs.iter().all(|r| r.steps() == steps),
             "the rasters do not fit the network's inputs {expected:?}, or not {steps} steps"
         );
+        record.scratch.resize_with(self.threads, Default::default);
         let mut noise = vec![Vec::new(); self.cells.len()];
         for (k, (p, drive)) in self.drives.iter().enumerate() {
             noise[*p].push(Noise { key: noise::key(record.noise.nth(k as u64)), ..drive.clone() });
@@ -162,107 +173,76 @@ impl<F: Scalar> Clocked<F> {
                 (true, Wants::Spikes) => component.stride,
                 (true, _) => 1, // rules go back through a loop step by step
             };
-            for start in (0..steps).step_by(stride) {
-                self.advance(component, inputs, start..(start + stride).min(steps), wants, &noise, record);
+            let strides = || (0..steps).step_by(stride).map(|start| start..(start + stride).min(steps));
+            let spiking = component.populations.iter().all(|&p| self.cells[p].spikes());
+            if self.threads > 1 && !component.instant && spiking && wants == Wants::Spikes {
+                self.run_as_team(component, inputs, strides, &noise, record);
+                continue;
+            }
+            let Record { spikes, traces, scratch, .. } = &mut *record;
+            let Scratch { heard, listed } = &mut scratch[0];
+            for steps in strides() {
+                for &p in &component.populations {
+                    let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise: &noise };
+                    stride.run(p, traces[p].whole(), heard);
+                    if self.cells[p].spikes() {
+                        traces[p].whole().list(self.simd, steps.clone(), listed);
+                        steps.clone().enumerate().for_each(|(k, t)| spikes[p].push_step(t, |units| units.extend_from_slice(listed.at(k))));
+                    }
+                }
             }
         }
     }
 
-    /// Advances the populations of a component.
-    fn advance(
+    /// Runs a component in which none hears another within a stride: every thread has a part of every population.
+    fn run_as_team<S: Iterator<Item = Range<usize>>>(
         &self,
         component: &Component,
         inputs: &[&Raster],
-        steps: Range<usize>,
-        wants: Wants,
+        strides: impl Fn() -> S + Sync,
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
-        let populations = &component.populations;
-        let Record { spikes, traces, .. } = record;
-        let spiking = populations.iter().all(|&p| self.cells[p].spikes());
-        if self.threads == 1 || component.instant || !spiking || wants != Wants::Spikes {
-            for &p in populations {
-                let heard = self.hear(p, inputs, spikes, steps.clone(), &mut traces[p]);
-                let feed = self.feed(p, inputs, spikes, &heard, steps.start, &noise[p]);
-                self.cells[p].sweep(self.simd, &feed, steps.clone(), wants, traces[p].whole());
-                traces[p].heard = heard;
-                self.list(p, steps.clone(), spikes, &traces[p]);
-            }
-            return;
+        let Record { spikes, traces, scratch, .. } = record;
+        let mut parts: Vec<Vec<(usize, Sink<'_, F>)>> = (0..self.threads).map(|_| Vec::new()).collect();
+        for (p, trace) in traces.iter_mut().enumerate().filter(|(p, _)| component.populations.contains(p)) {
+            trace.split(&mut parts, p);
         }
-        let heard: Vec<_> = populations.iter().map(|&p| self.hear(p, inputs, spikes, steps.clone(), &mut traces[p])).collect();
-        let feeds: Vec<_> =
-            populations.iter().zip(&heard).map(|(&p, heard)| self.feed(p, inputs, spikes, heard, steps.start, &noise[p])).collect();
-        let mut parts: Vec<Vec<(usize, Sink<'_, F>)>> = (0..self.threads).map(|_| Vec::with_capacity(populations.len())).collect();
-        for (p, trace) in traces.iter_mut().enumerate() {
-            if let Some(k) = populations.iter().position(|&q| q == p) {
-                trace.split(&mut parts, k);
-            }
-        }
-        parts.into_par_iter().for_each(|part| {
-            for (k, sink) in part {
-                self.cells[populations[k]].sweep(self.simd, &feeds[k], steps.clone(), wants, sink);
+        // Read by all while they sweep, written by the first between strides.
+        let shared = RwLock::new(std::mem::take(spikes));
+        let listed: Vec<Mutex<Vec<Listed>>> = parts.iter().map(|part| Mutex::new(vec![Listed::default(); part.len()])).collect();
+        let barrier = Barrier::new(self.threads);
+        let members = parts.into_iter().zip(scratch).collect();
+        barrier.run(members, |k, (mut part, scratch): (Vec<(usize, Sink<'_, F>)>, &mut Scratch<F>)| {
+            for steps in strides() {
+                {
+                    let (spikes, mut listed) = (unpoisoned(shared.read()), unpoisoned(listed[k].lock()));
+                    let stride = Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise };
+                    for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
+                        if !sink.blocks.is_empty() {
+                            stride.run(*p, sink.again(), &mut scratch.heard);
+                        }
+                        sink.list(self.simd, steps.clone(), listed);
+                    }
+                }
+                barrier.wait();
+                if k == 0 {
+                    let mut spikes = unpoisoned(shared.write());
+                    let listed: Vec<_> = listed.iter().map(|part| unpoisoned(part.lock())).collect();
+                    for (i, (p, _)) in part.iter().enumerate() {
+                        for (k, t) in steps.clone().enumerate() {
+                            spikes[*p].push_step(t, |units| listed.iter().for_each(|part| units.extend_from_slice(part[i].at(k))));
+                        }
+                    }
+                }
+                barrier.wait();
             }
         });
-        for (&p, heard) in populations.iter().zip(heard) {
-            traces[p].heard = heard;
-            self.list(p, steps.clone(), spikes, &traces[p]);
-        }
-    }
-
-    fn list(&self, p: usize, steps: Range<usize>, spikes: &mut [Raster], trace: &Trace<F>) {
-        if self.cells[p].spikes() {
-            trace.list(self.simd, steps, &mut spikes[p]);
-        }
-    }
-
-    fn feed<'a>(
-        &'a self,
-        p: usize,
-        inputs: &'a [&'a Raster],
-        spikes: &'a [Raster],
-        heard: &'a [Block<F>],
-        since: usize,
-        noise: &'a [Noise<F>],
-    ) -> Feed<'a, F> {
-        Feed { links: &self.links, incoming: &self.pulled[p], inputs, spikes, heard, since, width: blocks(self.cells[p].size()), noise }
+        *spikes = unpoisoned(shared.into_inner());
     }
 
     fn is_pushed_to(&self, populations: &[usize]) -> bool {
         populations.iter().any(|&p| self.pulled[p].len() < self.incoming[p].len())
-    }
-
-    /// What population `p` hears in `steps` over projections whose events go to all targets at once: `[step][block]`. Takes the memory of
-    /// the trace.
-    fn hear(&self, p: usize, inputs: &[&Raster], spikes: &[Raster], steps: Range<usize>, trace: &mut Trace<F>) -> Vec<Block<F>> {
-        let mut heard = std::mem::take(&mut trace.heard);
-        heard.clear();
-        if !self.is_pushed_to(&[p]) {
-            return heard;
-        }
-        let width = blocks(self.cells[p].size());
-        heard.resize(steps.len() * width, Block::zero());
-        let links = || self.incoming[p].iter().map(|&k| &self.links[k]);
-        let step = |(k, into): (usize, &mut [Block<F>])| {
-            let t = steps.start + k;
-            for link in links().filter(|link| t >= link.delay) {
-                let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
-                match &link.store {
-                    Store::Rows(rows, _) => {
-                        let into = flat_mut(into);
-                        fired.iter().for_each(|&i| rows.row(i as usize).each(|j, w| into[j as usize] += w));
-                    }
-                    Store::Bits(bits) => self.simd.run(Push { bits, fired, into }),
-                    _ => {}
-                }
-            }
-        };
-        match self.threads {
-            1 => heard.chunks_mut(width).enumerate().for_each(step),
-            _ => heard.par_chunks_mut(width).enumerate().for_each(step),
-        }
-        heard
     }
 
     /// The description this was lowered from (with the weights it had then).
@@ -345,17 +325,60 @@ impl<F: Scalar> Clocked<F> {
     }
 }
 
-struct Push<'a, F> {
-    bits: &'a Bits<F>,
-    fired: &'a [u32],
-    into: &'a mut [Block<F>],
+/// What a lock guards. A thread that panicked while it held one ends the run, and its state is not used again.
+fn unpoisoned<T>(locked: Result<T, std::sync::PoisonError<T>>) -> T {
+    locked.unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-impl<F: Scalar> Kernel for Push<'_, F> {
+/// Steps that are taken together, and all that is known before them.
+struct Stride<'a, F: Scalar> {
+    engine: &'a Clocked<F>,
+    inputs: &'a [&'a Raster],
+    spikes: &'a [Raster],
+    steps: Range<usize>,
+    wants: Wants,
+    noise: &'a [Vec<Noise<F>>],
+}
+
+impl<F: Scalar> Stride<'_, F> {
+    /// Advances the blocks of `sink`, part of population `p`.
+    fn run(&self, p: usize, sink: Sink<'_, F>, heard: &mut Vec<Block<F>>) {
+        let Stride { engine, inputs, spikes, .. } = *self;
+        heard.clear();
+        if engine.is_pushed_to(&[p]) {
+            heard.resize(self.steps.len() * sink.blocks.len(), Block::zero());
+            engine.simd.run(Hear { stride: self, p, blocks: sink.blocks.clone(), heard });
+        }
+        let (links, incoming, noise) = (&engine.links[..], &engine.pulled[p][..], &self.noise[p][..]);
+        let feed = Feed { links, incoming, inputs, spikes, heard, since: self.steps.start, blocks: sink.blocks.clone(), noise };
+        engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
+    }
+}
+
+/// What some blocks of population `p` hear in a stride over projections that push events to all targets at once: `[step][block]`.
+struct Hear<'a, F: Scalar> {
+    stride: &'a Stride<'a, F>,
+    p: usize,
+    blocks: Range<usize>,
+    heard: &'a mut [Block<F>],
+}
+
+impl<F: Scalar> Kernel for Hear<'_, F> {
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {
-        self.bits.push::<I>(self.fired, 0, self.into);
+        let Stride { engine, inputs, spikes, ref steps, .. } = *self.stride;
+        let links = || engine.incoming[self.p].iter().map(|&k| &engine.links[k]);
+        for (t, into) in steps.clone().zip(self.heard.chunks_mut(self.blocks.len())) {
+            for link in links().filter(|link| t >= link.delay) {
+                let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
+                match &link.store {
+                    Store::Rows(rows, _) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
+                    Store::Bits(bits) => bits.push::<I>(fired, self.blocks.start, into),
+                    Store::Dense(_) | Store::Csr(_) => {}
+                }
+            }
+        }
     }
 }
 

@@ -396,6 +396,28 @@ mod x86 {
         }
     }
 
+    /// [`crate::noise::squares`] of sixteen consecutive counters.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline]
+    fn squares16(first: u64, key: u64) -> __m512i {
+        let upper = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+        _mm512_permutex2var_epi32(squares8(first, key), upper, squares8(first + 8, key))
+    }
+
+    /// Eight of them, each in the upper half of 64 bits.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline]
+    fn squares8(first: u64, key: u64) -> __m512i {
+        let (key, ramp) = (_mm512_set1_epi64(key as i64), _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
+        let y = _mm512_mullo_epi64(_mm512_add_epi64(_mm512_set1_epi64(first as i64), ramp), key);
+        let z = _mm512_add_epi64(y, key);
+        let mut x = y;
+        for add in [y, z, y] {
+            x = _mm512_rol_epi64::<32>(_mm512_add_epi64(_mm512_mullo_epi64(x, x), add));
+        }
+        _mm512_add_epi64(_mm512_mullo_epi64(x, x), z)
+    }
+
     impl Isa for Avx512 {
         /// One byte per target in one register: a masked addition per event, four rows at a time.
         #[inline(always)]
@@ -421,6 +443,22 @@ mod x86 {
                         _mm512_storeu_si512(counts.as_mut_ptr().cast(), _mm512_mask_add_epi8(sum, *word, sum, one));
                     }
                 }
+            }
+        }
+        /// As the portable form, sixteen counters and comparisons at a time.
+        #[inline(always)]
+        fn poisson(below: &[u32], key: u64, first: u64) -> [u32; LANES] {
+            // SAFETY: only reached from `avx512`.
+            unsafe {
+                let bits = [squares16(first, key), squares16(first + 16, key), squares16(first + 32, key), squares16(first + 48, key)];
+                let mut counts = [_mm512_setzero_si512(); 4];
+                for &bound in below {
+                    let (bound, one) = (_mm512_set1_epi32(bound as i32), _mm512_set1_epi32(1));
+                    for k in 0..4 {
+                        counts[k] = _mm512_mask_add_epi32(counts[k], _mm512_cmpge_epu32_mask(bits[k], bound), counts[k], one);
+                    }
+                }
+                std::mem::transmute::<[__m512i; 4], [u32; LANES]>(counts)
             }
         }
         /// Compresses sixteen lanes at a time, without a branch that depends on the data.

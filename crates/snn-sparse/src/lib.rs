@@ -13,6 +13,7 @@ pub mod lanes;
 mod local;
 pub mod noise;
 pub mod store;
+mod team;
 mod topology;
 mod trace;
 mod view;

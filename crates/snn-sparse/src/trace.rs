@@ -1,7 +1,7 @@
 //! What a population did in one trial: who fired, who was near threshold, its graded output. Nothing dense is kept of spiking populations.
 
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
-use snn_core::{Raster, Surrogate};
+use snn_core::Surrogate;
 use std::ops::Range;
 
 /// What a run must record.
@@ -30,16 +30,15 @@ pub struct Trace<F> {
     pub(crate) near: Vec<u64>,       // [block][step]: the active set as bits
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
-    pub(crate) heard: Vec<Block<F>>, // [step of the stride][block]: what was pushed to all targets
 }
 
 impl<F: Scalar> Trace<F> {
     /// An empty trace of `size` units.
     pub fn new(size: usize) -> Self {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
-        let (output, state, heard) = (Vec::new(), Vec::new(), Vec::new());
+        let (output, state) = (Vec::new(), Vec::new());
         let (fired, near, start) = Default::default();
-        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state, heard }
+        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state }
     }
 
     /// Number of units.
@@ -125,14 +124,9 @@ impl<F: Scalar> Trace<F> {
         fill(&mut self.start, active, 0);
     }
 
-    /// Lists the spikes of `steps` in `raster`.
-    pub(crate) fn list(&self, simd: Simd, steps: Range<usize>, raster: &mut Raster) {
-        simd.run(List { fired: &self.fired, all: self.steps, steps, raster });
-    }
-
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let planes = self.output.capacity() + self.state.capacity() + self.heard.capacity();
+        let planes = self.output.capacity() + self.state.capacity();
         self.active.bytes()
             + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
@@ -178,11 +172,42 @@ impl<F: Scalar> Trace<F> {
     }
 }
 
+impl<F: Scalar> Sink<'_, F> {
+    /// The same sink, for a shorter time.
+    pub(crate) fn again(&mut self) -> Sink<'_, F> {
+        let Sink { blocks, all, fired, state, .. } = self;
+        Sink { blocks: blocks.clone(), all: *all, fired, state, rest: None }
+    }
+
+    /// Lists the spikes of `steps`.
+    pub(crate) fn list(&self, simd: Simd, steps: Range<usize>, into: &mut Listed) {
+        simd.run(List { fired: self.fired, all: self.all, first: self.blocks.start, steps, into });
+    }
+}
+
+/// Spikes of a few steps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listed {
+    units: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Listed {
+    /// The units that fired at the `k`-th of the steps, ascending.
+    pub(crate) fn at(&self, k: usize) -> &[u32] {
+        &self.units[self.ends[k] as usize..self.ends[k + 1] as usize]
+    }
+    pub(crate) fn bytes(&self) -> usize {
+        4 * (self.units.capacity() + self.ends.capacity())
+    }
+}
+
 struct List<'a> {
     fired: &'a [u64],
     all: usize,
+    first: usize,
     steps: Range<usize>,
-    raster: &'a mut Raster,
+    into: &'a mut Listed,
 }
 
 impl Kernel for List<'_> {
@@ -190,12 +215,17 @@ impl Kernel for List<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
+        let Listed { units, ends } = self.into;
+        units.clear();
+        ends.clear();
+        ends.push(0);
         for t in self.steps {
-            self.raster.push_step(t, |units| {
-                for (b, fired) in self.fired.iter().skip(t).step_by(self.all).enumerate() {
-                    I::push_units(units, *fired, (b * LANES) as u32);
+            for (b, &fired) in self.fired.iter().skip(t).step_by(self.all).enumerate() {
+                if fired != 0 {
+                    I::push_units(units, fired, ((self.first + b) * LANES) as u32);
                 }
-            });
+            }
+            ends.push(units.len() as u32);
         }
     }
 }

@@ -2,6 +2,7 @@ use super::Synapses;
 use crate::lanes::{Block, Isa, LANES, Scalar};
 use snn_core::net::{Links, Projection};
 use snn_core::{Real, Value};
+use std::ops::Range;
 
 /// The links of each source as one row of targets, in the order of the description: what an engine walks that pushes a spike to all its
 /// targets at once. The weights cannot be trained here; one weight for all links is kept as one number.
@@ -20,7 +21,7 @@ pub enum Row<'a, F> {
     /// Targets from `.0` on, with a weight each.
     All(u32, &'a [F]),
     /// The targets of a range, with the same weight.
-    AllShared(std::ops::Range<u32>, F),
+    AllShared(Range<u32>, F),
     /// Listed targets, with a weight each.
     Listed(&'a [u32], &'a [F]),
     /// Listed targets, with the same weight.
@@ -73,10 +74,10 @@ impl<F: Real> Row<'_, F> {
         self.len() == 0
     }
 
-    /// The links to targets of one block of 64.
+    /// The links to targets in some blocks of 64.
     #[inline(always)]
-    pub fn within(&self, block: usize) -> Row<'_, F> {
-        let (first, end) = ((block * LANES) as u32, ((block + 1) * LANES) as u32);
+    pub fn within(&self, blocks: Range<usize>) -> Row<'_, F> {
+        let (first, end) = ((blocks.start * LANES) as u32, (blocks.end * LANES) as u32);
         let listed = |targets: &[u32]| targets.partition_point(|&j| j < first)..targets.partition_point(|&j| j < end);
         match self {
             Row::All(_, weights) => Row::All(first, &weights[first as usize..weights.len().min(end as usize)]),
@@ -98,12 +99,23 @@ impl<F: Real> Row<'_, F> {
     }
 }
 
+impl<F: Scalar> Rows<F> {
+    /// Delivers `events` to some blocks of targets.
+    #[inline(always)]
+    pub(crate) fn push(&self, events: &[u32], blocks: Range<usize>, into: &mut [F]) {
+        let first = blocks.start * LANES;
+        for &i in events {
+            self.row(i as usize).within(blocks.clone()).each(|j, w| into[j as usize - first] += w);
+        }
+    }
+}
+
 /// For the law that every store is its matrix, and for rules that look through frozen links; engines walk whole rows.
 impl<F: Scalar> Synapses<F> for Rows<F> {
     #[inline(always)]
     fn deliver<I: Isa>(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
         for &i in events {
-            self.row(i as usize).within(block).each(|j, w| acc[j as usize % LANES] += w);
+            self.row(i as usize).within(block..block + 1).each(|j, w| acc[j as usize % LANES] += w);
         }
         acc
     }
@@ -111,7 +123,7 @@ impl<F: Scalar> Synapses<F> for Rows<F> {
     #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         let mut sum = F::default();
-        self.row(unit as usize).within(block).each(|j, w| sum += w * delta[j as usize % LANES]);
+        self.row(unit as usize).within(block..block + 1).each(|j, w| sum += w * delta[j as usize % LANES]);
         sum
     }
 
