@@ -198,19 +198,6 @@ impl<F: Scalar> Clocked<F> {
         }
         lists
     }
-
-    /// Source and target of every link of `links()[k]`, in the order of its store's slots.
-    pub fn pairs(&self, k: usize) -> Vec<(usize, usize)> {
-        let link = &self.links[k];
-        let all = self.network.draft().projections[link.projection].links.pairs(self.size(link.from), self.cells[link.to].size());
-        match &link.subset {
-            None => all.collect(),
-            Some(subset) => {
-                let all: Vec<_> = all.collect();
-                subset.iter().map(|&k| all[k as usize]).collect()
-            }
-        }
-    }
 }
 
 /// The links of a projection by their delay in steps: which they are (`None`: all), and a projection of only them.
@@ -220,7 +207,7 @@ fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) -> Vec<(usi
     };
     let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     (0..each.len()).for_each(|k| groups.entry(p.delay_steps(k, dt)).or_default().push(k as u32));
-    let pairs: Vec<_> = p.links.pairs(sources, targets).collect();
+    let pairs: Vec<_> = p.links.triplets(sources, targets).collect();
     let part = |(delay, subset): (usize, Vec<u32>)| {
         let mut ends = vec![0u32; sources + 1];
         subset.iter().for_each(|&k| ends[pairs[k as usize].0 + 1] += 1);

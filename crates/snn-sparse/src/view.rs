@@ -1,5 +1,6 @@
 //! The engine's arrays in the field's common types, for looking at results and for checking: copies, not for the hot path.
 
+use crate::bank::Link;
 use crate::clocked::Clocked;
 use crate::lanes::{LANES, Scalar};
 use crate::trace::Trace;
@@ -29,9 +30,9 @@ impl<F: Scalar> Clocked<F> {
         let projection = &self.network().draft().projections[k];
         let shape = (self.network().size(&projection.from), self.network().size(&projection.to));
         let mut matrix = TriMat::new(shape);
-        for (l, link) in self.links().iter().enumerate().filter(|(_, link)| link.projection == k) {
-            let weights = link.store.in_order(link.store.weights());
-            self.pairs(l).into_iter().zip(weights).for_each(|((i, j), w)| matrix.add_triplet(i, j, w));
+        for Link { store, .. } in self.links().iter().filter(|link| link.projection == k) {
+            let weights = store.in_order(store.weights());
+            store.triplets().into_iter().for_each(|(i, j, k)| matrix.add_triplet(i, j, weights[k]));
         }
         matrix.to_csr()
     }
