@@ -304,7 +304,7 @@ impl Trainer {
     /// # Errors
     /// If a weight is not finite any more.
     pub fn network(&self) -> Result<Network, TrainError> {
-        Ok(self.engine.network().with_weights(self.engine.weights())?)
+        Ok(self.engine.describe()?)
     }
     /// The gradient of the last batch, one list per projection in the order of the description.
     pub fn last_gradient(&self) -> Vec<Vec<f32>> {

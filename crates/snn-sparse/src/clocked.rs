@@ -2,10 +2,10 @@
 
 use crate::bank::{Cells, Feed, Link, Source, lower};
 use crate::lanes::{Block, Scalar, Simd};
-use crate::store::{Store, Synapses};
+use crate::store::{Rewire, RewireError, Rewiring, Store, Synapses};
 use crate::trace::{Trace, Wants};
 use snn_core::net::{Links, Projection};
-use snn_core::{Network, Raster, Value};
+use snn_core::{Network, NetworkError, Raster, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -138,9 +138,40 @@ impl<F: Scalar> Clocked<F> {
         }
     }
 
-    /// The description this was lowered from (with the weights it had then).
+    /// The description this was lowered from, with the links and weights it had then; for those of now: [`describe`](Self::describe).
     pub fn network(&self) -> &Network {
         &self.network
+    }
+    /// The description with links and weights as they are.
+    ///
+    /// # Errors
+    /// If a weight is not finite any more.
+    pub fn describe(&self) -> Result<Network, NetworkError> {
+        let mut draft = self.network.draft().clone();
+        for (p, weights) in draft.projections.iter_mut().zip(self.weights()) {
+            p.weights = Value::Each(weights);
+        }
+        for link in self.links.iter().filter(|link| link.subset.is_none()) {
+            if let Store::Csr(csr) = &link.store {
+                draft.projections[link.projection].links = csr.description();
+            }
+        }
+        draft.try_into()
+    }
+    /// Replaces links of `links()[k]`: see [`Csr::rewire`](crate::store::Csr::rewire). Workers of a rule that were made before may not
+    /// know: make new ones.
+    ///
+    /// # Errors
+    /// If these are not listed links with one delay for all, or as [`Csr::rewire`](crate::store::Csr::rewire).
+    pub fn rewire(&mut self, k: usize, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
+        let link = &mut self.links[k];
+        match &mut link.store {
+            Store::Csr(csr) if link.subset.is_none() => csr.rewire(changes, work),
+            _ => {
+                let p = &self.network.draft().projections[link.projection];
+                Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() })
+            }
+        }
     }
     /// The populations.
     pub fn cells(&self) -> &[Box<dyn Cells<F>>] {
@@ -178,7 +209,8 @@ impl<F: Scalar> Clocked<F> {
         &self.outputs
     }
 
-    /// The weights now, one list per projection in the order of the description; [`Network::with_weights`] takes them.
+    /// The weights now, one list per projection in the order of the description. Unless links were replaced, [`Network::with_weights`]
+    /// takes them.
     pub fn weights(&self) -> Vec<Vec<f32>> {
         let weights = self.in_order(self.links.iter().map(|l| l.store.weights()));
         weights.into_iter().map(|list| list.into_iter().map(|w| w.value() as f32).collect()).collect()

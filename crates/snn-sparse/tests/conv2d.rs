@@ -1,9 +1,10 @@
-//! Windows over images: PyTorch's numbers through the whole engine.
+//! Windows over images: PyTorch's numbers through the whole engine, and a rewired projection described again.
 
-use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
+use snn_core::net::{Connect, Conv2d, Init, Links, SumPool2d};
 use snn_core::neuron::Li;
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_sparse::lanes::{Portable, blocks, flat};
+use snn_sparse::store::{Rewire, RewireError, Rewiring};
 use snn_sparse::{Block, Clocked, LANES, Record, Synapses, Wants};
 
 /// Numbers of `golden/conv2d.txt`, made by PyTorch: see `golden/conv2d.py` for the rules of inputs, weights and errors.
@@ -56,5 +57,28 @@ fn pytorch_gives_the_same_numbers() {
             let gradient: Vec<f64> = store.in_order(&gradient).into_iter().map(f64::from).collect();
             assert_eq!(gradient, golden(name, "gradient"), "{name}");
         }
+    }
+}
+
+#[test]
+fn a_rewired_engine_describes_itself() {
+    let net = network(Connect::OneToOne, 3, 3);
+    let mut engine = Clocked::<f32>::compile(&net.with_weights(vec![vec![1.0, 2.0, 3.0]]).unwrap());
+    let mut work = Rewiring::default();
+    engine.rewire(0, &[Rewire { slot: 0, from: 2, to: 1 }], &mut work).unwrap();
+    let described = engine.describe().unwrap();
+    assert_eq!(described.draft().projections[0].links, Links::Csr { ends: vec![0, 0, 1, 3], targets: vec![1, 1, 2] });
+    assert_eq!(described.draft().projections[0].weights.given(), [2.0, 0.0, 3.0]);
+    // What is compiled from the description is the engine.
+    let again = Clocked::<f32>::compile(&described);
+    assert_eq!((engine.matrix(0), engine.weights()), (again.matrix(0), again.weights()));
+    assert_eq!(again.describe().unwrap(), described);
+
+    for (connect, delay) in [(Connect::All, 0.0), (Connect::OneToOne, 2.0)] {
+        let net = Net::new(ms(1.0)).input("in", 3).population("out", 3, Li::default());
+        let net = net.project("in", "out", connect, Init::Constant(1.0)).delays(ms(delay), ms(delay)).output("out").build(Seed::new(0));
+        let mut engine = Clocked::<f32>::compile(&net.unwrap());
+        let error = engine.rewire(0, &[], &mut work).unwrap_err();
+        assert!(matches!(&error, RewireError::Links { from, to } if from == "in" && to == "out"), "{error}");
     }
 }

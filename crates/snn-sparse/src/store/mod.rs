@@ -7,7 +7,7 @@ mod pool;
 mod window;
 
 pub use conv2d::Conv2d;
-pub use csr::Csr;
+pub use csr::{Csr, Rewire, RewireError, Rewiring};
 pub use dense::Dense;
 pub use pool::SumPool2d;
 
