@@ -1,14 +1,15 @@
 //! What does one event cost in each synapse store, and one active entry?
 //!
-//! A block of 64 targets with 700 sources; 10 events or entries a call, as in a step of the papers' networks.
+//! A block of 64 targets with 700 sources; 10 events or entries a call, as in a step of the papers' networks. Then a whole step of a
+//! convolution of 2 × 34 × 34 event-camera pixels, 2 % of them with an event, against its unrolled matrix.
 #![allow(missing_docs)] // `criterion_group!` makes an undocumented function
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use snn_core::net::{Connect, Init};
+use snn_core::net::{Connect, Conv2d, Init, Links, Projection};
 use snn_core::neuron::Lif;
 use snn_core::{Net, Seed, ms};
 use snn_sparse::lanes::{Isa, Kernel};
-use snn_sparse::{Block, Clocked, Simd, Store, Synapses};
+use snn_sparse::{Block, Clocked, LANES, Simd, Store, Synapses};
 use std::hint::black_box;
 
 fn store(connect: Connect) -> Store<f32> {
@@ -62,5 +63,42 @@ fn kernels(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, kernels);
+/// All blocks of one step.
+struct Sweep<'a> {
+    store: &'a Store<f32>,
+    events: &'a [u32],
+    heard: &'a mut [Block<f32>],
+}
+
+impl Kernel for Sweep<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        for (b, heard) in self.heard.iter_mut().enumerate() {
+            *heard = self.store.deliver::<I>(b, self.events, Block::zero());
+        }
+    }
+}
+
+fn windows(criterion: &mut Criterion) {
+    let conv = Conv2d::new(2, 34, 34, 16, (5, 5)).stride((2, 2));
+    let (n, m) = (conv.sources(), conv.targets());
+    let kernel: Vec<f32> = (0..conv.weights()).map(|k| (k as f32).sin()).collect();
+    let triplets: Vec<_> = (0..n).flat_map(|i| conv.fan_out(i).map(move |(j, k)| (i, j, k))).collect();
+    let ends = (0..=n).map(|i| triplets.partition_point(|link| link.0 < i) as u32).collect();
+    let unrolled = Links::Csr { ends, targets: triplets.iter().map(|link| link.1 as u32).collect() };
+    let weights = triplets.iter().map(|link| kernel[link.2]).collect();
+    let events: Vec<u32> = (0..n as u32).filter(|i| i.wrapping_mul(2654435761) >> 16 < 1311).collect();
+    for (name, links, weights) in [("conv2d", Links::Conv2d(conv), kernel), ("csr", unrolled, weights)] {
+        let projection = Projection { from: "in".into(), to: "a".into(), delay: 0.0.into(), links, weights: weights.into() };
+        let store = Store::new(&projection, n, m);
+        let mut heard = vec![Block::zero(); m.div_ceil(LANES)];
+        criterion.bench_function(&format!("deliver, {name} 2x34x34 -> 16x15x15, {} events", events.len()), |b| {
+            b.iter(|| Simd::detect().run(Sweep { store: &store, events: black_box(&events), heard: &mut heard }))
+        });
+    }
+}
+
+criterion_group!(benches, kernels, windows);
 criterion_main!(benches);

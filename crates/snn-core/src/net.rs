@@ -1,5 +1,9 @@
 //! The network description: populations joined by projections. Data only; engines give it behaviour.
 
+mod conv2d;
+
+pub use conv2d::{Axis, Conv2d, SumPool2d};
+
 use crate::neuron::{Model, Param, Range};
 use crate::{Seed, Value};
 use rand::RngExt;
@@ -81,7 +85,8 @@ pub struct Projection {
     pub delay: Value,
     /// Which links exist.
     pub links: Links,
-    /// The weight of all links, or of each, source by source. Learning gives every link its own.
+    /// The weight of all links, or of each, source by source. Learning gives every link its own. Windows share their weights: a
+    /// convolution has those of its kernel, pooling has one.
     pub weights: Value<f32>,
 }
 
@@ -110,6 +115,10 @@ pub enum Links {
         /// Target indices.
         targets: Vec<u32>,
     },
+    /// Windows over an image, with shared weights.
+    Conv2d(Conv2d),
+    /// Sums over windows of an image.
+    SumPool2d(SumPool2d),
 }
 
 impl Network {
@@ -125,8 +134,9 @@ impl Network {
     pub fn links(&self) -> usize {
         (self.0.projections.iter())
             .map(|p| match &p.links {
-                Links::All => self.size(&p.from) * self.size(&p.to),
-                Links::Csr { targets, .. } => targets.len(),
+                Links::Conv2d(conv) => conv.links(),
+                Links::SumPool2d(pool) => pool.depthwise().links(),
+                links => links.weights(self.size(&p.from), self.size(&p.to)),
             })
             .sum()
     }
@@ -277,15 +287,36 @@ impl TryFrom<Draft> for Network {
 }
 
 impl Links {
-    /// Every link as `(source, target)`, in the order of the weights, between groups of these sizes.
-    pub fn pairs(&self, sources: usize, targets: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+    /// Number of weights between groups of these sizes: one per link, or those the links share.
+    pub fn weights(&self, sources: usize, targets: usize) -> usize {
+        match self {
+            Links::All => sources * targets,
+            Links::Csr { targets, .. } => targets.len(),
+            Links::Conv2d(conv) => conv.weights(),
+            Links::SumPool2d(_) => 1,
+        }
+    }
+
+    /// Every link as `(source, target, weight)`, by index, between groups of these sizes: source by source, targets ascending.
+    pub fn triplets(&self, sources: usize, targets: usize) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
         (0..sources).flat_map(move |i| {
-            let (all, listed) = match self {
-                Links::All => (0..targets, &[][..]),
-                Links::Csr { ends, targets } => (0..0, &targets[ends[i] as usize..ends[i + 1] as usize]),
+            let (all, listed, window) = match self {
+                Links::All => (0..targets, 0..0, None),
+                Links::Csr { ends, .. } => (0..0, ends[i] as usize..ends[i + 1] as usize, None),
+                Links::Conv2d(conv) => (0..0, 0..0, Some((*conv, usize::MAX))),
+                Links::SumPool2d(pool) => (0..0, 0..0, Some((pool.depthwise(), 0))),
             };
-            all.chain(listed.iter().map(|&j| j as usize)).map(move |j| (i, j))
+            let list = if let Links::Csr { targets, .. } = self { &targets[..] } else { &[] };
+            let all = all.map(move |j| (i, j, i * targets + j));
+            let listed = listed.map(move |k| (i, list[k] as usize, k));
+            let window = window.into_iter().flat_map(move |(conv, last)| conv.fan_out(i).map(move |(j, k)| (i, j, k.min(last))));
+            all.chain(listed).chain(window)
         })
+    }
+
+    /// Whether several links have the same weight.
+    fn shared(&self) -> bool {
+        matches!(self, Links::Conv2d(_) | Links::SumPool2d(_))
     }
 }
 
@@ -319,8 +350,10 @@ impl Projection {
         if let Some(delay) = self.delay.given().iter().find(|&delay| !possible(delay)) {
             return Err(format!("delay {delay} s must be a multiple (0, 1, 2, …) of the time step {} s", draft.dt));
         }
-        let count = match &self.links {
-            Links::All => sources * targets,
+        match &self.links {
+            Links::All => {}
+            Links::Conv2d(conv) => conv.check(sources, targets)?,
+            Links::SumPool2d(pool) => pool.depthwise().check(sources, targets)?,
             Links::Csr { ends, targets: list } => {
                 let rows_fit = ends.len() == sources + 1 && ends.first() == Some(&0) && ends.windows(2).all(|w| w[0] <= w[1]);
                 if !rows_fit || ends.last().map(|&e| e as usize) != Some(list.len()) {
@@ -331,15 +364,19 @@ impl Projection {
                         return Err(format!("the targets of source {i} must ascend without repeats and stay below {targets}"));
                     }
                 }
-                list.len()
             }
-        };
+        }
+        if self.links.shared() && matches!(self.delay, Value::Each(_)) {
+            return Err("links that share their weights share their delay too; give one number".into());
+        }
+        let count = self.links.weights(sources, targets);
+        let of = if self.links.shared() { "shared weights" } else { "links" };
         for (what, fits, given) in [
             ("weights", self.weights.fits(count), self.weights.given().len()),
             ("delays", self.delay.fits(count), self.delay.given().len()),
         ] {
             if !fits {
-                return Err(format!("{given} {what} for {count} links; give one number, or one per link"));
+                return Err(format!("{given} {what} for {count} {of}; give one number, or one for each of the {of}"));
             }
         }
         match self.weights.given().iter().position(|w| !w.is_finite()) {
@@ -384,6 +421,10 @@ pub enum Connect {
     },
     /// This many links to every target, from distinct sources drawn uniformly: "fixed in-degree".
     InDegree(usize),
+    /// Windows over an image, with shared weights.
+    Conv2d(Conv2d),
+    /// Sums over windows of an image; the weight is a factor on the sums.
+    SumPool2d(SumPool2d),
 }
 
 /// How a projection of [`Net`] draws its weights.
@@ -486,7 +527,7 @@ impl Net {
             let stream = seed.child(&format!("{}->{}", p.from, p.to)).nth(*nth);
             *nth += 1;
             let links = plan.connect.expand(n, m, stream.child("links")).map_err(refuse)?;
-            let count = if let Links::Csr { targets, .. } = &links { targets.len() } else { n * m };
+            let count = links.weights(n, m);
             let weights = plan.init.draw(count, stream.child("weights")).map_err(refuse)?;
             let delays = plan.delays.map(|range| delays(range, dt, count, stream.child("delays")).map_err(refuse)).transpose()?;
             let p = &mut self.draft.projections[k];
@@ -501,6 +542,8 @@ impl Connect {
     fn expand(self, sources: usize, targets: usize, seed: Seed) -> Result<Links, String> {
         match self {
             Connect::All => Ok(Links::All),
+            Connect::Conv2d(conv) => conv.check(sources, targets).map(|()| Links::Conv2d(conv)),
+            Connect::SumPool2d(pool) => pool.depthwise().check(sources, targets).map(|()| Links::SumPool2d(pool)),
             Connect::OneToOne if sources != targets => Err(format!("one-to-one needs equal sizes, not {sources} and {targets}")),
             Connect::OneToOne => Ok(Links::Csr { ends: (0..=sources as u32).collect(), targets: (0..targets as u32).collect() }),
             Connect::Random { p } if !(0.0..=1.0).contains(&p) => Err(format!("connection probability {p}: must be between 0 and 1")),
@@ -664,6 +707,72 @@ mod tests {
         );
     }
 
+    /// 2 × 6 × 5 -> 4 × 2 × 3, then sums of 1 × 3.
+    fn windows() -> (Conv2d, SumPool2d) {
+        (Conv2d::new(2, 6, 5, 4, (3, 3)).stride((3, 2)).padding((0, 1)).groups(2), SumPool2d::new(4, 2, 3, (1, 3)))
+    }
+
+    fn image(conv: Conv2d, pool: SumPool2d) -> Net {
+        Net::new(ms(1.0))
+            .input("image", 60)
+            .population("edges", 24, Lif::default())
+            .population("places", 8, Lif::default())
+            .project("image", "edges", Connect::Conv2d(conv), Init::normal(0.5))
+            .project("edges", "places", Connect::SumPool2d(pool), Init::Constant(0.5))
+            .output("places")
+    }
+
+    #[test]
+    fn windows_survive_json_and_have_defaults() {
+        let (conv, pool) = windows();
+        let net = image(conv, pool).build(Seed::new(3)).unwrap();
+        assert_eq!(net.draft().projections[0].weights.given().len(), 4 * 9);
+        let links = |k: usize| net.draft().projections[k].links.triplets(net.size(&net.draft().projections[k].from), 24).count();
+        assert_eq!(net.links(), links(0) + links(1));
+        let text = serde_json::to_string(&net).unwrap();
+        assert!(
+            text.contains(r#""links":{"conv2d":{"channels_in":2"#) && text.contains(r#""links":{"sum_pool2d":{"channels":4"#),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), net);
+        let short = r#"{"conv2d": {"channels_in": 1, "height": 8, "width": 9, "channels_out": 3, "kernel": [3, 2]}}"#;
+        assert_eq!(serde_json::from_str::<Links>(short).unwrap(), Links::Conv2d(Conv2d::new(1, 8, 9, 3, (3, 2))));
+    }
+
+    #[test]
+    fn impossible_windows_are_named() {
+        let (conv, pool) = windows();
+        let has = |net: Net, word: &str| {
+            let text = refused(net);
+            assert!(text.contains(word), "{text} lacks {word}");
+        };
+        has(image(Conv2d { stride: (0, 1), ..conv }, pool), "`image` -> `edges`: stride (0, 1): both must be 1 or more");
+        has(image(conv.padding((usize::MAX, 0)), pool), "padding (18446744073709551615, 0)");
+        has(image(conv.groups(3), pool), "3 groups: must be 1 or more and divide the channels, 2 in and 4 out");
+        has(image(conv.groups(0), pool), "0 groups");
+        has(image(Conv2d { height: 7, ..conv }, pool), "the source must have 2 × 7 × 5 (channels × height × width) = 70 units, not 60");
+        has(image(Conv2d { height: usize::MAX, ..conv }, pool), "units, not 60");
+        has(image(conv.dilation((1, 4)), pool), "the window's width 9 does not fit into 5 with a padding of 1 on each side");
+        has(image(conv.stride((1, 2)), pool), "the target must have 4 × 4 × 3 (channels × height × width) = 48 units, not 24");
+        has(image(conv, pool.stride((1, 2)).padding((0, 1))), "`edges` -> `places`: the target must have 4 × 2 × 2");
+        let huge = Conv2d::new(2, 6, 5, 4, (1 << 20, 1 << 20)).padding((1 << 20, 1 << 20)).stride((1 << 30, 1 << 30));
+        has(image(huge, pool).population("x", 4, Lif::default()).project("image", "x", Connect::Conv2d(huge), Init::normal(1.0)), "not 24");
+        has(
+            Net::new(ms(1.0)).input("image", 60).population("x", 4, Lif::default()).project(
+                "image",
+                "x",
+                Connect::Conv2d(huge),
+                Init::Constant(1.0),
+            ),
+            "are more than a projection holds",
+        );
+        has(image(conv, pool).delay(vec![ms(1.0); 24]), "share their delay too");
+        let mut draft = Draft::from(image(conv, pool).build(Seed::new(3)).unwrap());
+        draft.projections[0].weights = vec![1.0; 30].into();
+        let error = Network::try_from(draft).unwrap_err().to_string();
+        assert!(error.contains("30 weights for 36 shared weights"), "{error}");
+    }
+
     #[test]
     fn random_links_are_exact_in_number() {
         let net = good().build(Seed::new(3)).unwrap();
@@ -672,7 +781,7 @@ mod tests {
             let net = good().project("in", "a", Connect::InDegree(k), Init::Constant(1.0)).delays(ms(1.0), ms(3.0));
             let net = net.build(Seed::new(3)).unwrap();
             let p = &net.draft().projections[3];
-            let degree = |j: usize| p.links.pairs(5, 4).filter(|link| link.1 == j).count();
+            let degree = |j: usize| p.links.triplets(5, 4).filter(|link| link.1 == j).count();
             assert!((0..4).all(|j| degree(j) == k), "in-degree {k}");
             assert!((0..4 * k).all(|link| (1..=3).contains(&p.delay_steps(link, ms(1.0)))));
         }

@@ -236,7 +236,7 @@ impl Trainer {
         let stats = self.gradient(data, batch);
         let scale = self.options.clip.map_or(1.0, |clip| (clip / self.chunks[0].norm()).min(1.0));
         self.moments.tick();
-        for (k, link) in self.engine.links_mut().iter_mut().enumerate() {
+        for (k, link) in self.engine.links_mut().iter_mut().enumerate().filter(|(_, link)| !link.store.frozen()) {
             let gradient = &mut self.chunks[0].links[k];
             if scale < 1.0 {
                 gradient.iter_mut().flat_map(|b| &mut b.0).for_each(|g| *g *= scale as f32);
@@ -339,7 +339,7 @@ impl Trainer {
     /// # Errors
     /// If a weight is not finite any more.
     pub fn network(&self) -> Result<Network, TrainError> {
-        Ok(self.engine.network().with_weights(self.engine.weights())?)
+        Ok(self.engine.describe()?)
     }
     /// The gradient of the last batch, one list per projection in the order of the description.
     pub fn last_gradient(&self) -> Vec<Vec<f32>> {

@@ -3,11 +3,15 @@
 
 mod common;
 
-use common::{Case, case, distance, gradient, models, surrogate};
+use common::{Case, any_model, case, distance, gradient, models, surrogate};
 use proptest::prelude::*;
-use snn_core::{Dataset, Raster, Surrogate, Trials};
+use rand::RngExt;
+use snn_core::net::{Connect, Conv2d, Init, Links, SumPool2d};
+use snn_core::neuron::{Li, Lif, Model};
+use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{Bptt, Loss, Over, SparseBptt};
-use snn_sparse::{Clocked, Simd};
+use snn_sparse::lanes::flat_mut;
+use snn_sparse::{Clocked, Simd, Synapses};
 
 const LOSS: Loss = Loss::CrossEntropy(Over::Max);
 
@@ -37,28 +41,28 @@ proptest! {
     #[test]
     fn dense_equals_finite_differences(case in case(5), first in models(1.0), second in models(1.0), beta in 1.0f64..3.0) {
         let case = Case { models: [first, second], ..case };
-        let rule = Bptt { smooth: true, ..Bptt::new(Surrogate::fast_sigmoid(beta)) };
-        let mut engine = Clocked::<f64>::compile(&case.network());
-        let data = case.trials(2);
-        let loss = Loss::CrossEntropy(Over::Sum);
-        let (exact, _) = gradient(&engine, &rule, &data, loss);
-        let mut numeric = exact.clone();
-        for k in 0..engine.links().len() {
-            let link = &engine.links()[k];
-            let (projection, slots) = (link.projection, snn_sparse::Synapses::slots(&link.store));
-            let places: Vec<usize> = (0..slots.len()).map(|i| link.subset.as_ref().map_or(i, |subset| subset[i] as usize)).collect();
-            for (&slot, i) in slots.iter().zip(places).step_by(3) {
-                let h = 1e-5;
-                let mut value = |h: f64| {
-                    use snn_sparse::{Synapses, lanes::flat_mut};
-                    flat_mut(engine.links_mut()[k].store.weights_mut())[slot] += h;
-                    let stats = gradient(&engine, &rule, &data, loss).1;
-                    flat_mut(engine.links_mut()[k].store.weights_mut())[slot] -= h;
-                    0.5 * (stats.loss + stats.penalty)
-                };
-                numeric[projection][i] = (value(h) - value(-h)) / (2.0 * h);
-            }
-        }
+        let (numeric, exact) = finite_differences(&case.network(), &case.trials(2), beta);
+        prop_assert!(distance(&numeric, &exact) < 1e-5, "{}", distance(&numeric, &exact));
+    }
+
+    /// Both again with windows: shared weights, padding, groups, a pool whose weight is not learned, and a loop of convolutions.
+    #[test]
+    fn windows_have_the_same_gradients(net in windows(any_model(), 6), surrogate in surrogate(), seed in any::<u64>()) {
+        let (engine, data) = (Clocked::<f64>::compile(&net), events(&net, seed, 15));
+        let (sparse, s) = gradient(&engine, &SparseBptt { surrogate }, &data, LOSS);
+        let (dense, d) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
+        let (events_in, _) = gradient(&engine, &Bptt::new(surrogate).events_in(), &data, LOSS);
+        prop_assert_eq!((&s.spikes, &s.active), (&d.spikes, &d.active));
+        let size = dense.concat().iter().fold(0.0f64, |m, x| m.max(x.abs()));
+        prop_assert!(distance(&events_in, &dense) < 2e-13 || size < 1e-14);
+        prop_assert!(distance(&sparse, &dense) < 2e-13 || size < 1e-14, "{} of {size}", distance(&sparse, &dense));
+        let pool = net.draft().projections.iter().position(|p| matches!(p.links, Links::SumPool2d(_))).unwrap();
+        prop_assert_eq!((&sparse[pool], &dense[pool]), (&vec![0.0], &vec![0.0]));
+    }
+
+    #[test]
+    fn windows_pass_finite_differences(net in windows(models(1.0), 3), beta in 1.0f64..3.0, seed in any::<u64>()) {
+        let (numeric, exact) = finite_differences(&net, &events(&net, seed, 6), beta);
         prop_assert!(distance(&numeric, &exact) < 1e-5, "{}", distance(&numeric, &exact));
     }
 
@@ -110,12 +114,71 @@ proptest! {
     }
 }
 
+/// A third of the weights' gradients by finite differences of the smoothed network (the others as they are), and the exact ones.
+fn finite_differences(net: &Network, data: &Trials, beta: f64) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    let rule = Bptt { smooth: true, ..Bptt::new(Surrogate::fast_sigmoid(beta)) };
+    let mut engine = Clocked::<f64>::compile(net);
+    let loss = Loss::CrossEntropy(Over::Sum);
+    let (exact, _) = gradient(&engine, &rule, data, loss);
+    let mut numeric = exact.clone();
+    for k in (0..engine.links().len()).filter(|&k| !engine.links()[k].store.frozen()).collect::<Vec<_>>() {
+        let link = &engine.links()[k];
+        let (projection, slots) = (link.projection, link.store.slots());
+        let places: Vec<usize> = (0..slots.len()).map(|i| link.subset.as_ref().map_or(i, |subset| subset[i] as usize)).collect();
+        for (&slot, i) in slots.iter().zip(places).step_by(3) {
+            let h = 1e-5;
+            let mut value = |h: f64| {
+                flat_mut(engine.links_mut()[k].store.weights_mut())[slot] += h;
+                let stats = gradient(&engine, &rule, data, loss).1;
+                flat_mut(engine.links_mut()[k].store.weights_mut())[slot] -= h;
+                0.5 * (stats.loss + stats.penalty)
+            };
+            numeric[projection][i] = (value(h) - value(-h)) / (2.0 * h);
+        }
+    }
+    (numeric, exact)
+}
+
+prop_compose! {
+    /// Image -> convolution (with itself: a loop) -> pool -> grouped convolution -> readout.
+    fn windows(model: impl Strategy<Value = Model>, max: usize)
+              (model in model, seed in any::<u64>(), height in 3..3 + max, width in 3..3 + max, channels in 1usize..3, stride in (1usize..3, 1usize..3),
+               dilation in 1usize..3, padding in 0usize..2, delay in 0u32..2) -> Network {
+        let first = Conv2d::new(channels, height, width, 4, (3, 2)).stride(stride).padding((1, padding)).dilation((1, dilation));
+        let (h, w) = first.output();
+        let again = Conv2d::new(4, h, w, 4, (3, 1)).padding((1, 0)).groups(4);
+        let pool = SumPool2d::new(4, h, w, (2, 2)).stride((1, 2)).padding((1, 1));
+        let (ph, pw) = pool.output();
+        let second = Conv2d::new(4, ph, pw, 6, (2, 2)).padding((1, 1)).groups(2);
+        Net::new(ms(1.0)).input("image", first.sources())
+            .population("a", first.targets(), model.clone()).population("b", pool.targets(), Lif { reset_grad: 1.0.into(), ..Lif::default() })
+            .population("c", second.targets(), model).population("out", 3, Li { tau: 0.01.into() })
+            .project("image", "a", Connect::Conv2d(first), Init::normal(0.8)).delay(ms(delay.into()))
+            .project("a", "a", Connect::Conv2d(again), Init::normal(0.5)).delay(ms(1.0))
+            .project("a", "b", Connect::SumPool2d(pool), Init::Constant(0.6))
+            .project("b", "c", Connect::Conv2d(second), Init::normal(0.9)).delay(ms(delay.into()))
+            .project("c", "out", Connect::All, Init::normal(0.5))
+            .output("out").build(Seed::new(seed)).unwrap()
+    }
+}
+
+/// Two trials of random events for a network's input.
+fn events(net: &Network, seed: u64, steps: usize) -> Trials {
+    let n = net.draft().inputs[0].size;
+    let mut trials = Trials::new("random", n, steps, 3);
+    for k in 0..2u64 {
+        let mut rng = Seed::new(seed).nth(k).rng();
+        let mut raster = Raster::new(n, steps);
+        raster.write(|_, list| list.extend((0..n as u32).filter(|_| rng.random_bool(0.3))));
+        trials.push(raster, k as usize);
+    }
+    trials
+}
+
 /// A window that never closes: the gradient to a LIF neuron long after its last active entry is α^n times the one then.
 #[test]
 fn skipping_silent_steps_is_a_power_of_alpha() {
-    use snn_core::net::{Connect, Init};
-    use snn_core::neuron::{Lif, Value};
-    use snn_core::{Net, Seed, ms};
+    use snn_core::neuron::Value;
     // Input 0 at step 0, then silence until input 1 pushes the neuron near threshold at step 9. The readout is a spiking neuron with a
     // rate loss, active at step 9 only.
     let tau = 0.005;
@@ -141,9 +204,6 @@ fn skipping_silent_steps_is_a_power_of_alpha() {
 /// Two layers end to end: at most 3e-16 of the largest entry, the last place of a double.
 #[test]
 fn two_layers_agree_to_the_last_place() {
-    use snn_core::net::{Connect, Init};
-    use snn_core::neuron::{Li, Lif};
-    use snn_core::{Net, Raster, Seed, ms};
     let lif = || Lif { tau: 0.01.into(), ..Lif::default() };
     for seed in 0..8 {
         let net = Net::new(ms(1.0))
@@ -161,7 +221,6 @@ fn two_layers_agree_to_the_last_place() {
             .unwrap();
         let mut trials = Trials::new("noise", 12, 40, 4);
         for k in 0..1u64 {
-            use rand::RngExt;
             let mut rng = Seed::new(seed).child("noise").nth(k).rng();
             let mut raster = Raster::new(12, 40);
             raster.write(|_, list| list.extend((0..12u32).filter(|_| rng.random_bool(0.15))));

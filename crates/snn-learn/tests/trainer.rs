@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use rand::RngExt;
-use snn_core::net::{Connect, Init};
+use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
 use snn_core::neuron::{Alif, Li, Lif};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
@@ -71,6 +71,34 @@ fn one_and_more_threads_give_the_same_bits() {
             assert_eq!(run(threads), one, "{threads} threads");
         }
     }
+}
+
+#[test]
+fn a_convolution_learns_and_a_pool_does_not_on_any_number_of_threads() {
+    let (conv, pool) = (Conv2d::new(2, 3, 5, 4, (2, 2)).padding((1, 0)), SumPool2d::new(4, 4, 4, (2, 2)));
+    let net = Net::new(ms(1.0))
+        .input("in", conv.sources())
+        .population("a", conv.targets(), Lif::default())
+        .population("b", pool.targets(), Lif::default())
+        .population("out", 3, Li::default())
+        .project("in", "a", Connect::Conv2d(conv), Init::normal(0.6))
+        .project("a", "b", Connect::SumPool2d(pool), Init::Constant(0.5))
+        .project("b", "out", Connect::All, Init::normal(0.5))
+        .output("out")
+        .build(Seed::new(3))
+        .unwrap();
+    let options = Options { batch: 20, ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9)) };
+    let run = |threads: usize| {
+        let trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adamw(1e-2, 0.1), options).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| train(trainer, 3))
+    };
+    let one = run(1);
+    let (before, after) = (net.draft(), one.network().unwrap());
+    let weights = |k: usize| (before.projections[k].weights.iter(1).next(), after.draft().projections[k].weights.iter(1).next());
+    assert_ne!(weights(0).0, weights(0).1, "the kernel learns");
+    assert_eq!(weights(1).0, weights(1).1, "the pool's factor does not, nor does it decay");
+    assert_eq!(bits(&run(3)), bits(&one));
 }
 
 #[test]

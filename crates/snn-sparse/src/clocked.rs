@@ -3,12 +3,11 @@
 use crate::bank::{Cells, Feed, Link, Noise, Source, lower};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
-use crate::store::{Store, Synapses};
+use crate::store::{Rewire, RewireError, Rewiring, Store};
 use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
 use crate::trace::{Listed, Sink, Trace, Wants};
-use snn_core::net::Projection;
-use snn_core::{Network, Raster, Seed};
+use snn_core::{Network, NetworkError, Raster, Seed, Value};
 use std::ops::Range;
 use std::sync::{Mutex, RwLock};
 
@@ -44,7 +43,6 @@ pub struct Clocked<F: Scalar = f32> {
     outputs: Vec<usize>,
     drives: Vec<(usize, Noise<F>)>,
     simd: Simd,
-    frozen: bool,
     threads: usize,
 }
 
@@ -113,7 +111,7 @@ impl<F: Scalar> Clocked<F> {
         let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
             let (n, m) = (network.size(&p.from), network.size(&p.to));
             let link = move |(delay, subset, p): Group<'_>| {
-                let store = if frozen { Store::frozen(&p, n, m) } else { Store::new(&p, n, m) };
+                let store = if frozen { Store::freeze(&p, n, m) } else { Store::new(&p, n, m) };
                 Link { projection, subset, from, to, delay, store }
             };
             by_delay(p, n, m, draft.dt).into_iter().map(link)
@@ -131,7 +129,7 @@ impl<F: Scalar> Clocked<F> {
                 Some((draft.populations.iter().position(|p| p.name == d.to)?, noise))
             })
             .collect();
-        Clocked { network: network.clone(), cells, links, incoming, pulled, components, outputs, drives, simd, frozen, threads: 1 }
+        Clocked { network: network.clone(), cells, links, incoming, pulled, components, outputs, drives, simd, threads: 1 }
     }
 
     /// Runs one trial: one raster per input, all of the same number of steps. Starts from rest.
@@ -245,9 +243,40 @@ impl<F: Scalar> Clocked<F> {
         populations.iter().any(|&p| self.pulled[p].len() < self.incoming[p].len())
     }
 
-    /// The description this was lowered from (with the weights it had then).
+    /// The description this was lowered from, with the links and weights it had then; for those of now: [`describe`](Self::describe).
     pub fn network(&self) -> &Network {
         &self.network
+    }
+    /// The description with links and weights as they are.
+    ///
+    /// # Errors
+    /// If a weight is not finite any more.
+    pub fn describe(&self) -> Result<Network, NetworkError> {
+        let mut draft = self.network.draft().clone();
+        for (p, weights) in draft.projections.iter_mut().zip(self.weights()) {
+            p.weights = Value::Each(weights);
+        }
+        for link in self.links.iter().filter(|link| link.subset.is_none()) {
+            if let Store::Csr(csr) = &link.store {
+                draft.projections[link.projection].links = csr.description();
+            }
+        }
+        draft.try_into()
+    }
+    /// Replaces links of `links()[k]`: see [`Csr::rewire`](crate::store::Csr::rewire). Workers of a rule that were made before may not
+    /// know: make new ones.
+    ///
+    /// # Errors
+    /// If these are not listed links with one delay for all, or as [`Csr::rewire`](crate::store::Csr::rewire).
+    pub fn rewire(&mut self, k: usize, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
+        let link = &mut self.links[k];
+        match &mut link.store {
+            Store::Csr(csr) if link.subset.is_none() => csr.rewire(changes, work),
+            _ => {
+                let p = &self.network.draft().projections[link.projection];
+                Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() })
+            }
+        }
     }
     /// The populations.
     pub fn cells(&self) -> &[Box<dyn Cells<F>>] {
@@ -285,22 +314,23 @@ impl<F: Scalar> Clocked<F> {
         &self.outputs
     }
 
-    /// The weights now, one list per projection in the order of the description; [`Network::with_weights`] takes them.
+    /// The weights now, one list per projection in the order of the description. Unless links were replaced, [`Network::with_weights`]
+    /// takes them.
     pub fn weights(&self) -> Vec<Vec<f32>> {
-        if self.frozen {
-            let size = |name: &str| self.network.size(name);
-            let count = |p: &Projection| p.links.pairs(size(&p.from), size(&p.to)).count();
-            return self.network.draft().projections.iter().map(|p| p.weights.iter(count(p)).collect()).collect();
-        }
-        let weights = self.in_order(self.links.iter().map(|l| l.store.weights()));
+        let weights = self.by_projection(self.links.iter().map(|l| l.store.values()));
         weights.into_iter().map(|list| list.into_iter().map(|w| w.value() as f32).collect()).collect()
     }
 
     /// Anything laid out like the weights of [`links`](Self::links), as one list per projection in the order of the description.
     pub fn in_order<'a>(&self, like_weights: impl Iterator<Item = &'a [Block<F>]>) -> Vec<Vec<F>> {
+        self.by_projection(self.links.iter().zip(like_weights).map(|(link, values)| link.store.in_order(values)))
+    }
+
+    /// Lists of the links as lists of the projections.
+    fn by_projection(&self, of_links: impl Iterator<Item = Vec<F>>) -> Vec<Vec<F>> {
         let mut lists = vec![Vec::new(); self.network.draft().projections.len()];
-        for (link, values) in self.links.iter().zip(like_weights) {
-            let (list, values) = (&mut lists[link.projection], link.store.in_order(values));
+        for (link, values) in self.links.iter().zip(of_links) {
+            let list = &mut lists[link.projection];
             let Some(subset) = &link.subset else {
                 *list = values;
                 continue;
@@ -309,19 +339,6 @@ impl<F: Scalar> Clocked<F> {
             subset.iter().zip(values).for_each(|(&k, x)| list[k as usize] = x);
         }
         lists
-    }
-
-    /// Source and target of every link of `links()[k]`, in the order of its store's slots.
-    pub fn pairs(&self, k: usize) -> Vec<(usize, usize)> {
-        let link = &self.links[k];
-        let all = self.network.draft().projections[link.projection].links.pairs(self.size(link.from), self.cells[link.to].size());
-        match &link.subset {
-            None => all.collect(),
-            Some(subset) => {
-                let all: Vec<_> = all.collect();
-                subset.iter().map(|&k| all[k as usize]).collect()
-            }
-        }
     }
 }
 
@@ -373,9 +390,9 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
             for link in links().filter(|link| t >= link.delay) {
                 let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
                 match &link.store {
-                    Store::Rows(rows, _) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
+                    Store::Rows(rows) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
                     Store::Bits(bits) => bits.push::<I>(fired, self.blocks.start, into),
-                    Store::Dense(_) | Store::Csr(_) => {}
+                    _ => {}
                 }
             }
         }

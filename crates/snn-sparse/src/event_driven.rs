@@ -284,7 +284,7 @@ impl<F: Real> EventDriven<F> {
                     Source::Input(i) => leaving[0][i].push(links.len() as u32),
                     Source::Population(i) => leaving[1][i].push(links.len() as u32),
                 }
-                links.push(Fan { to, delay: delay as u32, rows: Rows::new(&part, network.size(&p.to)) });
+                links.push(Fan { to, delay: delay as u32, rows: Rows::new(&part, network.size(&p.from), network.size(&p.to)) });
             }
         }
         let inputs = draft.inputs.iter().map(|i| (i.name.clone(), i.size)).collect();

@@ -89,7 +89,7 @@ pub(crate) fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) 
     };
     let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     (0..each.len()).for_each(|k| groups.entry(p.delay_steps(k, dt)).or_default().push(k as u32));
-    let pairs: Vec<_> = p.links.pairs(sources, targets).collect();
+    let pairs: Vec<_> = p.links.triplets(sources, targets).collect();
     let part = |(delay, subset): (usize, Vec<u32>)| {
         let mut ends = vec![0u32; sources + 1];
         subset.iter().for_each(|&k| ends[pairs[k as usize].0 + 1] += 1);

@@ -1,5 +1,6 @@
 //! The engine's arrays in the field's common types, for looking at results and for checking: copies, not for the hot path.
 
+use crate::bank::Link;
 use crate::clocked::Clocked;
 use crate::lanes::{LANES, Scalar};
 use crate::trace::Trace;
@@ -28,8 +29,10 @@ impl<F: Scalar> Clocked<F> {
         let projection = &self.network().draft().projections[k];
         let shape = (self.network().size(&projection.from), self.network().size(&projection.to));
         let mut matrix = TriMat::new(shape);
-        let links = projection.links.pairs(shape.0, shape.1);
-        links.zip(&self.weights()[k]).for_each(|((i, j), &w)| matrix.add_triplet(i, j, F::of(f64::from(w))));
+        for Link { store, .. } in self.links().iter().filter(|link| link.projection == k) {
+            let weights = store.values();
+            store.triplets().into_iter().for_each(|(i, j, k)| matrix.add_triplet(i, j, weights[k]));
+        }
         matrix.to_csr()
     }
 }

@@ -79,7 +79,7 @@ prop_compose! {
         if !each {
             return net;
         }
-        let weights = net.draft().projections.iter().map(|p| p.links.pairs(net.size(&p.from), net.size(&p.to)).map(|(i, j)| ((i + j) % 5) as f32 * 0.25 - 0.5).collect());
+        let weights = net.draft().projections.iter().map(|p| p.links.triplets(net.size(&p.from), net.size(&p.to)).map(|(i, j, _)| ((i + j) % 5) as f32 * 0.25 - 0.5).collect());
         net.with_weights(weights.collect()).unwrap()
     }
 }

@@ -92,8 +92,8 @@ impl<F: Field> Rule<F> for Bptt {
 fn places<F: Scalar>(engine: &Clocked<F>, k: usize) -> Vec<(u32, u32)> {
     let link = &engine.links()[k];
     let width = blocks(engine.cells()[link.to].size()) * LANES;
-    let place = engine.pairs(k).into_iter().map(|(i, j)| i * width + j);
-    link.store.slots().into_iter().zip(place).map(|(slot, place)| (slot as u32, place as u32)).collect()
+    let slots = link.store.slots();
+    link.store.triplets().into_iter().map(|(i, j, k)| (slots[k] as u32, (i * width + j) as u32)).collect()
 }
 
 /// One population's dense planes, `[step][trial][block]`.
@@ -389,7 +389,7 @@ impl<F: Field> Dense<F> {
     /// `∇W += Sᵀ[t − delay]·∂L/∂x[t]` over all steps.
     fn correlate(&mut self, engine: &Clocked<F>, k: usize, steps: usize, m: usize, gradients: &mut Gradients<F>) {
         let link = &engine.links()[k];
-        let Some(heard) = steps.checked_sub(link.delay).filter(|&h| h > 0) else { return };
+        let Some(heard) = steps.checked_sub(link.delay).filter(|&h| h > 0 && !link.store.frozen()) else { return };
         if self.rule.events_in && matches!(link.from, Source::Input(_)) {
             let rows = Rows::Correlate(&self.layers[link.to].u, &mut gradients.links[k]);
             return engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps: 0..steps, rows });

@@ -22,7 +22,7 @@ impl<F: Scalar> Bits<F> {
         let mut set = |i: usize, j: usize| mask[i * width + j / LANES] |= 1 << (j % LANES);
         match &projection.links {
             Links::All => (0..sources).for_each(|i| (0..targets).for_each(|j| set(i, j))),
-            links => links.pairs(sources, targets).for_each(|(i, j)| set(i, j)),
+            links => links.triplets(sources, targets).for_each(|(i, j, _)| set(i, j)),
         }
         let links = mask.iter().map(|m| m.count_ones() as usize).sum();
         Bits { width, mask, weight, links }
@@ -31,6 +31,18 @@ impl<F: Scalar> Bits<F> {
     /// Number of links.
     pub fn links(&self) -> usize {
         self.links
+    }
+
+    /// The weight.
+    pub fn weight(&self) -> F {
+        self.weight
+    }
+
+    /// Every link as `(source, target, its number)`.
+    pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
+        let words = self.mask.iter().enumerate();
+        let pairs = words.flat_map(|(k, &word)| bits(word).map(move |l| (k / self.width, k % self.width * LANES + l)));
+        pairs.enumerate().map(|(number, (i, j))| (i, j, number)).collect()
     }
 
     /// Number of links of source `i`.

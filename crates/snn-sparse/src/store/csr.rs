@@ -1,36 +1,38 @@
 use super::Synapses;
 use crate::lanes::{Block, Isa, LANES, Scalar, blocks, flat, flat_mut};
+use snn_core::net::Links;
+use std::ops::Range;
 
 /// Listed links only, in compressed rows per block of targets: the links of source `i` into `block` are
-/// `ends[block·sources + i] .. ends[block·sources + i + 1]`.
+/// `ends[block·sources + i] .. ends[block·sources + i + 1]`, lanes ascending.
 ///
 /// Memory: 5 bytes per link (`f32`), and 4 per source and block.
 #[derive(Clone, Debug)]
 pub struct Csr<F> {
     sources: usize,
+    targets: usize,
     ends: Vec<u32>,
     lane: Vec<u8>,
     w: Vec<Block<F>>, // one weight per link, in the order of `lane`, padded to whole blocks
-    slots: Vec<u32>,  // where each link of the description went
 }
 
 impl<F: Scalar> Csr<F> {
     /// Weights zero on the links `row_ends`, `list`: source `i` reaches `list[row_ends[i]..row_ends[i + 1]]`.
     pub fn new(row_ends: &[u32], list: &[u32], targets: usize) -> Self {
         let sources = row_ends.len() - 1;
-        let row = |i: usize| row_ends[i] as usize..row_ends[i + 1] as usize;
-        let (mut ends, mut lane, mut slots) = (vec![0], Vec::with_capacity(list.len()), vec![0; list.len()]);
+        let (mut ends, mut lane) = (vec![0], Vec::with_capacity(list.len()));
+        let mut next = row_ends[..sources].to_vec();
         for b in 0..blocks(targets) {
             for i in 0..sources {
-                for k in row(i).filter(|&k| list[k] as usize / LANES == b) {
-                    slots[k] = lane.len() as u32;
-                    lane.push((list[k] as usize % LANES) as u8);
-                }
+                let rest = &list[next[i] as usize..row_ends[i + 1] as usize];
+                let here = rest.iter().take_while(|&&j| j as usize / LANES == b);
+                lane.extend(here.map(|&j| (j as usize % LANES) as u8));
+                next[i] += lane.len() as u32 - ends[b * sources + i];
                 ends.push(lane.len() as u32);
             }
         }
         let w = vec![Block::zero(); blocks(lane.len())];
-        Csr { sources, ends, lane, w, slots }
+        Csr { sources, targets, ends, lane, w }
     }
 
     /// Number of links.
@@ -40,14 +42,212 @@ impl<F: Scalar> Csr<F> {
 
     /// Number of links of source `i`.
     pub fn fan_out(&self, i: u32) -> usize {
-        (0..(self.ends.len() - 1) / self.sources).map(|b| self.row(b, i).len()).sum()
+        (0..blocks(self.targets)).map(|b| self.row(b, i).len()).sum()
+    }
+
+    /// Every link as `(source, target, index among the slots)`.
+    pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
+        self.ordered().enumerate().map(|(k, (i, j, _))| (i, j, k)).collect()
+    }
+
+    /// The links as a description lists them.
+    pub fn description(&self) -> Links {
+        let mut ends = vec![0; self.sources + 1];
+        self.ordered().for_each(|(i, ..)| ends[i + 1] += 1);
+        (0..self.sources).for_each(|i| ends[i + 1] += ends[i]);
+        Links::Csr { ends, targets: self.ordered().map(|(_, j, _)| j as u32).collect() }
+    }
+
+    /// Every link as `(source, target, slot)`: source by source, targets ascending.
+    fn ordered(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+        let rows = (0..self.sources).flat_map(|i| (0..blocks(self.targets)).map(move |b| (i, b)));
+        rows.flat_map(move |(i, b)| self.row(b, i as u32).map(move |k| (i, b * LANES + self.lane[k] as usize, k)))
     }
 
     #[inline(always)]
-    fn row(&self, block: usize, i: u32) -> std::ops::Range<usize> {
+    fn row(&self, block: usize, i: u32) -> Range<usize> {
         let k = block * self.sources + i as usize;
         self.ends[k] as usize..self.ends[k + 1] as usize
     }
+
+    /// Replaces links by others; their number stays. New links have weight 0, kept links keep their weight to the bit. Slots move: carry
+    /// whatever else is laid out like the weights over with [`Rewiring::carry`].
+    ///
+    /// Cost: O(links + sources · blocks + changes · log links), a few passes over 5 bytes per link: for once in a batch, not once in a
+    /// step. Nothing is allocated once `work` has met a store of this size and as many changes.
+    ///
+    /// ```
+    /// use snn_core::net::Links;
+    /// use snn_sparse::store::{Csr, Rewire, Rewiring};
+    /// let mut csr = Csr::<f32>::new(&[0, 2, 3], &[0, 2, 1], 3);           // 0 -> 0, 0 -> 2, 1 -> 1
+    /// let mut work = Rewiring::default();
+    /// csr.rewire(&[Rewire { slot: 0, from: 1, to: 2 }], &mut work)?;      // 0 -> 0 becomes 1 -> 2
+    /// assert_eq!(csr.description(), Links::Csr { ends: vec![0, 1, 3], targets: vec![2, 1, 2] });
+    /// assert_eq!((work.before(), work.placed()), (&[1, 2, u32::MAX][..], &[2][..]));
+    /// # Ok::<(), snn_sparse::store::RewireError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a change names a slot, source or target that is not there, a slot twice, or a link that would then exist twice. Then nothing is
+    /// changed.
+    pub fn rewire(&mut self, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
+        work.gone.clear();
+        work.gone.extend(changes.iter().map(|c| c.slot));
+        work.gone.sort_unstable();
+        if let Some(pair) = work.gone.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(RewireError::Twice(pair[0]));
+        }
+        if let Some(&slot) = work.gone.last().filter(|&&slot| slot as usize >= self.links()) {
+            return Err(RewireError::Slot { slot, links: self.links() });
+        }
+        work.new.clear();
+        for (n, &Rewire { from, to, .. }) in changes.iter().enumerate() {
+            if from as usize >= self.sources || to as usize >= self.targets {
+                return Err(RewireError::Outside { from, to, sources: self.sources, targets: self.targets });
+            }
+            work.new.push((to as usize / LANES * self.sources + from as usize, (to as usize % LANES) as u8, n as u32));
+        }
+        work.new.sort_unstable();
+        let double = |&(_, _, n): &(usize, u8, u32)| RewireError::Exists { from: changes[n as usize].from, to: changes[n as usize].to };
+        if let Some(pair) = work.new.windows(2).find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1)) {
+            return Err(double(&pair[1]));
+        }
+        for new in &work.new {
+            let row = self.ends[new.0] as usize..self.ends[new.0 + 1] as usize;
+            let found = self.lane[row.clone()].binary_search(&new.1).map(|k| (row.start + k) as u32);
+            if found.is_ok_and(|slot| work.gone.binary_search(&slot).is_err()) {
+                return Err(double(new));
+            }
+        }
+        self.merge(work);
+        work.carry(&mut self.w);
+        Ok(())
+    }
+
+    /// Merges the links that stay with the new ones, both in order; leaves in `work` where each went.
+    fn merge(&mut self, work: &mut Rewiring<F>) {
+        let Rewiring { gone, new, before, placed, lane, .. } = work;
+        placed.clear();
+        placed.resize(new.len(), 0);
+        before.clear();
+        lane.clear();
+        let (mut reached, mut cut) = (0, 0); // old links taken, of them gone
+        let mut keep = |end: usize, before: &mut Vec<u32>, lane: &mut Vec<u8>| {
+            while reached < end {
+                let stop = gone.get(cut).map_or(end, |&slot| end.min(slot as usize));
+                before.extend(reached as u32..stop as u32);
+                lane.extend_from_slice(&self.lane[reached..stop]);
+                reached = stop;
+                if reached < end {
+                    (reached, cut) = (reached + 1, cut + 1);
+                }
+            }
+        };
+        for &(row, l, n) in new.iter() {
+            let row = self.ends[row] as usize..self.ends[row + 1] as usize;
+            keep(row.start + self.lane[row].partition_point(|&other| other < l), before, lane);
+            placed[n as usize] = before.len() as u32;
+            before.push(u32::MAX);
+            lane.push(l);
+        }
+        keep(self.lane.len(), before, lane);
+        let (mut left, mut come) = (0, 0);
+        for row in 0..self.ends.len() - 1 {
+            let end = &mut self.ends[row + 1];
+            left += gone[left..].iter().take_while(|&&slot| slot < *end).count();
+            come += new[come..].iter().take_while(|link| link.0 == row).count();
+            *end = *end - left as u32 + come as u32;
+        }
+        std::mem::swap(&mut self.lane, lane);
+    }
+}
+
+/// One link to be replaced by another: see [`Csr::rewire`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewire {
+    /// Position of the old link within the flat weights.
+    pub slot: u32,
+    /// Source of the new link.
+    pub from: u32,
+    /// Target of the new link.
+    pub to: u32,
+}
+
+/// Working memory of [`Csr::rewire`], and where its last call moved the links. Memory: 9 bytes per link (`f32`), 24 per change.
+#[derive(Clone, Debug, Default)]
+pub struct Rewiring<F> {
+    gone: Vec<u32>,
+    new: Vec<(usize, u8, u32)>, // row, lane, change
+    before: Vec<u32>,
+    placed: Vec<u32>,
+    lane: Vec<u8>,
+    spare: Vec<Block<F>>,
+}
+
+impl<F: Scalar> Rewiring<F> {
+    /// By slot: the slot the link had before; `u32::MAX` for a new link.
+    pub fn before(&self) -> &[u32] {
+        &self.before
+    }
+    /// By change: the slot of the new link.
+    pub fn placed(&self) -> &[u32] {
+        &self.placed
+    }
+    /// Moves anything laid out like the weights (an optimiser's moments, signs) as the links moved; new links get zero.
+    pub fn carry(&mut self, like_weights: &mut [Block<F>]) {
+        self.spare.clear();
+        self.spare.resize(like_weights.len(), Block::zero());
+        let from = flat(like_weights);
+        for (to, &slot) in flat_mut(&mut self.spare).iter_mut().zip(&self.before) {
+            *to = from.get(slot as usize).copied().unwrap_or_default();
+        }
+        like_weights.copy_from_slice(&self.spare);
+    }
+}
+
+/// Why links cannot be replaced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewireError {
+    /// No such link.
+    #[error("slot {slot}: there are {links} links; name slots below {links}")]
+    Slot {
+        /// The slot.
+        slot: u32,
+        /// Links in the store.
+        links: usize,
+    },
+    /// A link replaced twice.
+    #[error("slot {0} is replaced twice; name it once")]
+    Twice(u32),
+    /// No such unit.
+    #[error("link {from} -> {to}: there are {sources} sources and {targets} targets, counted from 0")]
+    Outside {
+        /// Source.
+        from: u32,
+        /// Target.
+        to: u32,
+        /// Sources of the store.
+        sources: usize,
+        /// Targets of the store.
+        targets: usize,
+    },
+    /// A link twice.
+    #[error("link {from} -> {to} exists already, or is made twice; choose a pair that has no link")]
+    Exists {
+        /// Source.
+        from: u32,
+        /// Target.
+        to: u32,
+    },
+    /// Not a list of links.
+    #[error("projection `{from}` -> `{to}`: only listed links (csr) with one delay for all can be replaced")]
+    Links {
+        /// Source.
+        from: String,
+        /// Target.
+        to: String,
+    },
 }
 
 impl<F: Scalar> Synapses<F> for Csr<F> {
@@ -84,6 +284,128 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
         &mut self.w
     }
     fn slots(&self) -> Vec<usize> {
-        self.slots.iter().map(|&s| s as usize).collect()
+        self.ordered().map(|(.., slot)| slot).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use sprs::{CsMat, TriMat};
+    use std::collections::BTreeMap;
+
+    /// By slot: source, target, weight.
+    type Model = BTreeMap<(u32, u32), f64>;
+
+    fn sources_and_targets() -> impl Strategy<Value = (usize, usize)> {
+        (1usize..7, 1usize..200)
+    }
+
+    /// A store of these links built anew.
+    fn anew(model: &Model, n: usize, m: usize) -> Csr<f64> {
+        let mut ends = vec![0u32; n + 1];
+        model.keys().for_each(|&(i, _)| ends[i as usize + 1] += 1);
+        (0..n).for_each(|i| ends[i + 1] += ends[i]);
+        let list: Vec<u32> = model.keys().map(|&(_, j)| j).collect();
+        let mut csr = Csr::new(&ends, &list, m);
+        let slots = csr.slots();
+        slots.into_iter().zip(model.values()).for_each(|(slot, &w)| flat_mut(&mut csr.w)[slot] = w);
+        csr
+    }
+
+    fn matrix(entries: impl Iterator<Item = (usize, usize, f64)>, n: usize, m: usize) -> CsMat<f64> {
+        let mut matrix = TriMat::new((n, m));
+        entries.for_each(|(i, j, w)| matrix.add_triplet(i, j, w));
+        matrix.to_csr()
+    }
+
+    proptest! {
+        /// After any sequence of replacements the store is the one built anew from the links, and by sprs their matrix and its transpose.
+        #[test]
+        fn a_rewired_store_is_one_built_anew((n, m) in sources_and_targets(), seed in any::<u64>(), rounds in 1usize..6) {
+            use rand::{RngExt, seq::SliceRandom};
+            let mut rng = snn_core::Seed::new(seed).rng();
+            let all: Vec<(u32, u32)> = (0..n as u32).flat_map(|i| (0..m as u32).map(move |j| (i, j))).collect();
+            let p = rng.random::<f64>();
+            let mut model: Model = all.iter().filter(|_| rng.random_bool(p)).map(|&pair| (pair, 0.0)).collect();
+            model.values_mut().enumerate().for_each(|(k, w)| *w = 1.0 + k as f64);
+            let mut csr = anew(&model, n, m);
+            let mut signs = csr.w.clone();
+            let mut work = Rewiring::default();
+            for round in 0..rounds {
+                let links: Vec<_> = csr.ordered().collect();
+                let mut gone: Vec<usize> = (0..links.len()).collect();
+                gone.shuffle(&mut rng);
+                // Free pairs and those that become free.
+                gone.truncate(rng.random_range(0..=gone.len()));
+                let mut kept = model.clone();
+                kept.retain(|&(i, j), _| !gone.iter().any(|&g| (links[g].0, links[g].1) == (i as usize, j as usize)));
+                let mut free: Vec<_> = all.iter().filter(|pair| !kept.contains_key(pair)).copied().collect();
+                free.shuffle(&mut rng);
+                let pairs = gone.iter().zip(&free);
+                let changes: Vec<_> = pairs.map(|(&g, &(from, to))| Rewire { slot: links[g].2 as u32, from, to }).collect();
+                csr.rewire(&changes, &mut work).unwrap();
+                work.carry(&mut signs);
+                prop_assert_eq!(flat(&csr.w), flat(&signs));
+                for (c, &slot) in changes.iter().zip(work.placed()) {
+                    let w = &mut flat_mut(&mut csr.w)[slot as usize];
+                    prop_assert_eq!(*w, 0.0);
+                    *w = -f64::from(slot) - 1000.0 * (1 + round) as f64;
+                    flat_mut(&mut signs)[slot as usize] = *w;
+                    kept.insert((c.from, c.to), *w);
+                }
+                model = kept;
+                let fresh = anew(&model, n, m);
+                prop_assert_eq!((&csr.ends, &csr.lane, &csr.w), (&fresh.ends, &fresh.lane, &fresh.w));
+                // `try_new` checks order, bounds and lengths.
+                let Links::Csr { ends, targets } = csr.description() else { unreachable!() };
+                let index = |list: Vec<u32>| list.into_iter().map(|x| x as usize).collect::<Vec<_>>();
+                let weights = csr.slots().into_iter().map(|slot| flat(&csr.w)[slot]).collect();
+                let by_store = CsMat::try_new((n, m), index(ends), index(targets), weights).unwrap();
+                let by_model = matrix(model.iter().map(|(&(i, j), &w)| (i as usize, j as usize, w)), n, m);
+                prop_assert_eq!(&by_store, &by_model);
+                let turned = matrix(csr.ordered().map(|(i, j, slot)| (j, i, flat(&csr.w)[slot])), m, n);
+                prop_assert_eq!(turned, by_model.transpose_into().to_csr());
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_and_change_nothing() {
+        let mut csr = Csr::<f32>::new(&[0, 2, 3], &[0, 70, 1], 80); // slots: 0 -> 0, 1 -> 1, 0 -> 70
+        csr.w[0] = Block(std::array::from_fn(|l| if l < 3 { 1.0 + l as f32 } else { 0.0 }));
+        let (before, mut work) = (csr.clone(), Rewiring::default());
+        let change = |slot, from, to| Rewire { slot, from, to };
+        for (changes, expected) in [
+            (vec![change(3, 0, 5)], "slot 3: there are 3 links"),
+            (vec![change(1, 0, 5), change(1, 0, 6)], "slot 1 is replaced twice"),
+            (vec![change(1, 2, 5)], "2 -> 5: there are 2 sources and 80 targets"),
+            (vec![change(1, 0, 80)], "0 -> 80: there are 2 sources and 80 targets"),
+            (vec![change(1, 0, 70)], "0 -> 70 exists already"),
+            (vec![change(1, 1, 5), change(2, 1, 5)], "1 -> 5 exists already, or is made twice"),
+        ] {
+            let error = csr.rewire(&changes, &mut work).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} lacks {expected}");
+            assert_eq!((&csr.ends, &csr.lane, &csr.w), (&before.ends, &before.lane, &before.w));
+        }
+        // A pair that another change frees may be taken; a link may be replaced by itself, and then forgets its weight.
+        csr.rewire(&[change(0, 1, 1), change(1, 0, 0), change(2, 0, 70)], &mut work).unwrap();
+        assert_eq!((&csr.ends, &csr.lane, csr.w[0]), (&before.ends, &before.lane, Block::zero()));
+    }
+
+    #[test]
+    fn memory_is_taken_once() {
+        let mut csr = Csr::<f32>::new(&[0, 100, 200], &(0..100).chain(0..100).collect::<Vec<_>>(), 300);
+        let mut work = Rewiring::default();
+        let mut held = None;
+        for round in 0..20u32 {
+            let changes: Vec<_> = (0..10).map(|n| Rewire { slot: n * 20, from: n % 2, to: 100 + 10 * round + n }).collect();
+            csr.rewire(&changes, &mut work).unwrap();
+            // The two lists of lanes change places.
+            let lanes = csr.lane.capacity() + work.lane.capacity();
+            let lists = [work.gone.capacity(), work.new.capacity(), work.before.capacity(), work.placed.capacity(), work.spare.capacity()];
+            assert_eq!(*held.get_or_insert((lanes, lists)), (lanes, lists), "round {round}");
+        }
     }
 }

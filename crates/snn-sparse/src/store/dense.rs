@@ -26,6 +26,11 @@ impl<F: Scalar> Dense<F> {
         self.targets
     }
 
+    /// Every link as `(source, target, index among the slots)`.
+    pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
+        (0..self.links()).map(|k| (k / self.targets, k % self.targets, k)).collect()
+    }
+
     #[inline(always)]
     fn rows(&self, block: usize) -> &[Block<F>] {
         &self.w[block * self.sources..(block + 1) * self.sources]

@@ -1,13 +1,18 @@
 //! Synapse stores: where the weights of a projection live, and the three things done with them.
 
 mod bits;
+mod conv2d;
 mod csr;
 mod dense;
+mod pool;
 mod rows;
+mod window;
 
 pub use bits::Bits;
-pub use csr::Csr;
+pub use conv2d::Conv2d;
+pub use csr::{Csr, Rewire, RewireError, Rewiring};
 pub use dense::Dense;
+pub use pool::SumPool2d;
 pub use rows::{Row, Rows};
 
 use crate::lanes::{Block, Isa, Scalar, blocks, flat, flat_mut};
@@ -30,7 +35,7 @@ pub trait Synapses<F: Scalar> {
     fn weights(&self) -> &[Block<F>];
     /// The weights, to change them.
     fn weights_mut(&mut self) -> &mut [Block<F>];
-    /// Position of every link of the description, in its order, within the flat weights.
+    /// Position of every weight of the description, in its order, within the flat weights. Links may share a weight.
     fn slots(&self) -> Vec<usize>;
 }
 
@@ -41,10 +46,14 @@ pub enum Store<F> {
     Dense(Dense<F>),
     /// Listed links only.
     Csr(Csr<F>),
+    /// Windows over an image, with shared weights.
+    Conv2d(Conv2d<F>),
+    /// Sums over windows of an image.
+    SumPool2d(SumPool2d<F>),
     /// Frozen: many links of one weight.
     Bits(Bits<F>),
     /// Frozen: whole rows, for huge populations.
-    Rows(Rows<F>, usize),
+    Rows(Rows<F>),
 }
 
 macro_rules! each {
@@ -52,8 +61,10 @@ macro_rules! each {
         match $self {
             Store::Dense($s) => $body,
             Store::Csr($s) => $body,
+            Store::Conv2d($s) => $body,
+            Store::SumPool2d($s) => $body,
             Store::Bits($s) => $body,
-            Store::Rows($s, _) => $body,
+            Store::Rows($s) => $body,
         }
     };
 }
@@ -64,9 +75,11 @@ impl<F: Scalar> Store<F> {
         let mut store = match &projection.links {
             Links::All => Store::Dense(Dense::new(sources, targets)),
             Links::Csr { ends, targets: list } => Store::Csr(Csr::new(ends, list, targets)),
+            Links::Conv2d(conv) => Store::Conv2d(Conv2d::new(conv)),
+            Links::SumPool2d(pool) => Store::SumPool2d(SumPool2d::new(pool)),
         };
-        let links = store.links();
-        store.set(projection.weights.iter(links).map(|w| F::of(f64::from(w))));
+        let count = projection.links.weights(sources, targets);
+        store.set(projection.weights.iter(count).map(|w| F::of(f64::from(w))));
         store
     }
 
@@ -83,16 +96,26 @@ impl<F: Scalar> Store<F> {
         self.slots().into_iter().map(|slot| from[slot]).collect()
     }
 
+    /// The weights in the order of the description: one per slot, or one per link of a store without slots.
+    pub fn values(&self) -> Vec<F> {
+        match self {
+            Store::Bits(s) => vec![s.weight(); s.links()],
+            Store::Rows(s) => s.values(),
+            _ => self.in_order(self.weights()),
+        }
+    }
+
     /// The store that runs a projection fastest if its weights never change.
     ///
     /// One weight and two links or more per source and block: bits. Fewer links than that, of any weights: rows. Else as [`Store::new`].
-    pub fn frozen(projection: &Projection, sources: usize, targets: usize) -> Self {
+    pub fn freeze(projection: &Projection, sources: usize, targets: usize) -> Self {
         let links = match &projection.links {
             Links::All => sources * targets,
             Links::Csr { targets, .. } => targets.len(),
+            Links::Conv2d(_) | Links::SumPool2d(_) => return Store::new(projection, sources, targets),
         };
         match &projection.weights {
-            _ if links < 2 * sources * blocks(targets) => Store::Rows(Rows::new(projection, targets), sources),
+            _ if links < 2 * sources * blocks(targets) => Store::Rows(Rows::new(projection, sources, targets)),
             Value::Shared(w) => Store::Bits(Bits::new(projection, F::of(f64::from(*w)), sources, targets)),
             Value::Each(_) => Store::new(projection, sources, targets),
         }
@@ -100,22 +123,22 @@ impl<F: Scalar> Store<F> {
 
     /// Number of links.
     pub fn links(&self) -> usize {
-        match self {
-            Store::Dense(s) => s.links(),
-            Store::Csr(s) => s.links(),
-            Store::Bits(s) => s.links(),
-            Store::Rows(s, sources) => s.links(*sources),
-        }
+        each!(self, s => s.links())
     }
 
     /// Number of links of source `i`.
     pub fn fan_out(&self, i: u32) -> usize {
-        match self {
-            Store::Dense(s) => s.fan_out(i),
-            Store::Csr(s) => s.fan_out(i),
-            Store::Bits(s) => s.fan_out(i),
-            Store::Rows(s, _) => s.row(i as usize).len(),
-        }
+        each!(self, s => s.fan_out(i))
+    }
+
+    /// Every link as `(source, target, index among the weights of [`values`](Self::values))`: source by source, targets ascending.
+    pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
+        each!(self, s => s.triplets())
+    }
+
+    /// Whether learning leaves the weights as they are: their gradient is always zero.
+    pub fn frozen(&self) -> bool {
+        matches!(self, Store::SumPool2d(_) | Store::Bits(_) | Store::Rows(_))
     }
 }
 
@@ -148,70 +171,129 @@ mod laws {
     use super::*;
     use crate::lanes::{LANES, Portable, blocks};
     use proptest::prelude::*;
+    use snn_core::net;
 
-    /// A projection with random links, its dense matrix, some events and errors.
-    fn cases() -> impl Strategy<Value = (Projection, Vec<f64>, usize, usize, Vec<u32>, Vec<f64>)> {
-        (1usize..9, 1usize..150, 0u32..3).prop_flat_map(|(n, m, kind)| {
-            let weights = prop::collection::vec(-1.0f32..1.0, n * m);
+    /// Every link as `(source, target, weight)`, source by source, targets ascending, from the definition.
+    type Triplets = Vec<(usize, usize, usize)>;
+
+    /// Every source to every target, or some of them.
+    fn listed() -> impl Strategy<Value = (Links, Triplets, usize, usize)> {
+        (1usize..9, 1usize..150).prop_flat_map(|(n, m)| {
             let mask = prop::collection::vec(prop::bool::weighted(0.3), n * m);
+            (any::<bool>(), mask).prop_map(move |(all, mask)| {
+                let pairs: Vec<_> = (0..n * m).filter(|&k| all || mask[k]).map(|k| (k / m, k % m)).collect();
+                let ends = (0..=n).map(|i| pairs.iter().filter(|pair| pair.0 < i).count() as u32).collect();
+                let targets = pairs.iter().map(|pair| pair.1 as u32).collect();
+                let links = if all { Links::All } else { Links::Csr { ends, targets } };
+                (links, pairs.into_iter().enumerate().map(|(k, (i, j))| (i, j, k)).collect(), n, m)
+            })
+        })
+    }
+
+    /// The definition of a convolution, one loop for each of its indices.
+    fn convolution(conv: &net::Conv2d) -> Triplets {
+        let ((oh, ow), (kh, kw)) = (conv.output(), conv.kernel);
+        let (per_in, per_out) = (conv.channels_in / conv.groups, conv.channels_out / conv.groups);
+        let mut links = Vec::new();
+        for o in 0..conv.channels_out {
+            for y in 0..oh {
+                for x in 0..ow {
+                    for c in 0..per_in {
+                        for i in 0..kh {
+                            for j in 0..kw {
+                                let channel = o / per_out * per_in + c;
+                                let row = (conv.stride.0 * y + conv.dilation.0 * i).checked_sub(conv.padding.0);
+                                let column = (conv.stride.1 * x + conv.dilation.1 * j).checked_sub(conv.padding.1);
+                                let (Some(row), Some(column)) = (row, column) else { continue };
+                                if row < conv.height && column < conv.width {
+                                    let source = (channel * conv.height + row) * conv.width + column;
+                                    links.push((source, (o * oh + y) * ow + x, ((o * per_in + c) * kh + i) * kw + j));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        links.sort_unstable();
+        links
+    }
+
+    fn windows() -> impl Strategy<Value = (Links, Triplets, usize, usize)> {
+        let channels = (1usize..4, 1usize..4, 1usize..3);
+        let pair = |least: usize, end: usize| (least..end, least..end);
+        let window = (pair(1, 5), pair(1, 4), pair(0, 3), pair(1, 3));
+        let fits = |conv: &net::Conv2d| conv.targets() > 0;
+        let conv = (channels, pair(1, 12), window).prop_map(|((c, o, groups), (height, width), (kernel, stride, padding, dilation))| {
+            net::Conv2d::new(groups * c, height, width, groups * o, kernel)
+                .stride(stride)
+                .padding(padding)
+                .dilation(dilation)
+                .groups(groups)
+        });
+        (any::<bool>(), conv.prop_filter("no window fits", fits)).prop_filter_map("no window fits", move |(pool, conv)| {
+            let (links, window) = if pool {
+                let pool =
+                    net::SumPool2d::new(conv.channels_in, conv.height, conv.width, conv.kernel).stride(conv.stride).padding(conv.padding);
+                (Links::SumPool2d(pool), pool.depthwise())
+            } else {
+                (Links::Conv2d(conv), conv)
+            };
+            let triplets = convolution(&window).into_iter().map(|(i, j, k)| (i, j, if pool { 0 } else { k })).collect();
+            fits(&window).then_some((links, triplets, window.sources(), window.targets()))
+        })
+    }
+
+    /// A projection of any kind, its links from the definition, some events and errors.
+    fn cases() -> impl Strategy<Value = (Projection, Triplets, usize, usize, Vec<u32>, Vec<f64>)> {
+        prop_oneof![listed(), windows()].prop_flat_map(|(links, triplets, n, m)| {
+            let weights = prop::collection::vec(-1.0f32..1.0, links.weights(n, m));
             let events = prop::sample::subsequence((0..n as u32).collect::<Vec<_>>(), 0..=n);
-            (weights, mask, events, prop::collection::vec(-1.0f64..1.0, m)).prop_map(move |(weights, mask, events, delta)| {
-                let keep: Vec<bool> = mask.into_iter().map(|k| kind == 0 || k).collect();
-                let matrix = (0..n * m).map(|k| if keep[k] { f64::from(weights[k]) } else { 0.0 }).collect();
-                let links = if kind == 0 {
-                    Links::All
-                } else {
-                    let row = |i: usize| (0..m as u32).filter(|&j| keep[i * m + j as usize]).collect::<Vec<_>>();
-                    let mut ends = vec![0];
-                    ends.extend((0..n).scan(0, |e, i| {
-                        *e += row(i).len() as u32;
-                        Some(*e)
-                    }));
-                    Links::Csr { ends, targets: (0..n).flat_map(row).collect() }
-                };
-                let weights = (0..n * m).filter(|&k| keep[k]).map(|k| weights[k]).collect::<Vec<_>>().into();
+            (weights, events, prop::collection::vec(-1.0f64..1.0, m)).prop_map(move |(weights, events, delta)| {
+                let (links, weights) = (links.clone(), weights.into());
                 let projection = Projection { from: "a".into(), to: "b".into(), delay: 0.0.into(), links, weights };
-                (projection, matrix, n, m, events, delta)
+                (projection, triplets.clone(), n, m, events, delta)
             })
         })
     }
 
     proptest! {
         #[test]
-        fn every_store_is_its_dense_matrix((p, w, n, m, events, delta) in cases()) {
+        fn every_store_is_its_dense_matrix((p, links, n, m, events, delta) in cases()) {
             let store = Store::<f64>::new(&p, n, m);
-            prop_assert_eq!(store.links(), p.weights.given().len());
-            let pairs: Vec<_> = p.links.pairs(n, m).collect();
+            prop_assert_eq!(store.links(), links.len());
+            prop_assert_eq!(&store.triplets(), &links);
+            prop_assert_eq!(&p.links.triplets(n, m).collect::<Vec<_>>(), &links);
+            for i in 0..n {
+                prop_assert_eq!(store.fan_out(i as u32), links.iter().filter(|link| link.0 == i).count());
+            }
+            // As rows, and with one weight for all as bits.
             let shared = Projection { weights: Value::Shared(0.5), ..p.clone() };
-            let shared_w: Vec<f64> = (0..n * m).map(|k| if pairs.contains(&(k / m, k % m)) { 0.5 } else { 0.0 }).collect();
-            let frozen = [
-                (Store::Rows(Rows::new(&p, m), n), &w),
-                (Store::Rows(Rows::new(&shared, m), n), &shared_w),
-                (Store::Bits(Bits::new(&shared, 0.5, n, m)), &shared_w),
-                (Store::frozen(&p, n, m), &w),
-                (Store::frozen(&shared, n, m), &shared_w),
-            ];
-            for (frozen, w) in &frozen {
-                prop_assert_eq!(frozen.links(), pairs.len());
-                for i in 0..n {
-                    prop_assert_eq!(frozen.fan_out(i as u32), pairs.iter().filter(|p| p.0 == i).count());
+            let frozen = [(Store::Rows(Rows::new(&p, n, m)), &p), (Store::freeze(&p, n, m), &p), (Store::freeze(&shared, n, m), &shared)];
+            let listed = matches!(p.links, Links::All | Links::Csr { .. });
+            let bits = listed.then(|| (Store::Bits(Bits::new(&shared, 0.5, n, m)), &shared));
+            for (frozen, p) in frozen.into_iter().chain(bits) {
+                prop_assert_eq!(frozen.links(), links.len());
+                let (triplets, values) = (frozen.triplets(), frozen.values());
+                for (&(i, j, v), &(a, b, k)) in triplets.iter().zip(&links) {
+                    prop_assert_eq!((i, j, values[v]), (a, b, f64::from(p.weights.at(k))));
+                }
+                let (plain, delta) = (Store::<f64>::new(p, n, m), Block::splat(0.25));
+                for i in 0..n as u32 {
+                    prop_assert_eq!(frozen.fan_out(i), plain.fan_out(i));
                 }
                 for b in 0..blocks(m) {
-                    let lanes = |l: usize| (b * LANES + l < m).then_some(b * LANES + l);
-                    let d = Block(std::array::from_fn(|l| lanes(l).map_or(0.0, |j| delta[j])));
-                    let out = frozen.deliver::<Portable>(b, &events, Block::zero());
-                    for l in 0..LANES {
-                        let expected: f64 = lanes(l).map_or(0.0, |j| events.iter().map(|&i| w[i as usize * m + j]).sum());
-                        prop_assert!((out[l] - expected).abs() < 1e-12);
-                    }
-                    for i in 0..n {
-                        let expected: f64 = (0..LANES).filter_map(lanes).map(|j| w[i * m + j] * delta[j]).sum();
-                        prop_assert!((frozen.pull_back::<Portable>(b, i as u32, &d) - expected).abs() < 1e-12);
-                    }
+                    let near = |x: f64, y: f64| (x - y).abs() < 1e-12;
+                    let (found, expected) = (frozen.deliver::<Portable>(b, &events, delta), plain.deliver::<Portable>(b, &events, delta));
+                    prop_assert!((0..LANES).all(|l| b * LANES + l >= m || near(found[l], expected[l])));
+                    let back = |store: &Store<f64>, i: u32| store.pull_back::<Portable>(b, i, &delta);
+                    prop_assert!((0..n as u32).all(|i| near(back(&frozen, i), back(&plain, i))));
                 }
             }
             let back: Vec<f32> = store.in_order(store.weights()).into_iter().map(|w| w as f32).collect();
             prop_assert_eq!(&back, p.weights.given());
+            let mut w = vec![0.0; n * m];
+            links.iter().for_each(|&(i, j, k)| w[i * m + j] = f64::from(p.weights.at(k)));
             let mut grad = vec![Block::zero(); store.weights().len()];
             for b in 0..blocks(m) {
                 let lanes = |l: usize| (b * LANES + l < m).then_some(b * LANES + l);
@@ -229,16 +311,14 @@ mod laws {
                 let double = Block(d.0.map(|x| 2.0 * x));
                 events.iter().for_each(|&i| store.correlate(b, i as usize, &[0, 1], &[double, d], &mut grad));
             }
-            // The gradient in description order: delta of the target where the source had an event.
-            let mut expected = Vec::new();
-            for i in 0..n as u32 {
-                let row: Vec<usize> = match &p.links {
-                    Links::All => (0..m).collect(),
-                    Links::Csr { ends, targets } => targets[ends[i as usize] as usize..ends[i as usize + 1] as usize].iter().map(|&j| j as usize).collect(),
-                };
-                expected.extend(row.into_iter().map(|j| if events.contains(&i) { 2.0 * delta[j] + delta[j] } else { 0.0 }));
+            // The gradient in description order: delta of the targets of the weight's links whose source had an event.
+            let mut expected = vec![0.0; p.weights.given().len()];
+            for &(_, j, k) in links.iter().filter(|link| !store.frozen() && events.contains(&(link.0 as u32))) {
+                expected[k] += 2.0 * delta[j] + delta[j];
             }
-            prop_assert_eq!(store.in_order(&grad), expected);
+            for (found, expected) in store.in_order(&grad).into_iter().zip(expected) {
+                prop_assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
+            }
         }
     }
 }

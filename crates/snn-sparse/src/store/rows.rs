@@ -10,6 +10,7 @@ use std::ops::Range;
 /// Memory: 4 bytes per link and 4 per source, and a weight per link unless it is shared; links from all to all cost nothing.
 #[derive(Clone, Debug)]
 pub struct Rows<F> {
+    sources: usize,
     all: usize,        // targets of every source, if there are no rows
     ends: Vec<u32>,    // row boundaries
     targets: Vec<u32>, // ascending in each row
@@ -29,21 +30,50 @@ pub enum Row<'a, F> {
 }
 
 impl<F: Real> Rows<F> {
-    /// The rows of a projection to `targets` units.
-    pub fn new(projection: &Projection, targets: usize) -> Self {
-        let weights = match &projection.weights {
-            Value::Shared(w) => Value::Shared(F::of(f64::from(*w))),
-            Value::Each(list) => Value::Each(list.iter().map(|&w| F::of(f64::from(w))).collect()),
+    /// The rows of a projection between groups of these sizes. Links that share weights are listed one by one.
+    pub fn new(projection: &Projection, sources: usize, targets: usize) -> Self {
+        let weights = &projection.weights;
+        let number = |w: f32| F::of(f64::from(w));
+        let same = || match weights {
+            Value::Shared(w) => Value::Shared(number(*w)),
+            Value::Each(list) => Value::Each(list.iter().map(|&w| number(w)).collect()),
         };
         match &projection.links {
-            Links::All => Rows { all: targets, ends: Vec::new(), targets: Vec::new(), weights },
-            Links::Csr { ends, targets: list } => Rows { all: 0, ends: ends.clone(), targets: list.clone(), weights },
+            Links::All => Rows { sources, all: targets, ends: Vec::new(), targets: Vec::new(), weights: same() },
+            Links::Csr { ends, targets: list } => Rows { sources, all: 0, ends: ends.clone(), targets: list.clone(), weights: same() },
+            windows => {
+                let (mut ends, mut list, mut each) = (vec![0; sources + 1], Vec::new(), Vec::new());
+                for (i, j, k) in windows.triplets(sources, targets) {
+                    ends[i + 1] += 1;
+                    list.push(j as u32);
+                    each.push(number(weights.at(k)));
+                }
+                (0..sources).for_each(|i| ends[i + 1] += ends[i]);
+                Rows { sources, all: 0, ends, targets: list, weights: Value::Each(each) }
+            }
         }
     }
 
-    /// Number of links, given the number of sources.
-    pub fn links(&self, sources: usize) -> usize {
-        self.all * sources + self.targets.len()
+    /// Number of links.
+    pub fn links(&self) -> usize {
+        self.all * self.sources + self.targets.len()
+    }
+
+    /// Number of links of source `i`.
+    pub fn fan_out(&self, i: u32) -> usize {
+        self.row(i as usize).len()
+    }
+
+    /// The weight of every link.
+    pub fn values(&self) -> Vec<F> {
+        self.weights.iter(self.links()).collect()
+    }
+
+    /// Every link as `(source, target, its number)`.
+    pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
+        let mut list = Vec::with_capacity(self.links());
+        (0..self.sources).for_each(|i| self.row(i).each(|j, _| list.push((i, j as usize, list.len()))));
+        list
     }
 
     /// The links of source `i`.
