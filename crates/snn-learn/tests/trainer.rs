@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
-use snn_core::neuron::{Alif, Li, Lif};
+use snn_core::neuron::{Alif, Li, Lif, LifRefractory};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
 
@@ -186,4 +186,16 @@ fn misfits_are_refused_by_name() {
     let negative = SparseBptt { surrogate: Surrogate::fast_sigmoid(-1.0) };
     let error = Trainer::new(&network(0.4), negative, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap();
     assert!(error.to_string().contains("sparse_bptt") && error.to_string().contains("beta = -1"), "{error}");
+
+    // What has no constant derivatives, or is noisy, has no gradient here: both rules say so.
+    let clamped = Net::new(ms(1.0)).input("in", 30).population("out", 3, LifRefractory::default());
+    let noisy = Net::new(ms(1.0)).input("in", 30).population("out", 3, Lif::default()).drive("out", 10.0, 0.1);
+    for (net, what) in [(clamped, "the model lif_refractory"), (noisy, "driven by Poisson noise")] {
+        let net = net.project("in", "out", Connect::All, Init::normal(0.1)).output("out").build(Seed::new(1)).unwrap();
+        let rules: [Box<dyn Rule<f32>>; 2] = [Box::new(SparseBptt::default()), Box::new(Bptt::new(Surrogate::fast_sigmoid(10.0)))];
+        for rule in rules {
+            let error = Trainer::new(&net, rule, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap().to_string();
+            assert!(error.contains(what) && error.contains("`out`"), "{error}");
+        }
+    }
 }

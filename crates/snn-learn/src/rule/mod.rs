@@ -86,6 +86,28 @@ pub enum RuleError {
         /// Inputs.
         found: usize,
     },
+    /// The model's derivatives are no constants.
+    #[error(
+        "rule `{rule}`: population `{population}`: what the model {model} does in a step depends on its state, so its derivatives are no constants; take a model without a clamp, such as lif"
+    )]
+    NotAffine {
+        /// Rule.
+        rule: &'static str,
+        /// Population.
+        population: String,
+        /// Model.
+        model: &'static str,
+    },
+    /// Noise has no part in a gradient.
+    #[error(
+        "rule `{rule}`: population `{population}` is driven by Poisson noise, which the rule does not draw; give the noise as input spikes"
+    )]
+    Drive {
+        /// Rule.
+        rule: &'static str,
+        /// Population.
+        population: String,
+    },
     /// The smoothed network has no reset to a value.
     #[error("rule `{rule}`: population `{population}` is reset to a value; the smoothed network exists for reset by subtraction only")]
     SmoothReset {
@@ -99,7 +121,14 @@ pub enum RuleError {
 /// The checks every gradient rule shares.
 fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &Clocked<F>) -> Result<(), RuleError> {
     surrogate.check().map_err(|why| RuleError::Surrogate { rule, why })?;
-    match engine.network().draft().inputs.len() {
+    let draft = engine.network().draft();
+    if let Some(p) = draft.populations.iter().find(|p| !p.model.affine()) {
+        return Err(RuleError::NotAffine { rule, population: p.name.clone(), model: p.model.name() });
+    }
+    if let Some(drive) = draft.drives.first() {
+        return Err(RuleError::Drive { rule, population: drive.to.clone() });
+    }
+    match draft.inputs.len() {
         1 => Ok(()),
         found => Err(RuleError::Inputs { rule, found }),
     }
