@@ -12,6 +12,7 @@
 
 mod dataset;
 mod event;
+mod fix;
 pub mod net;
 pub mod neuron;
 mod real;
@@ -21,6 +22,7 @@ mod value;
 
 pub use dataset::{Dataset, Subset, Target, Trials};
 pub use event::{Raster, Trains};
+pub use fix::Fix;
 pub use net::{Net, Network, NetworkError, ms};
 pub use real::{Dual, Real, Vars};
 pub use seed::Seed;

@@ -1,10 +1,10 @@
-//! The arithmetic a neuron's equation is written in: one `step`, run on floats, on dual numbers, later on fixed point.
+//! The arithmetic a neuron's equation is written in: one `step`, run on floats, on dual numbers, on fixed point.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A number a neuron model computes with.
 ///
-/// `f32` runs, `f64` judges, [`Dual`] differentiates.
+/// `f32` runs, `f64` judges, [`Dual`] differentiates, [`Fix`](crate::Fix) does what a chip without floating point does.
 pub trait Real:
     Copy
     + Add<Output = Self>

@@ -3,7 +3,7 @@
 //! Kernels are plain Rust over [`Block`]s, compiled once per instruction set; only turning lanes into a bit mask needs intrinsics.
 //! No path contracts a multiplication and an addition into one rounding, so all instruction sets give the same bits.
 
-use snn_core::Real;
+use snn_core::{Fix, Real};
 use std::ops::{AddAssign, Index, IndexMut};
 
 /// Neurons per block: four AVX-512 registers of `f32`.
@@ -324,28 +324,35 @@ impl Scalar for f32 {
     }
 }
 
-impl Scalar for f64 {
-    #[inline(always)]
-    fn count(n: u32) -> f64 {
-        f64::from(n as i32)
-    }
-    #[inline(always)]
-    fn dot<I: Isa>(a: &Block<f64>, b: &Block<f64>) -> f64 {
-        dot(a, b)
-    }
-    #[inline(always)]
-    fn push<I: Isa>(entries: &mut Entries<f64>, mask: u64, step: u32, first: u32, x: &Block<f64>) {
-        entries.push_each(mask, step, first, x);
-    }
-    #[inline(always)]
-    fn positive<I: Isa>(x: &Block<f64>) -> u64 {
-        mask(|l| x.0[l] > 0.0)
-    }
-    #[inline(always)]
-    fn within<I: Isa>(x: &Block<f64>, reach: f64) -> u64 {
-        mask(|l| x.0[l].abs() < reach)
-    }
+/// The plain form of every kernel, for numbers that have no vector registers of their own.
+macro_rules! plain_scalar {
+    (impl $([$($generic:tt)*])? for $F:ty, count $count:expr) => {
+        impl $(<$($generic)*>)? Scalar for $F {
+            #[inline(always)]
+            fn positive<I: Isa>(x: &Block<Self>) -> u64 {
+                mask(|l| x.0[l] > Self::default())
+            }
+            #[inline(always)]
+            fn within<I: Isa>(x: &Block<Self>, reach: Self) -> u64 {
+                mask(|l| x.0[l].abs() < reach)
+            }
+            #[inline(always)]
+            fn dot<I: Isa>(a: &Block<Self>, b: &Block<Self>) -> Self {
+                dot(a, b)
+            }
+            #[inline(always)]
+            fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>) {
+                entries.push_each(mask, step, first, x);
+            }
+            #[inline(always)]
+            fn count(n: u32) -> Self {
+                $count(n)
+            }
+        }
+    };
 }
+plain_scalar!(impl for f64, count f64::from);
+plain_scalar!(impl [const FRAC: u32] for Fix<FRAC>, count |n: u32| Fix::from_raw(i32::try_from(u64::from(n) << FRAC).unwrap_or(i32::MAX)));
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {

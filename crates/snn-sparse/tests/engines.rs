@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Model, Reset};
-use snn_core::{Net, Network, Raster, Seed, Surrogate, Value, ms};
+use snn_core::{Fix, Net, Network, Raster, Real, Seed, Surrogate, Value, ms};
 use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
 
 /// Models of every kind that spikes, with a threshold of 1; each neuron has a time constant of its own.
@@ -105,6 +105,39 @@ proptest! {
         prop_assert_eq!(frozen.weights(), Clocked::<f32>::compile(&net).weights());
         prop_assert_eq!(frozen.matrix(1), Clocked::<f32>::compile(&net).matrix(1));
     }
+}
+
+/// The same networks on a chip's numbers, by both engines: the same spikes wherever rounding decides none, and potentials to rounding.
+#[test]
+fn fixed_point_follows_floating_point() {
+    type S1615 = Fix<15>;
+    let (mut same, mut spikes) = (0, 0);
+    for seed in 0..60 {
+        let net = Net::new(ms(1.0)).input("in", 20).population("a", 30, CubaLif::default()).population("b", 30, Alif::default());
+        let net = net.project("in", "a", Connect::All, Init::normal(0.1)).project("a", "b", Connect::All, Init::normal(0.3));
+        let net = net.project("b", "a", Connect::Random { p: 0.2 }, Init::normal(0.1)).delay(ms(2.0)).output("b");
+        let net = net.build(Seed::new(seed)).unwrap();
+        let mut input = Raster::new(20, 50);
+        input.fill((0..200u64).map(|k| ((k * k * 31 + 7 * seed + k) as u32 % 50, (k * 13 + seed) as u32 % 20)));
+        let (exact, chip) = (Clocked::<f64>::compile(&net), Clocked::<S1615>::compile(&net));
+        let (mut of_exact, mut of_chip) = (Record::new(&exact), Record::new(&chip));
+        exact.run(&[&input], Wants::Spikes, &mut of_exact);
+        chip.run(&[&input], Wants::Spikes, &mut of_chip);
+        let mut events = EventDriven::<S1615>::compile(&net).unwrap();
+        events.run(&[&input]);
+        spikes += of_exact.spikes[1].len();
+        if of_exact.spikes == of_chip.spikes {
+            same += 1;
+            for (p, j) in (0..2).flat_map(|p| (0..30).map(move |j| (p, j))) {
+                for (x, y) in of_exact.traces[p].state(j).iter().zip(of_chip.traces[p].state(j)) {
+                    // Half of 2⁻¹⁵ per product and constant; a membrane of 20 ms gathers some 20 steps of it, a current feeds it.
+                    assert!((x - y.value()).abs() < 0.01, "seed {seed}, population {p}, neuron {j}: {x} and {}", y.value());
+                }
+            }
+        }
+        assert!((0..2).all(|p| events.spikes(p).len().abs_diff(of_chip.spikes[p].len()) <= 3), "seed {seed}: engines on fixed point");
+    }
+    assert!(spikes > 1000 && same >= 45, "{same} of 60 networks gave the same {spikes} spikes");
 }
 
 #[test]
