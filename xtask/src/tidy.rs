@@ -21,6 +21,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "links", about: "relative links in README.md and docs/*.md resolve", run: links::check },
     Check { name: "clippy", about: "no warnings of clippy", run: clippy },
     Check { name: "doc", about: "the documentation builds without warnings", run: doc },
+    Check { name: "readme", about: "the code in README.md compiles and runs", run: readme },
     Check { name: "docs", about: "generated tables in the documents are up to date", run: docs },
 ];
 
@@ -56,6 +57,11 @@ fn doc(root: &Path) -> Result<(), String> {
     let mut doc = cargo();
     doc.args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").current_dir(root);
     succeed(&mut doc, "the documentation has warnings (above)")
+}
+
+fn readme(root: &Path) -> Result<(), String> {
+    let args = ["test", "--quiet", "--package", "snn-repro", "--doc", "--", "ReadmeCode"];
+    succeed(cargo().args(args).current_dir(root), "the code in README.md does not do what it says (above)")
 }
 
 fn docs(root: &Path) -> Result<(), String> {

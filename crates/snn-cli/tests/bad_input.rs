@@ -107,6 +107,43 @@ fn damaged_data_files() {
 }
 
 #[test]
+fn damaged_recordings() {
+    let html = b"<!DOCTYPE html>\n<html></html>\n".to_vec();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 9\n".to_vec();
+    let event = |x: u8, t: u8| [x, 3, 0x80, 0, t];
+    let wav = [&b"RIFF"[..], &[200, 0, 0, 0], b"WAVEfmt "].concat();
+    let (bin, sound) = ("nmnist-1100/Train/3/00001.bin", "fsdd/recordings/0_jackson_7.wav");
+    let cases: [(&str, &str, Vec<u8>, &str); 10] = [
+        ("no events", bin, Vec::new(), "an empty file"),
+        ("an event cut short", bin, event(1, 1)[..4].to_vec(), "truncated"),
+        ("events that go back in time", bin, [event(1, 9), event(2, 8)].concat(), "event 1"),
+        ("a pixel beyond the sensor", bin, event(34, 1).to_vec(), "event 0"),
+        ("a page for events", bin, html.clone(), "a web page"),
+        ("a pointer for events", bin, pointer.clone(), "git lfs pull"),
+        ("no sound", sound, Vec::new(), "an empty file"),
+        ("sound cut short", sound, wav, "truncated"),
+        ("a page for sound", sound, html, "a web page"),
+        ("a pointer for sound", sound, pointer, "git lfs pull"),
+    ];
+    for (what, file, bytes, says) in cases {
+        let (dir, _) = data();
+        for class in 0..10 {
+            fs::create_dir_all(dir.path().join(format!("{}{class}", &bin[..18]))).expect("a folder");
+        }
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        if file == sound {
+            fs::remove_dir_all(dir.path().join("nmnist-1100")).expect("a folder");
+        }
+        fs::write(&path, bytes).expect("a file");
+        let out = temp();
+        let output = snn(&["reproduce", "ssgd", "--scale", "short", "--data", text(dir.path()), "--out", text(out.path())]);
+        refused(what, &output, &[text(&path), says]);
+        nothing_left(what, out.path());
+    }
+}
+
+#[test]
 fn data_folders_that_are_none() {
     let (dir, set) = data();
     let file = set.join("train-images-idx3-ubyte");

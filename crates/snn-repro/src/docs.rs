@@ -36,22 +36,39 @@ The newest record of each benchmark. The text between the markers is generated b
 <!-- end -->
 ";
 
-/// The Markdown table of the claims that were measured: the paper's figure beside ours.
+/// The Markdown table of the claims that were measured: the paper's figure beside ours, one row for a claim.
+///
+/// Of several runs the one with most seeds counts, then the larger scale, then the one with data; all stand among the runs below.
 pub fn render_table(results: &[RunResult]) -> String {
     if results.is_empty() {
         return "No results are filed yet.\n".into();
     }
-    let mut text = "| paper | claim | paper's figure | ours | bound | verdict | run |\n|---|---|---|---|---|---|---|\n".to_owned();
+    let rank = |result: &RunResult| (result.seeds.unwrap_or(1), result.scale, result.data);
+    let mut rows: Vec<(&RunResult, &crate::ClaimResult)> = Vec::new();
     for result in results {
         for claim in current(result).filter(|claim| claim.verdict != Verdict::NotRun) {
-            let verdict = match claim.verdict {
-                Verdict::Missed => "**MISSED**".into(),
-                other => other.to_string(),
-            };
-            let bound = if claim.unit.is_empty() { claim.bound.to_string() } else { format!("{} {}", claim.bound, claim.unit) };
-            let cells = [&result.paper, &claim.what, &claim.paper, &claim.figure(), &bound, &verdict, &result.setting()];
-            text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | ")));
+            match rows.iter_mut().find(|(other, known)| other.paper == result.paper && known.what == claim.what) {
+                Some(row) if rank(row.0) < rank(result) => *row = (result, claim),
+                Some(_) => {}
+                None => rows.push((result, claim)),
+            }
         }
+    }
+    let place = |(result, claim): &(&RunResult, &crate::ClaimResult)| {
+        let paper = papers::find(&result.paper);
+        let at = paper.and_then(|paper| paper.claims.iter().position(|known| known.what == claim.what));
+        (result.paper.clone(), at)
+    };
+    rows.sort_by_key(place);
+    let mut text = "| paper | claim | paper's figure | ours | bound | verdict | run |\n|---|---|---|---|---|---|---|\n".to_owned();
+    for (result, claim) in rows {
+        let verdict = match claim.verdict {
+            Verdict::Missed => "**MISSED**".into(),
+            other => other.to_string(),
+        };
+        let bound = if claim.unit.is_empty() { claim.bound.to_string() } else { format!("{} {}", claim.bound, claim.unit) };
+        let cells = [&result.paper, &claim.what, &claim.paper, &claim.figure(), &bound, &verdict, &result.setting()];
+        text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | ")));
     }
     text
 }

@@ -131,7 +131,7 @@ impl std::fmt::Display for Verdict {
 }
 
 /// How much of a paper is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
     /// Seconds; what the tests run.
