@@ -152,3 +152,90 @@ impl Dataset for Subset<'_> {
         self.of.target(self.indices[index])
     }
 }
+
+/// Several data sets of one shape, one after the other: to fold what comes in parts.
+pub struct Chain<'a> {
+    parts: Vec<&'a dyn Dataset>,
+}
+
+impl<'a> Chain<'a> {
+    /// The trials of `parts`, in order.
+    ///
+    /// # Panics
+    /// If there are no parts, or they differ in channels, steps or classes.
+    #[track_caller]
+    pub fn new(parts: Vec<&'a dyn Dataset>) -> Self {
+        let shape = |part: &dyn Dataset| (part.inputs(), part.steps(), part.classes());
+        assert!(!parts.is_empty() && parts.iter().all(|part| shape(*part) == shape(parts[0])), "parts of different shapes");
+        Chain { parts }
+    }
+
+    /// The part that trial `index` is in, and its place there.
+    fn place(&self, mut index: usize) -> (&'a dyn Dataset, usize) {
+        for part in &self.parts {
+            match index.checked_sub(part.len()) {
+                Some(later) => index = later,
+                None => return (*part, index),
+            }
+        }
+        panic!("trial beyond the {} there are", self.len())
+    }
+}
+
+impl Dataset for Chain<'_> {
+    fn name(&self) -> &str {
+        self.parts[0].name()
+    }
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
+    fn inputs(&self) -> usize {
+        self.parts[0].inputs()
+    }
+    fn steps(&self) -> usize {
+        self.parts[0].steps()
+    }
+    fn classes(&self) -> usize {
+        self.parts[0].classes()
+    }
+    fn load(&self, index: usize, into: &mut Raster) {
+        let (part, index) = self.place(index);
+        part.load(index, into);
+    }
+    fn target(&self, index: usize) -> Target<'_> {
+        let (part, index) = self.place(index);
+        part.target(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_its_parts_and_a_subset_a_choice() {
+        let part = |labels: &[usize]| {
+            let mut trials = Trials::new("part", 2, 4, 9);
+            for &label in labels {
+                let mut raster = Raster::new(2, 4);
+                raster.fill([(label as u32 % 4, 0)]);
+                trials.push(raster, label);
+            }
+            trials
+        };
+        let (a, b) = (part(&[5, 6, 7]), part(&[1, 2]));
+        let chain = Chain::new(vec![&a, &b]);
+        let odd = Subset::new(&chain, vec![3, 1]);
+        assert_eq!((chain.len(), odd.len()), (5, 2));
+        assert_eq!((odd.target(0), odd.target(1)), (Target::Class(1), Target::Class(6)));
+        let mut raster = Raster::default();
+        odd.load(0, &mut raster);
+        assert_eq!(raster.at(1), &[0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "different shapes")]
+    fn parts_of_another_shape_are_refused() {
+        Chain::new(vec![&Trials::new("a", 2, 4, 9), &Trials::new("b", 3, 4, 9)]);
+    }
+}
