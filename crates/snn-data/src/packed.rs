@@ -65,48 +65,24 @@ impl Packed {
 ///
 /// Memory: 4 bytes per event. Loading a trial takes O(events + steps).
 pub struct Generated {
-    name: String,
-    classes: usize,
-    trials: Packed,
+    set: Recorded,
 }
 
 impl Generated {
     /// No trials. `inputs · steps` is at most 2³² ([`Packed::fits`]).
     pub(crate) fn new(name: String, classes: usize, inputs: usize, steps: usize) -> Self {
-        Generated { name, classes, trials: Packed::new(inputs, steps) }
+        Generated { set: Recorded { name, classes, labels: Vec::new(), trials: Packed::new(inputs, steps), cut: 0 } }
     }
 
     /// Appends a trial, as [`Packed::push`].
     pub(crate) fn push(&mut self, events: impl Iterator<Item = (usize, usize)>) {
-        self.trials.push(events);
+        let class = self.set.trials.len() % self.set.classes;
+        self.set.labels.push(class as u16);
+        self.set.trials.push(events);
     }
 }
 
-impl Dataset for Generated {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn len(&self) -> usize {
-        self.trials.len()
-    }
-    fn inputs(&self) -> usize {
-        self.trials.inputs
-    }
-    fn steps(&self) -> usize {
-        self.trials.steps
-    }
-    fn classes(&self) -> usize {
-        self.classes
-    }
-    fn target(&self, index: usize) -> Target<'_> {
-        Target::Class(index % self.classes)
-    }
-    fn load(&self, index: usize, into: &mut Raster) {
-        self.trials.load(index, into);
-    }
-}
-
-/// Recorded trials of equal shape, each with its class: what the data sets that are files hold.
+/// Recorded trials of equal shape, each with its class: what data sets hold.
 pub(crate) struct Recorded {
     pub(crate) name: String,
     pub(crate) classes: usize,
@@ -169,6 +145,7 @@ macro_rules! is_its_set {
     };
 }
 pub(crate) use is_its_set;
+is_its_set!(Generated);
 
 #[cfg(test)]
 mod tests {

@@ -85,15 +85,4 @@ impl<F: Scalar> Synapses<F> for Bits<F> {
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         bits(self.mask[unit as usize * self.width + block]).map(|l| self.weight * delta[l]).sum()
     }
-
-    fn correlate(&self, _: usize, _: usize, _: &[u32], _: &[Block<F>], _: &mut [Block<F>]) {}
-    fn weights(&self) -> &[Block<F>] {
-        &[]
-    }
-    fn weights_mut(&mut self) -> &mut [Block<F>] {
-        &mut []
-    }
-    fn slots(&self) -> Vec<usize> {
-        Vec::new()
-    }
 }

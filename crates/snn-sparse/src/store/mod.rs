@@ -29,14 +29,21 @@ pub trait Synapses<F: Scalar> {
     /// Backward: `Σ_l W[unit][l]·delta[l]` over the links of `unit` into the block.
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F;
     /// Weight gradient on the existing links of source `i`: `grad[i][l] += Σ_t delta[t][l]` over the steps `t` in `times`. `grad` is laid
-    /// out like [`Synapses::weights`]. Taking source by source reads and writes each gradient once.
-    fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]);
+    /// out like [`Synapses::weights`]. Taking source by source reads and writes each gradient once. This and the rest does nothing in a store
+    /// whose weights cannot be learned.
+    fn correlate(&self, _block: usize, _i: usize, _times: &[u32], _delta: &[Block<F>], _grad: &mut [Block<F>]) {}
     /// The weights, in the store's own layout.
-    fn weights(&self) -> &[Block<F>];
+    fn weights(&self) -> &[Block<F>] {
+        &[]
+    }
     /// The weights, to change them.
-    fn weights_mut(&mut self) -> &mut [Block<F>];
+    fn weights_mut(&mut self) -> &mut [Block<F>] {
+        &mut []
+    }
     /// Position of every weight of the description, in its order, within the flat weights. Links may share a weight.
-    fn slots(&self) -> Vec<usize>;
+    fn slots(&self) -> Vec<usize> {
+        Vec::new()
+    }
 }
 
 /// Any synapse store.

@@ -156,15 +156,4 @@ impl<F: Scalar> Synapses<F> for Rows<F> {
         self.row(unit as usize).within(block..block + 1).each(|j, w| sum += w * delta[j as usize % LANES]);
         sum
     }
-
-    fn correlate(&self, _: usize, _: usize, _: &[u32], _: &[Block<F>], _: &mut [Block<F>]) {}
-    fn weights(&self) -> &[Block<F>] {
-        &[]
-    }
-    fn weights_mut(&mut self) -> &mut [Block<F>] {
-        &mut []
-    }
-    fn slots(&self) -> Vec<usize> {
-        Vec::new()
-    }
 }
