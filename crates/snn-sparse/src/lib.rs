@@ -1,8 +1,9 @@
-//! Synapse stores, and the clocked engine that runs spiking networks on event lists.
+//! Synapse stores, and the engines that run spiking networks on event lists: by the clock, or from event to event.
 //!
 //! A [`Clocked`] engine lowers a [`Network`](snn_core::Network) to arrays once and runs trials into a [`Record`]: spikes, the entries near
 //! threshold with their surrogate slopes, the graded output of readouts. Potentials are never stored. Kernels are compiled for AVX-512,
-//! AVX2 and the baseline, chosen at run time, and give the same bits on all.
+//! AVX2 and the baseline, chosen at run time, and give the same bits on all. [`Clocked::frozen`] is for networks too large to train. An
+//! [`EventDriven`] engine runs the same description in time that grows with the spikes, not with neurons and steps.
 //!
 //! Not here: learning (`snn-learn`), files (`snn-io`). See [`Clocked`] for the smallest example.
 
