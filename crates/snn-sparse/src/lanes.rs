@@ -197,7 +197,7 @@ pub trait Isa: Copy {
             }
         }
     }
-    /// See [`crate::noise::poisson`].
+    /// Of 64 consecutive counters from `first` on, how many entries of `below` the random bits of each reach.
     #[inline(always)]
     fn poisson(below: &[u32], key: u64, first: u64) -> [u32; LANES] {
         crate::noise::poisson(below, key, first)
