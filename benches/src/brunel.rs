@@ -94,7 +94,7 @@ pub fn brunel(quick: bool, log: Log<'_>) -> Report {
     let mut report = Report { bench: "brunel", rows: Vec::new(), summary: Vec::new(), notes: Vec::new() };
     let mut figure = |what: String, value: f64, wanted: &str| report.summary.push(Figure { what, value, wanted: wanted.into() });
     let (sizes, steps): (&[_], _) = if quick { (&[1000], 2 * SETTLING) } else { (&[1000, 4000, 10_000], 12_000) };
-    let mut cases: Vec<(Brunel, usize, usize)> = sizes.iter().map(|&n| (Brunel::new(n), steps, 3)).collect();
+    let mut cases: Vec<(Brunel, usize, usize)> = sizes.iter().map(|&n| (Brunel::new(n), steps, 10)).collect();
     let needed = 20 << 30;
     if !quick && available_bytes() >= needed {
         cases.push((Brunel { excitatory: 800, ..Brunel::new(1_000_000) }, 1000, 1));
@@ -166,7 +166,7 @@ pub fn brunel(quick: bool, log: Log<'_>) -> Report {
     );
     report
         .notes
-        .push("wall_s: the fastest of three whole trials from rest, after the first has touched all memory; the million runs once".into());
+        .push("wall_s: the fastest of ten whole trials from rest, after the first has touched all memory; the million runs once".into());
     report
 }
 

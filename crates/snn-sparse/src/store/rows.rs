@@ -108,7 +108,12 @@ impl<F: Real> Row<'_, F> {
     #[inline(always)]
     pub fn within(&self, blocks: Range<usize>) -> Row<'_, F> {
         let (first, end) = ((blocks.start * LANES) as u32, (blocks.end * LANES) as u32);
-        let listed = |targets: &[u32]| targets.partition_point(|&j| j < first)..targets.partition_point(|&j| j < end);
+        // A search through a row that is in no cache costs more than a short row: none for what begins at the first block or ends the row.
+        let listed = |targets: &[u32]| {
+            let from = if first == 0 { 0 } else { targets.partition_point(|&j| j < first) };
+            let whole = targets.last().is_none_or(|&j| j < end);
+            from..if whole { targets.len() } else { targets.partition_point(|&j| j < end) }
+        };
         match self {
             Row::All(_, weights) => Row::All(first, &weights[first as usize..weights.len().min(end as usize)]),
             Row::AllShared(all, w) => Row::AllShared(first..all.end.min(end), *w),
