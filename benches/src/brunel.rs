@@ -143,8 +143,8 @@ pub fn brunel(quick: bool, log: Log<'_>) -> Report {
             match &alone {
                 None => {
                     let wanted = match n {
-                        4000 => "41–43",
-                        10_000 => "38.1–38.4",
+                        4000 => "41–43, within 3 %",
+                        10_000 => "38.1–38.4, within 3 %",
                         _ => "",
                     };
                     figure(format!("{n} neurons: mean rate after 0.2 s, Hz (seven simulators [measured])"), hertz, wanted);

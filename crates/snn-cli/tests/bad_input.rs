@@ -68,6 +68,15 @@ fn data() -> (TempDir, PathBuf) {
     (dir, set)
 }
 
+/// A run on the folder `data` is refused for the file at `path`.
+#[track_caller]
+fn data_refused(what: &str, data: &Path, path: &Path, says: &str) {
+    let out = temp();
+    let output = snn(&["reproduce", "ssgd", "--scale", "short", "--data", text(data), "--out", text(out.path())]);
+    refused(what, &output, &[text(path), says]);
+    nothing_left(what, out.path());
+}
+
 #[test]
 fn damaged_data_files() {
     let images = idx(&[2, 28, 28], &[100; 2 * 784]);
@@ -99,10 +108,7 @@ fn damaged_data_files() {
         let (dir, set) = data();
         let path = set.join(file);
         fs::write(&path, bytes).expect("a file");
-        let out = temp();
-        let output = snn(&["reproduce", "ssgd", "--scale", "short", "--data", text(dir.path()), "--out", text(out.path())]);
-        refused(what, &output, &[text(&path), says]);
-        nothing_left(what, out.path());
+        data_refused(what, dir.path(), &path, says);
     }
 }
 
@@ -136,10 +142,7 @@ fn damaged_recordings() {
             fs::remove_dir_all(dir.path().join("nmnist-1100")).expect("a folder");
         }
         fs::write(&path, bytes).expect("a file");
-        let out = temp();
-        let output = snn(&["reproduce", "ssgd", "--scale", "short", "--data", text(dir.path()), "--out", text(out.path())]);
-        refused(what, &output, &[text(&path), says]);
-        nothing_left(what, out.path());
+        data_refused(what, dir.path(), &path, says);
     }
 }
 
