@@ -52,7 +52,7 @@ const PUSH_STRIDE: usize = 32;
 /// Everything recorded in one trial, reused from trial to trial.
 #[derive(Clone, Debug)]
 pub struct Record<F> {
-    /// The spikes of each population, in the order of the description; silent for graded ones.
+    /// The events of each population, in the order of the description: spikes, or events with values; silent for graded output.
     pub spikes: Vec<Raster>,
     /// What else each population did.
     pub traces: Vec<Trace<F>>,
@@ -162,7 +162,7 @@ impl<F: Scalar> Clocked<F> {
             for &p in &component.populations {
                 let cells = &self.cells[p];
                 record.spikes[p].reset(cells.size(), steps);
-                record.traces[p].begin(steps, cells.states(), cells.spikes(), component.recurrent, wants);
+                record.traces[p].begin(steps, cells.states(), cells.output(), component.recurrent, wants);
             }
             // In a loop all populations advance together, as far as none can hear another.
             let stride = match (component.recurrent, wants) {
@@ -183,7 +183,9 @@ impl<F: Scalar> Clocked<F> {
                 for &p in &component.populations {
                     let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise: &noise };
                     stride.run(p, traces[p].whole(), heard);
-                    if self.cells[p].spikes() {
+                    if self.cells[p].output().has_values() {
+                        steps.clone().for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
+                    } else if self.cells[p].spikes() {
                         traces[p].whole().list(self.simd, steps.clone(), listed);
                         steps.clone().enumerate().for_each(|(k, t)| spikes[p].push_step(t, |units| units.extend_from_slice(listed.at(k))));
                     }
@@ -388,10 +390,13 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
         let links = || engine.incoming[self.p].iter().map(|&k| &engine.links[k]);
         for (t, into) in steps.clone().zip(self.heard.chunks_mut(self.blocks.len())) {
             for link in links().filter(|link| t >= link.delay) {
-                let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
-                match &link.store {
-                    Store::Rows(rows) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
-                    Store::Bits(bits) => bits.push::<I>(fired, self.blocks.start, into),
+                let events = link.from.spikes(inputs, spikes);
+                let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));
+                match (&link.store, values) {
+                    (Store::Rows(rows), []) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
+                    (Store::Rows(rows), values) => rows.push_values(fired, values, self.blocks.clone(), flat_mut(into)),
+                    (Store::Bits(bits), []) => bits.push::<I>(fired, self.blocks.start, into),
+                    (Store::Bits(bits), values) => bits.push_values(fired, values, self.blocks.start, into),
                     _ => {}
                 }
             }

@@ -50,6 +50,15 @@ impl<F: Scalar> Block<F> {
         self
     }
 
+    /// Lane by lane `self + k·other`, product and sum rounded one after the other.
+    #[inline(always)]
+    pub fn plus_scaled(mut self, k: F, other: &Self) -> Self {
+        for l in 0..LANES {
+            self.0[l] += k * other.0[l];
+        }
+        self
+    }
+
     /// `Σ self·other`, summed as a tree of halves, `x[l] + x[l + 32]` first: the same bits on every instruction set.
     #[inline(always)]
     pub fn dot<I: Isa>(&self, other: &Self) -> F {
