@@ -6,7 +6,7 @@ use snn_sparse::{Block, Clocked, LANES, Scalar, lanes::blocks};
 
 /// How a trial is scored.
 ///
-/// `y[t][k]` is the output population's value: its graded output, or its spike (0 or 1).
+/// `y[t][k]` is the output population's value: its graded output, or the value of its event (of a spike 1), 0 without.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {

@@ -27,7 +27,8 @@ pub struct Options {
     pub schedule: Schedule,
     /// Largest norm of a batch gradient; larger ones are scaled down to it.
     pub clip: Option<f64>,
-    /// A hidden population without any entry near threshold for this many batches in a row is dead: training stops and says so.
+    /// A population with events but without any derivative (no entry near threshold, no rectified unit above 0) for this many batches in a
+    /// row is dead: training stops and says so.
     pub dead_after: usize,
     /// Seed of the order of trials.
     pub seed: Seed,
@@ -70,7 +71,7 @@ pub enum TrainError {
     Empty(String),
     /// Once no unit is near threshold nothing has a gradient, not even a lower bound on the rate.
     #[error(
-        "population `{population}` is dead since epoch {epoch}: no neuron came within the surrogate's window in {batches} batches, so nothing \
+        "population `{population}` is dead since epoch {epoch}: no neuron came within the surrogate's window (or, rectified, above 0) in {batches} batches, so nothing \
          reaches it or the populations before it. Start from larger weights, widen the window, lower the learning rate or the upper bound on spikes"
     )]
     Dead {
@@ -272,7 +273,7 @@ impl Trainer {
 
     fn look_for_dead(&mut self, stats: &Stats) -> Result<(), TrainError> {
         for (p, cells) in self.engine.cells().iter().enumerate() {
-            let quiet = cells.spikes() && stats.active[p] == 0;
+            let quiet = cells.output().is_events() && stats.active[p] == 0;
             self.quiet[p] = if quiet { self.quiet[p] + 1 } else { 0 };
             if self.quiet[p] >= self.options.dead_after {
                 let population = self.engine.network().draft().populations[p].name.clone();
@@ -298,7 +299,7 @@ impl Trainer {
         Ok(self.options.loss.check(&self.engine, data.name(), data.classes())?)
     }
 
-    /// Runs all trials without learning. The statistics have no active entries.
+    /// Runs all trials without learning. The statistics have no active entries but those of rectified populations.
     ///
     /// # Errors
     /// If the data do not fit.

@@ -190,7 +190,7 @@ pub struct Stats {
     pub penalty: f64,
     /// Right answers.
     pub correct: usize,
-    /// Spikes, per population.
+    /// Events, per population: spikes, or outputs above 0.
     pub spikes: Vec<u64>,
     /// Entries with a derivative, per population.
     pub active: Vec<u64>,
