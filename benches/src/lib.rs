@@ -1,12 +1,14 @@
 //! Speed questions and their answers. `cargo xtask bench NAME` runs one; all figures of a report come from one run on one machine.
 
 pub mod brunel;
+mod product;
 mod train_step;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use brunel::brunel;
+use product::product;
 use train_step::train_step;
 
 /// A bench: its name, the question it answers, and how to run it.
@@ -31,6 +33,11 @@ pub const ALL: &[Bench] = &[
         name: "train-step",
         question: "What does one training step cost, sparse and dense, and with what does it grow?",
         run: train_step,
+    },
+    Bench {
+        name: "product",
+        question: "Does the time of a training step fall with activity and with connectivity, and with both at once?",
+        run: product,
     },
     Bench { name: "brunel", question: "How fast does a balanced random network run?", run: brunel },
 ];

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
-use snn_core::neuron::{Alif, Li, Lif, LifRefractory};
+use snn_core::neuron::{Alif, Li, Lif, LifRefractory, Relu};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
 
@@ -198,4 +198,30 @@ fn misfits_are_refused_by_name() {
             assert!(error.contains(what) && error.contains("`out`"), "{error}");
         }
     }
+}
+
+/// A dense network on graded events: exclusive or of two pixels. Rectified units that are silent now and then are not dead; units that
+/// can never be above 0 are, and the trainer says so.
+#[test]
+fn rectified_units_learn_and_die() {
+    let mut data = Trials::new("xor", 3, 1, 2);
+    for k in 0..64 {
+        let (a, b) = (k % 2, k / 2 % 2);
+        let mut raster = Raster::new(3, 1);
+        let noise = 0.002 * f64::from(k);
+        raster.fill_dense([f64::from(a) + noise, f64::from(b) - noise, 1.0]);
+        data.push(raster, (a ^ b) as usize);
+    }
+    let net = |init: Init| {
+        let net = Net::new(ms(1.0)).input("in", 3).population("hidden", 12, Relu {}).population("out", 2, Li { tau: 1e-9.into() });
+        let net = net.project("in", "hidden", Connect::All, init).project("hidden", "out", Connect::All, Init::normal(0.5));
+        net.output("out").build(Seed::new(4)).unwrap()
+    };
+    let options = Options { batch: 1, dead_after: 20, ..Options::new(Loss::CrossEntropy(Over::Last), Seed::new(4)) };
+    let make = |init: Init| Trainer::new(&net(init), SparseBptt::default(), Optimiser::sgd(0.1), options).unwrap();
+    let mut trainer = make(Init::normal(1.0));
+    (0..60).for_each(|_| drop(trainer.epoch(&data, &|_| ()).unwrap()));
+    assert_eq!(trainer.evaluate(&data).unwrap().accuracy(), 1.0);
+    let error = make(Init::Constant(-1.0)).epoch(&data, &|_| ()).unwrap_err();
+    assert!(matches!(&error, TrainError::Dead { population, batches: 20, .. } if population == "hidden"), "{error}");
 }

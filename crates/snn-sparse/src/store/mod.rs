@@ -17,7 +17,7 @@ pub use dense::Dense;
 pub use pool::SumPool2d;
 pub use rows::{Row, Rows};
 
-use crate::lanes::{Block, Isa, Scalar, blocks, flat, flat_mut};
+use crate::lanes::{Block, Isa, Kernel, Scalar, blocks, flat, flat_mut};
 use snn_core::net::{Links, Projection};
 use snn_core::{Raster, Value};
 
@@ -139,7 +139,7 @@ impl<F: Scalar> Store<F> {
     pub fn hear<I: Isa>(&self, block: usize, events: &Raster, t: usize, acc: Block<F>) -> Block<F> {
         match events.values_at(t) {
             [] => self.deliver::<I>(block, events.at(t), acc),
-            values => self.deliver_values::<I>(block, events.at(t), values, acc),
+            values => I::apart(Values { store: self, block, events: events.at(t), values, acc }),
         }
     }
 
@@ -170,6 +170,24 @@ impl<F: Scalar> Store<F> {
     /// Whether learning leaves the weights as they are: their gradient is always zero.
     pub fn frozen(&self) -> bool {
         matches!(self, Store::SumPool2d(_) | Store::Bits(_) | Store::Rows(_))
+    }
+}
+
+/// [`Synapses::deliver_values`], away from the loop over spikes.
+struct Values<'a, F> {
+    store: &'a Store<F>,
+    block: usize,
+    events: &'a [u32],
+    values: &'a [f64],
+    acc: Block<F>,
+}
+
+impl<F: Scalar> Kernel for Values<'_, F> {
+    type Out = Block<F>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Block<F> {
+        self.store.deliver_values::<I>(self.block, self.events, self.values, self.acc)
     }
 }
 
