@@ -119,18 +119,6 @@ impl Model {
         self.visit(Spikes)
     }
 
-    /// Whether the derivatives are constants: see [`Neuron::AFFINE`].
-    pub fn affine(&self) -> bool {
-        struct Affine;
-        impl Visit for Affine {
-            type Out = bool;
-            fn visit<N: Neuron>(self, _: &N) -> bool {
-                N::AFFINE
-            }
-        }
-        self.visit(Affine)
-    }
-
     /// The reason why the parameters are impossible for `size` neurons, if they are.
     pub fn check(&self, size: usize) -> Result<(), String> {
         struct Check(usize);
