@@ -84,7 +84,8 @@ impl PrototypeParams {
     /// therefore not confined to 0..1.
     ///
     /// Prototypes draw from `seed.child("prototypes").nth(class)`, image `n` from `seed.child("images").nth(n)`: a training and a test set are two
-    /// ranges of one seed. An image is drawn each time it is asked for, about 10 µs at the default size; memory is that of the prototypes.
+    /// ranges of one seed. An image is drawn each time it is asked for, a random number per pixel; memory is that of the
+    /// prototypes.
     ///
     /// The task is chosen, not published; it stands in for MNIST where there are no files. Its border is pure noise.
     ///

@@ -60,7 +60,7 @@ impl SequentialParams {
     pub fn of<I: ImageSet>(&self, images: I) -> Result<Sequential<I>, DataError> {
         count(OF, "repeat", self.repeat)?;
         check(self.cue >= 2, OF, "cue", self.cue, "at least 2")?;
-        let cue = self.cue.checked_mul(self.repeat).unwrap_or(usize::MAX);
+        let cue = self.cue.saturating_mul(self.repeat);
         count(OF, "cue · repeat", cue)?;
         let images = Pooled::new(images, self.pool)?;
         let encoder = PixelCrossings::new(self.levels, images.pixels_each(), self.repeat, cue)?;

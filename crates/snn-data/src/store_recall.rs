@@ -292,7 +292,7 @@ mod tests {
         for mask in 0..1u32 << length {
             let signals: Vec<bool> = (0..length).map(|k| mask >> k & 1 == 1).collect();
             let places: Vec<usize> = (0..length).filter(|&k| signals[k]).collect();
-            let pairs = !places.is_empty() && places.len() % 2 == 0;
+            let pairs = !places.is_empty() && places.len().is_multiple_of(2);
             if pairs && places.chunks(2).all(|pair| pair[1] > pair[0] + 1) {
                 exact.insert(signals, p_of(&places, length, p));
             }

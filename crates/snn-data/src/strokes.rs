@@ -63,8 +63,8 @@ impl StrokeParams {
     /// shifted, by normal numbers of the given spreads. A pixel at distance `d` from the line has the intensity
     /// `min(1, max(0, ½ + (width/2 − d) · side))`: 1 inside, falling to 0 over one pixel at the edge.
     ///
-    /// Image `n` draws from `seed.nth(n)`: a training and a test set are two ranges of one seed. Drawn each time it is asked for, about 30 µs at the
-    /// default size; no memory.
+    /// Image `n` draws from `seed.nth(n)`: a training and a test set are two ranges of one seed. Drawn each time it is asked for, at the cost of
+    /// pixels × corners; no memory.
     ///
     /// ```
     /// use snn_core::Seed;
