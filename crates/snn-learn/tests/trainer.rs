@@ -41,7 +41,13 @@ fn trainer(rule: impl Rule<f32> + 'static) -> Trainer {
         batch: 20,
         schedule: Schedule::Cosine { epochs: 6.0 },
         clip: Some(1.0),
-        regulariser: Regulariser { upper: 0.1, upper_count: 2.0, lower: 1.0, lower_count: 1.0 },
+        regulariser: Regulariser {
+            upper: 0.1,
+            upper_count: 2.0,
+            lower: 1.0,
+            lower_count: 1.0,
+            ..Regulariser::rate(1.0, 0.05, RateOver::Batch)
+        },
         ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9))
     };
     Trainer::new(&network(0.4), rule, Optimiser::adamw(5e-3, 1e-3), options).unwrap()

@@ -1,6 +1,7 @@
 //! What a population did in one trial: who fired, who was near threshold, its graded output. Nothing dense is kept of populations whose
 //! output comes as events.
 
+use crate::bank::Cells;
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
 use snn_core::Surrogate;
 use snn_core::neuron::Output;
@@ -33,15 +34,16 @@ pub struct Trace<F> {
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
     pub(crate) values: Vec<F>,       // of events that carry one: entry by entry of the active set
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
+    before: Vec<Block<F>>,           // [block][step][state variables, input], of models that are not affine
 }
 
 impl<F: Scalar> Trace<F> {
     /// An empty trace of `size` units.
     pub fn new(size: usize) -> Self {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
-        let (output, state) = (Vec::new(), Vec::new());
+        let (output, state, before) = Default::default();
         let (fired, near, start, values) = Default::default();
-        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, values, state }
+        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, values, state, before }
     }
 
     /// Number of units.
@@ -86,6 +88,14 @@ impl<F: Scalar> Trace<F> {
         })
     }
 
+    /// The state variables of `block` before step `t`, and then the input of the step: where the derivatives of a model that is not affine are to be
+    /// taken. Kept if the active set is, and of such models only.
+    #[inline(always)]
+    pub fn before(&self, t: usize, block: usize) -> &[Block<F>] {
+        let width = self.state.len() / self.blocks() + 1;
+        &self.before[(block * self.steps + t) * width..][..width]
+    }
+
     /// The state variables of unit `j` at the end of the trial.
     pub fn state(&self, j: usize) -> Vec<F> {
         let states = self.state.len() / self.blocks();
@@ -116,36 +126,61 @@ impl<F: Scalar> Trace<F> {
         }
     }
 
-    /// Appends the events of step `t` that carry values, units ascending.
-    pub(crate) fn list_values(&self, t: usize, units: &mut Vec<u32>, values: &mut Vec<f64>) {
-        for b in 0..self.blocks() {
-            let here = self.active_at(t, b);
-            units.extend_from_slice(&self.active.unit[here.clone()]);
-            values.extend(self.values[here].iter().map(|x| x.value()));
-        }
-    }
-
-    pub(crate) fn begin(&mut self, steps: usize, states: usize, output: Output, by_step: bool, wants: Wants) {
+    pub(crate) fn begin(&mut self, steps: usize, cells: &dyn Cells<F>, by_step: bool, wants: Wants) {
         fn fill<T: Clone>(v: &mut Vec<T>, n: usize, x: T) {
             v.clear();
             v.resize(n, x);
         }
-        let (width, cells) = (self.blocks(), self.blocks() * steps);
+        let (width, places, states, output) = (self.blocks(), self.blocks() * steps, cells.states(), cells.output());
         let events = output.is_events();
-        let active = if output.has_values() || events && wants != Wants::Spikes { cells } else { 0 };
+        let active = if output.has_values() || events && wants != Wants::Spikes { places } else { 0 };
+        let before = if !cells.local().affine && wants != Wants::Spikes { places * (states + 1) } else { 0 };
         (self.steps, self.by_step) = (steps, by_step);
         self.active.clear();
         self.values.clear();
         fill(&mut self.state, width * states, Block::zero());
-        fill(&mut self.output, if events { 0 } else { cells }, Block::zero());
-        fill(&mut self.fired, if events { cells } else { 0 }, 0);
+        fill(&mut self.output, if events { 0 } else { places }, Block::zero());
+        fill(&mut self.fired, if events { places } else { 0 }, 0);
         fill(&mut self.near, active, 0);
         fill(&mut self.start, active, 0);
+        // Every place is written before it is read.
+        self.before.resize(before, Block::zero());
+    }
+
+    /// Forgets the first `by` steps: the others move to the front, and the state stays. The active set is forgotten, but for events with
+    /// values.
+    pub(crate) fn shift(&mut self, by: usize) {
+        let (steps, width) = (self.steps, self.blocks());
+        for row in self.fired.chunks_mut(steps.max(1)) {
+            row.copy_within(by.., 0);
+            row[steps - by..].fill(0);
+        }
+        if !self.output.is_empty() {
+            self.output.copy_within(by * width.., 0);
+            self.output[(steps - by) * width..].fill(Block::zero());
+        }
+        if self.values.is_empty() {
+            self.near.fill(0);
+            return self.active.clear();
+        }
+        // Taken step by step, so the entries are in the order of time.
+        let gone = self.active.step.partition_point(|&t| (t as usize) < by);
+        self.active.value.drain(..gone);
+        self.active.unit.drain(..gone);
+        self.active.step.drain(..gone);
+        self.active.step.iter_mut().for_each(|t| *t -= by as u32);
+        self.values.drain(..gone);
+        for (near, start) in self.near.chunks_mut(steps.max(1)).zip(self.start.chunks_mut(steps.max(1))) {
+            near.copy_within(by.., 0);
+            near[steps - by..].fill(0);
+            start.copy_within(by.., 0);
+            start.iter_mut().for_each(|start| *start = start.saturating_sub(gone as u32));
+        }
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let planes = self.output.capacity() + self.state.capacity();
+        let planes = self.output.capacity() + self.state.capacity() + self.before.capacity();
         self.active.bytes()
             + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
@@ -169,13 +204,14 @@ pub(crate) struct Rest<'a, F> {
     pub(crate) start: &'a mut [u32],
     pub(crate) active: &'a mut Entries<F>,
     pub(crate) values: &'a mut Vec<F>,
+    pub(crate) before: &'a mut [Block<F>],
 }
 
 impl<F: Scalar> Trace<F> {
     /// All blocks.
     pub(crate) fn whole(&mut self) -> Sink<'_, F> {
-        let Trace { output, near, start, active, values, .. } = self;
-        let rest = Rest { output, near, start, active, values };
+        let Trace { output, near, start, active, before, values, .. } = self;
+        let rest = Rest { output, near, start, active, before, values };
         Sink { blocks: 0..blocks(self.size), all: self.steps, fired: &mut self.fired, state: &mut self.state, rest: Some(rest) }
     }
 
