@@ -11,19 +11,6 @@ pub enum Target<'a> {
     Cues(&'a [Cue]),
     /// One value per step and output unit, `[steps × outputs]`, time-major.
     Series(&'a [f32]),
-    /// A class for each of several windows of the trial.
-    Cues(&'a [Cue]),
-}
-
-/// A window of a trial in which a class is asked for: the steps `start..end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cue {
-    /// First step.
-    pub start: u32,
-    /// The step after the last.
-    pub end: u32,
-    /// The class that is right in this window.
-    pub class: u32,
 }
 
 /// When an answer is asked for within a trial, and which one is right.
