@@ -6,7 +6,7 @@ use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
 use snn_core::neuron::{Alif, Li, Lif, LifRefractory, Relu};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
-use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
+use snn_learn::{Bptt, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
 
 fn data() -> Trials {
     let mut trials = Trials::new("stripes", 30, 40, 3);

@@ -4,7 +4,6 @@
 use crate::bank::Cells;
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
 use snn_core::Surrogate;
-use snn_core::neuron::Output;
 use std::ops::Range;
 
 /// What a run must record.
@@ -123,6 +122,15 @@ impl<F: Scalar> Trace<F> {
                     self.active_at(t, b).for_each(|e| block[self.active.unit[e] as usize % LANES] = self.values[e]);
                 }
             }
+        }
+    }
+
+    /// Appends the events of step `t` that carry values, units ascending.
+    pub(crate) fn list_values(&self, t: usize, units: &mut Vec<u32>, values: &mut Vec<f64>) {
+        for b in 0..self.blocks() {
+            let here = self.active_at(t, b);
+            units.extend_from_slice(&self.active.unit[here.clone()]);
+            values.extend(self.values[here].iter().map(|x| x.value()));
         }
     }
 
