@@ -14,7 +14,7 @@ pub mod rule;
 pub mod structure;
 mod trainer;
 
-pub use loss::{Loss, LossError, Outcome, Over, Regulariser};
+pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};
 pub use rule::{Bptt, Gradients, Job, Rule, RuleError, SparseBptt, Stats, Worker};
 pub use structure::{DeepR, GradR, GradRByRows, SoftDeepR, Structure, StructureError, Turnover};

@@ -115,6 +115,8 @@ pub struct Checkpoint {
     pub updates: u64,
     /// Batches in a row in which each population had no active entry.
     pub quiet: Vec<usize>,
+    /// Spikes per step of every unit in the last batch, if the regulariser asks for them.
+    pub rates: Vec<Vec<f64>>,
     /// Weights, in the store's order.
     pub weights: Vec<Vec<f32>>,
     /// Optimiser's first moments, likewise.
@@ -161,6 +163,7 @@ pub struct Trainer {
     epochs: usize,
     begun: Stats,
     quiet: Vec<usize>,
+    rates: Vec<Vec<f64>>,
     chunks: Vec<Gradients<f32>>,
     workers: Mutex<Vec<Box<dyn Worker<f32>>>>,
 }
@@ -194,6 +197,7 @@ impl Trainer {
             epochs: 0,
             begun: Stats::default(),
             quiet,
+            rates: Vec::new(),
             chunks,
             workers: Mutex::default(),
         })
@@ -271,6 +275,9 @@ impl Trainer {
     /// One update on the trials `batch`, with the learning rate times `factor`.
     fn batch(&mut self, data: &dyn Dataset, batch: &[usize], factor: f64) -> Stats {
         let mut stats = self.gradient(data, batch);
+        self.rates = std::mem::take(&mut stats.counts);
+        let all = (batch.len() * data.steps()) as f64;
+        self.rates.iter_mut().flatten().for_each(|n| *n /= all);
         let (gradients, rest) = self.chunks.split_first_mut().expect("there are chunks");
         let scale = self.options.clip.map_or(1.0, |clip| (clip / gradients.norm()).min(1.0));
         if scale < 1.0 {
@@ -295,7 +302,7 @@ impl Trainer {
     pub fn gradient(&mut self, data: &dyn Dataset, batch: &[usize]) -> Stats {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
-        let job = Job { engine, data, loss, regulariser, scale };
+        let job = Job { engine, data, loss, regulariser, scale, rates: &self.rates };
         let cut = |c: usize| c * batch.len() / CHUNKS;
         let pieces: Vec<Stats> = (self.chunks.par_iter_mut().enumerate())
             .map(|(c, gradients)| {
@@ -415,6 +422,7 @@ impl Trainer {
             begun: self.begun.clone(),
             updates: self.moments.updates,
             quiet: self.quiet.clone(),
+            rates: self.rates.clone(),
             weights: self.engine.links().iter().map(|l| flat(l.store.weights()).to_vec()).collect(),
             first: plain(&self.moments.first),
             second: plain(&self.moments.second),
@@ -473,7 +481,7 @@ impl Trainer {
         }
         self.chunks.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
         (self.moments.updates, self.epochs, self.quiet) = (saved.updates, saved.epochs, saved.quiet.clone());
-        self.begun = saved.begun.clone();
+        (self.begun, self.rates) = (saved.begun.clone(), saved.rates.clone());
         Ok(())
     }
 }

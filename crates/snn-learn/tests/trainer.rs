@@ -8,8 +8,8 @@ use snn_core::neuron::{Alif, Li, Lif, LifRefractory};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
 use snn_learn::structure::{Budget, Signs};
 use snn_learn::{
-    Bptt, DeepR, GradR, GradRByRows, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SoftDeepR, SparseBptt, Structure,
-    TrainError, Trainer,
+    Bptt, DeepR, GradR, GradRByRows, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule, SoftDeepR, SparseBptt,
+    Structure, TrainError, Trainer,
 };
 
 fn data() -> Trials {
@@ -166,7 +166,13 @@ fn options() -> Options {
         batch: 20,
         schedule: Schedule::Cosine { epochs: 6.0 },
         clip: Some(1.0),
-        regulariser: Regulariser { upper: 0.1, upper_count: 2.0, lower: 1.0, lower_count: 1.0 },
+        regulariser: Regulariser {
+            upper: 0.1,
+            upper_count: 2.0,
+            lower: 1.0,
+            lower_count: 1.0,
+            ..Regulariser::rate(1.0, 0.05, RateOver::Batch)
+        },
         ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9))
     }
 }

@@ -9,7 +9,7 @@ mod sparse_bptt;
 pub use bptt::Bptt;
 pub use sparse_bptt::SparseBptt;
 
-use crate::loss::{Loss, Outcome, Regulariser};
+use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
 use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::flat;
@@ -65,6 +65,8 @@ pub struct Job<'a, F: Scalar> {
     pub regulariser: Regulariser,
     /// Factor on every trial's gradient: 1 / batch size for a mean.
     pub scale: f64,
+    /// Spikes per step of every unit of every population over the batch before: for [`RateOver::Batch`](crate::RateOver). Empty if there was none.
+    pub rates: &'a [Vec<f64>],
 }
 
 /// Why a rule cannot train a network.
@@ -87,18 +89,6 @@ pub enum RuleError {
         /// Inputs.
         found: usize,
     },
-    /// The model's derivatives are no constants.
-    #[error(
-        "rule `{rule}`: population `{population}`: what the model {model} does in a step depends on its state, so its derivatives are no constants; take a model without a clamp, such as lif"
-    )]
-    NotAffine {
-        /// Rule.
-        rule: &'static str,
-        /// Population.
-        population: String,
-        /// Model.
-        model: &'static str,
-    },
     /// Noise has no part in a gradient.
     #[error(
         "rule `{rule}`: population `{population}` is driven by Poisson noise, which the rule does not draw; give the noise as input spikes"
@@ -109,9 +99,11 @@ pub enum RuleError {
         /// Population.
         population: String,
     },
-    /// The smoothed network has no reset to a value.
-    #[error("rule `{rule}`: population `{population}` is reset to a value; the smoothed network exists for reset by subtraction only")]
-    SmoothReset {
+    /// The smoothed network has no reset to a value and no refractory period.
+    #[error(
+        "rule `{rule}`: population `{population}` is reset to a value, or refractory; the smoothed network exists for reset by subtraction and without refractory period only"
+    )]
+    Smooth {
         /// Rule.
         rule: &'static str,
         /// Population.
@@ -123,9 +115,6 @@ pub enum RuleError {
 fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &Clocked<F>) -> Result<(), RuleError> {
     surrogate.check().map_err(|why| RuleError::Surrogate { rule, why })?;
     let draft = engine.network().draft();
-    if let Some(p) = draft.populations.iter().find(|p| !p.model.affine()) {
-        return Err(RuleError::NotAffine { rule, population: p.name.clone(), model: p.model.name() });
-    }
     if let Some(drive) = draft.drives.first() {
         return Err(RuleError::Drive { rule, population: drive.to.clone() });
     }
@@ -196,10 +185,16 @@ pub struct Stats {
     pub loss: f64,
     /// Sum of regularisation penalties.
     pub penalty: f64,
+    /// Answers asked for.
+    #[serde(default)]
+    pub decisions: usize,
     /// Right answers.
     pub correct: usize,
     /// Spikes, per population.
     pub spikes: Vec<u64>,
+    /// Spikes of every unit, per population; counted only where the regulariser is [`RateOver::Batch`](crate::RateOver).
+    #[serde(default, skip)]
+    pub counts: Vec<Vec<f64>>,
     /// Entries with a derivative, per population.
     pub active: Vec<u64>,
     /// Neuron-steps simulated, per population: the denominator of both.
@@ -217,6 +212,23 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// No trial yet, of `populations` populations.
+    pub(crate) fn of(populations: usize) -> Self {
+        let zeros = vec![0; populations];
+        Stats { spikes: zeros.clone(), active: zeros.clone(), entries: zeros, ..Stats::default() }
+    }
+
+    /// The penalty on hidden population `p` for the spike counts `n` of a trial, see [`Regulariser::evaluate`]; counts what the next batch needs.
+    pub(crate) fn penalise<F: Scalar>(&mut self, job: &Job<'_, F>, p: usize, n: &[f64], error: &mut [Block<F>]) {
+        let before = job.rates.get(p).map(Vec::as_slice).filter(|rates| rates.len() == n.len());
+        self.penalty += job.regulariser.evaluate(n, job.data.steps(), before, job.scale, error);
+        if job.regulariser.rate_over == RateOver::Batch {
+            self.counts.resize_with(self.spikes.len(), Vec::new);
+            self.counts[p].resize(n.len(), 0.0);
+            self.counts[p].iter_mut().zip(n).for_each(|(sum, n)| *sum += n);
+        }
+    }
+
     /// Counts what the populations did in a trial with this input.
     pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, record: &Record<F>) {
         for (p, (spikes, trace)) in record.spikes.iter().zip(&record.traces).enumerate() {
@@ -234,7 +246,8 @@ impl Stats {
     pub(crate) fn count(&mut self, outcome: Outcome) {
         self.trials += 1;
         self.loss += outcome.loss;
-        self.correct += usize::from(outcome.correct);
+        self.decisions += outcome.decisions;
+        self.correct += outcome.correct;
     }
 
     /// Adds another count.
@@ -242,9 +255,15 @@ impl Stats {
         self.trials += other.trials;
         self.loss += other.loss;
         self.penalty += other.penalty;
+        self.decisions += other.decisions;
         self.correct += other.correct;
         for (mine, theirs) in [(&mut self.spikes, &other.spikes), (&mut self.active, &other.active), (&mut self.entries, &other.entries)] {
             mine.resize(theirs.len().max(mine.len()), 0);
+            mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        }
+        self.counts.resize_with(other.counts.len().max(self.counts.len()), Vec::new);
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            mine.resize(theirs.len().max(mine.len()), 0.0);
             mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         }
         self.macs_forward += other.macs_forward;
@@ -261,7 +280,7 @@ impl Stats {
     }
     /// Share of right answers, 0…1.
     pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.trials.max(1) as f64
+        self.correct as f64 / self.decisions.max(1) as f64
     }
     /// Share of neuron-steps of population `p` that have a derivative.
     pub fn active_fraction(&self, p: usize) -> f64 {

@@ -4,7 +4,7 @@ use super::adjoint::{Adjoint, Carry, with_states};
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
 use snn_core::{Raster, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, blocks};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
 use snn_sparse::{Block, Clocked, LANES, Record, Scalar, Source, Store, Synapses, Trace, Wants};
 use std::ops::Range;
 use std::time::Instant;
@@ -127,7 +127,7 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let engine = job.engine;
         let count = engine.cells().len();
-        let mut stats = Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() };
+        let mut stats = Stats::of(count);
         for &trial in trials {
             job.data.load(trial, &mut self.input);
             let start = Instant::now();
@@ -175,7 +175,7 @@ impl<F: Scalar> Sparse<F> {
                 self.counts.clear();
                 self.counts.resize(spikes.units(), 0.0);
                 (0..spikes.steps()).flat_map(|t| spikes.at(t)).for_each(|&j| self.counts[j as usize] += 1.0);
-                stats.penalty += job.regulariser.evaluate(&self.counts, job.scale, &mut errors.constant);
+                stats.penalise(job, p, &self.counts, &mut errors.constant);
             }
         }
     }
@@ -309,7 +309,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
     fn run<I: Isa>(self) -> u64 {
         let SweepBack { population, pass, b, steps } = self;
         let trace = &pass.traces[pass.p];
-        let spiking = trace.output.is_empty();
+        let (cells, spiking) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
         let mut carry = population.carry[b];
         let mut reached = population.reached[b];
         let mut entries = 0;
@@ -334,7 +334,13 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 reached = t + 1;
             }
             let fired = if t > 0 && spiking { trace.fired(t - 1, b) } else { 0 };
-            let delta = population.adjoint.step(b, &mut carry, &d, fired);
+            let delta = if cells.local().affine {
+                population.adjoint.step(b, &mut carry, &d, fired)
+            } else {
+                let mut z = Block::zero();
+                bits(fired).for_each(|l| z[l] = F::of(1.0));
+                population.adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, &mut carry, &d)
+            };
             pass.delta[t] = delta;
         }
         // The errors at the sources, in a loop of their own: nothing in it waits for the recursion above.
