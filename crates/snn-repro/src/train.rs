@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use snn_core::Dataset;
 use snn_core::net::Links;
-use snn_learn::{Checkpoint, Stats, Trainer};
+use snn_learn::{Checkpoint, Stats, Trainer, Turnover};
 
 use crate::{Lab, LabError};
 
@@ -28,6 +28,9 @@ pub struct Epoch {
     pub spikes: Vec<f64>,
     /// Multiply-accumulates on weights in backward passes.
     pub macs_backward: u64,
+    /// What a structural rule did, per projection; empty without one.
+    #[serde(default)]
+    pub turnover: Vec<Turnover>,
     /// Accuracy on the held-out data given for the curve, if any.
     pub held_out: Option<f64>,
     /// What [`Lab::train_with`] was asked to measure after the epoch.
@@ -42,7 +45,8 @@ pub struct Training {
     /// Epochs trained.
     pub epochs: usize,
     /// File beside the result with the weights after them: for NumPy, one array `K_FROM_TO` per projection `K` from 0, of shape
-    /// (sources, targets) where every source reaches every target, and else one weight per link, source by source.
+    /// (sources, targets) where every source reaches every target, and else one weight per link, source by source. Links that a structural
+    /// rule has replaced are beside them: `K_FROM_TO_links`, a row (source, target) per link.
     pub weights: String,
     /// SHA-256 of that file. Weights of the same bits make a file of the same bytes.
     pub sha256: String,
@@ -66,6 +70,7 @@ impl Epoch {
             active: populations.clone().map(|p| stats.active_fraction(p)).collect(),
             spikes: populations.map(|p| stats.spike_fraction(p)).collect(),
             macs_backward: stats.macs_backward,
+            turnover: stats.turnover.clone(),
             held_out: None,
             measured: None,
         }
@@ -177,6 +182,7 @@ fn restore(path: &Path, name: &str, epochs: usize, trainer: &mut Trainer) -> Res
 /// The weights as the bytes of an uncompressed `.npz`, see [`Training::weights`].
 fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
     let draft = trainer.engine().network().draft();
+    let now = trainer.network()?;
     let mut file = NpzWriter::new(Cursor::new(Vec::new()));
     for (k, (projection, weights)) in draft.projections.iter().zip(trainer.engine().weights()).enumerate() {
         let targets = draft.populations.iter().find(|population| population.name == projection.to).map_or(1, |population| population.size);
@@ -184,7 +190,13 @@ fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
             Links::All => vec![weights.len() / targets.max(1), targets],
             _ => vec![weights.len()],
         };
-        file.add_array(format!("{k}_{}_{}", projection.from, projection.to), &ArrayView::from_shape(shape, &weights)?)?;
+        let name = format!("{k}_{}_{}", projection.from, projection.to);
+        file.add_array(&name, &ArrayView::from_shape(shape, &weights)?)?;
+        let links = &now.draft().projections[k].links;
+        if *links != projection.links {
+            let pairs: Vec<u32> = links.triplets(now.size(&projection.from), targets).flat_map(|(i, j, _)| [i as u32, j as u32]).collect();
+            file.add_array(format!("{name}_links"), &ArrayView::from_shape((pairs.len() / 2, 2), &pairs)?)?;
+        }
     }
     Ok(file.finish()?.into_inner())
 }
