@@ -6,7 +6,7 @@ use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
 use snn_core::neuron::{Alif, Li, Lif, LifRefractory};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
-use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
+use snn_learn::{Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
 
 fn data() -> Trials {
     let mut trials = Trials::new("stripes", 30, 40, 3);
@@ -56,11 +56,20 @@ fn train(mut trainer: Trainer, epochs: usize) -> Trainer {
     trainer
 }
 
+/// Every rule, once for each way it works.
+const RULES: [fn() -> Box<dyn Rule<f32>>; 4] = [
+    || Box::new(SparseBptt::default()),
+    || Box::new(Bptt::new(Surrogate::fast_sigmoid(20.0))),
+    || Box::new(Eprop { feedback: Feedback::Adaptive { std: 0.5, decay: 1e-2, seed: Seed::new(4) }, ..Eprop::default() }),
+    || {
+        let feedback = Feedback::Random { std: 0.5, seed: Seed::new(4) };
+        Box::new(Eprop { feedback, form: Form::Online { window: 9 }, ..Eprop::default() })
+    },
+];
+
 #[test]
 fn one_and_more_threads_give_the_same_bits() {
-    type Make = fn() -> Box<dyn Rule<f32>>;
-    let rules: [Make; 2] = [|| Box::new(SparseBptt::default()), || Box::new(Bptt::new(Surrogate::fast_sigmoid(20.0)))];
-    for rule in rules {
+    for rule in RULES {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| bits(&train(trainer(rule()), 3)))
@@ -103,13 +112,16 @@ fn a_convolution_learns_and_a_pool_does_not_on_any_number_of_threads() {
 
 #[test]
 fn a_restored_trainer_goes_on_to_the_same_bits() {
-    let whole = train(trainer(SparseBptt::default()), 5);
-    let saved = train(trainer(SparseBptt::default()), 2).checkpoint();
-    let mut other = trainer(SparseBptt::default());
-    other.restore(&saved).unwrap();
-    assert_eq!(other.epochs(), 2);
-    assert_eq!(bits(&train(other, 3)), bits(&whole));
+    for rule in RULES {
+        let whole = train(trainer(rule()), 5);
+        let saved = train(trainer(rule()), 2).checkpoint();
+        let mut other = trainer(rule());
+        other.restore(&saved).unwrap();
+        assert_eq!(other.epochs(), 2);
+        assert_eq!(bits(&train(other, 3)), bits(&whole));
+    }
 
+    let saved = train(trainer(SparseBptt::default()), 2).checkpoint();
     let mut wrong =
         Trainer::new(&network(0.4), SparseBptt::default(), Optimiser::sgd(0.1), Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9)))
             .unwrap();
@@ -146,8 +158,8 @@ fn a_pause_anywhere_in_an_epoch_changes_nothing() {
 }
 
 #[test]
-fn learns_the_task_with_both_rules() {
-    for rule in [Box::new(SparseBptt::default()) as Box<dyn Rule<f32>>, Box::new(Bptt::new(Surrogate::fast_sigmoid(100.0)))] {
+fn learns_the_task_with_every_rule() {
+    for rule in RULES.map(|rule| rule()).into_iter().chain([Box::new(Bptt::new(Surrogate::fast_sigmoid(100.0))) as Box<dyn Rule<f32>>]) {
         let trainer = train(trainer(rule), 6);
         let accuracy = trainer.evaluate(&data()).unwrap().accuracy();
         assert!(accuracy > 0.9, "{accuracy}");
@@ -187,13 +199,12 @@ fn misfits_are_refused_by_name() {
     let error = Trainer::new(&network(0.4), negative, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap();
     assert!(error.to_string().contains("sparse_bptt") && error.to_string().contains("beta = -1"), "{error}");
 
-    // What has no constant derivatives, or is noisy, has no gradient here: both rules say so.
+    // What has no constant derivatives, or is noisy, has no gradient here: all rules say so.
     let clamped = Net::new(ms(1.0)).input("in", 30).population("out", 3, LifRefractory::default());
     let noisy = Net::new(ms(1.0)).input("in", 30).population("out", 3, Lif::default()).drive("out", 10.0, 0.1);
     for (net, what) in [(clamped, "the model lif_refractory"), (noisy, "driven by Poisson noise")] {
         let net = net.project("in", "out", Connect::All, Init::normal(0.1)).output("out").build(Seed::new(1)).unwrap();
-        let rules: [Box<dyn Rule<f32>>; 2] = [Box::new(SparseBptt::default()), Box::new(Bptt::new(Surrogate::fast_sigmoid(10.0)))];
-        for rule in rules {
+        for rule in RULES.map(|rule| rule()) {
             let error = Trainer::new(&net, rule, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap().to_string();
             assert!(error.contains(what) && error.contains("`out`"), "{error}");
         }

@@ -4,9 +4,12 @@
 
 mod adjoint;
 mod bptt;
+mod eprop;
 mod sparse_bptt;
+mod trial;
 
 pub use bptt::Bptt;
+pub use eprop::{Eprop, Feedback, Form};
 pub use sparse_bptt::SparseBptt;
 
 use crate::loss::{Loss, Outcome, Regulariser};
@@ -27,6 +30,10 @@ pub trait Rule<F: Scalar>: Send + Sync {
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError>;
     /// Working memory for one thread.
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>>;
+    /// Links whose weights the rule lets decay, and the share of them that it leaves after every update.
+    fn decay(&self, _engine: &Clocked<F>) -> Vec<(usize, f64)> {
+        Vec::new()
+    }
 }
 
 impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
@@ -41,6 +48,9 @@ impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
     }
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
         (**self).worker(engine)
+    }
+    fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
+        (**self).decay(engine)
     }
 }
 
@@ -64,6 +74,8 @@ pub struct Job<'a, F: Scalar> {
     pub regulariser: Regulariser,
     /// Factor on every trial's gradient: 1 / batch size for a mean.
     pub scale: f64,
+    /// Updates of the weights so far.
+    pub updates: u64,
 }
 
 /// Why a rule cannot train a network.
@@ -107,6 +119,36 @@ pub enum RuleError {
         rule: &'static str,
         /// Population.
         population: String,
+    },
+    /// Impossible option.
+    #[error("rule `{rule}`: {why}")]
+    Options {
+        /// Rule.
+        rule: &'static str,
+        /// What must change.
+        why: String,
+    },
+    /// A population the rule cannot take where it stands.
+    #[error("rule `{rule}`: population `{population}` {why}")]
+    Population {
+        /// Rule.
+        rule: &'static str,
+        /// Population.
+        population: String,
+        /// What is wrong with it, and what to change.
+        why: String,
+    },
+    /// Links the rule cannot take.
+    #[error("rule `{rule}`: projection `{from}` -> `{to}` {why}")]
+    Projection {
+        /// Rule.
+        rule: &'static str,
+        /// Source.
+        from: String,
+        /// Target.
+        to: String,
+        /// What is wrong with it, and what to change.
+        why: String,
     },
     /// The smoothed network has no reset to a value.
     #[error("rule `{rule}`: population `{population}` is reset to a value; the smoothed network exists for reset by subtraction only")]
@@ -207,6 +249,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Nothing yet, for `count` populations.
+    pub(crate) fn zero(count: usize) -> Self {
+        Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() }
+    }
+
     /// Counts what the populations did in a trial with this input.
     pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, record: &Record<F>) {
         for (p, (spikes, trace)) in record.spikes.iter().zip(&record.traces).enumerate() {

@@ -87,7 +87,7 @@ pub const REGULARISER: Regulariser = Regulariser { upper: 0.3, upper_count: 0.1,
 pub fn gradient<F: Scalar>(engine: &Clocked<F>, rule: &dyn Rule<F>, data: &Trials, loss: Loss) -> (Vec<Vec<F>>, Stats) {
     rule.check(engine).unwrap();
     loss.check(engine, "random", snn_core::Dataset::classes(data)).unwrap();
-    let job = Job { engine, data, loss, regulariser: REGULARISER, scale: 0.5 };
+    let job = Job { engine, data, loss, regulariser: REGULARISER, scale: 0.5, updates: 0 };
     let mut gradients = Gradients::zero(engine);
     let trials: Vec<usize> = (0..snn_core::Dataset::len(data)).collect();
     let stats = rule.worker(engine).learn(&job, &trials, &mut gradients);
