@@ -6,7 +6,9 @@ use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
 use snn_core::neuron::{Alif, Li, Lif, LifRefractory};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
-use snn_learn::{Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
+use snn_learn::{
+    Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer,
+};
 
 fn data() -> Trials {
     let mut trials = Trials::new("stripes", 30, 40, 3);
@@ -37,9 +39,13 @@ fn network(weight: f64) -> Network {
 }
 
 fn trainer(rule: impl Rule<f32> + 'static) -> Trainer {
+    trainer_for(6, rule)
+}
+
+fn trainer_for(epochs: usize, rule: impl Rule<f32> + 'static) -> Trainer {
     let options = Options {
         batch: 20,
-        schedule: Schedule::Cosine { epochs: 6.0 },
+        schedule: Schedule::Cosine { epochs: epochs as f64 },
         clip: Some(1.0),
         regulariser: Regulariser { upper: 0.1, upper_count: 2.0, lower: 1.0, lower_count: 1.0 },
         ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9))
@@ -59,7 +65,7 @@ fn train(mut trainer: Trainer, epochs: usize) -> Trainer {
 /// Every rule, once for each way it works.
 const RULES: [fn() -> Box<dyn Rule<f32>>; 4] = [
     || Box::new(SparseBptt::default()),
-    || Box::new(Bptt::new(Surrogate::fast_sigmoid(20.0))),
+    || Box::new(Bptt::new(Surrogate::fast_sigmoid(100.0))),
     || Box::new(Eprop { feedback: Feedback::Adaptive { std: 0.5, decay: 1e-2, seed: Seed::new(4) }, ..Eprop::default() }),
     || {
         let feedback = Feedback::Random { std: 0.5, seed: Seed::new(4) };
@@ -159,10 +165,12 @@ fn a_pause_anywhere_in_an_epoch_changes_nothing() {
 
 #[test]
 fn learns_the_task_with_every_rule() {
-    for rule in RULES.map(|rule| rule()).into_iter().chain([Box::new(Bptt::new(Surrogate::fast_sigmoid(100.0))) as Box<dyn Rule<f32>>]) {
-        let trainer = train(trainer(rule), 6);
+    // What is no exact gradient takes longer.
+    for (rule, epochs) in RULES.iter().zip([6, 6, 18, 18]) {
+        let name = rule().name();
+        let trainer = train(trainer_for(epochs, rule()), epochs);
         let accuracy = trainer.evaluate(&data()).unwrap().accuracy();
-        assert!(accuracy > 0.9, "{accuracy}");
+        assert!(accuracy > 0.9, "{name}: {accuracy}");
     }
 }
 

@@ -137,7 +137,8 @@ impl<F: Scalar> Rule<F> for Eprop {
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common(NAME, &self.surrogate, engine)?;
         let populations = &engine.network().draft().populations;
-        let refuse = |p: usize, why: &str| Err(RuleError::Population { rule: NAME, population: populations[p].name.clone(), why: why.into() });
+        let refuse =
+            |p: usize, why: &str| Err(RuleError::Population { rule: NAME, population: populations[p].name.clone(), why: why.into() });
         for &output in engine.outputs() {
             if engine.cells()[output].spikes() {
                 return refuse(output, "is the readout and spikes; read out through a leaky integrator such as li");

@@ -26,7 +26,8 @@ pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, window: usize
     let (first, same) = (local.of(0, 0), local.reset_free && (1..size).all(|j| local.of(j, 0) == local.of(0, 0)));
     let leaky = local.states() == 1 && first.u_s[0] == first.s_s[0][0] && first.u_x == first.s_x[0];
     if !(leaky && same && !local.feels_own_spike) {
-        let why = "is the readout; the online form needs a leaky integrator (li) with one time constant for all units: take the reverse form";
+        let why =
+            "is the readout; the online form needs a leaky integrator (li) with one time constant for all units: take the reverse form";
         return Err(RuleError::Population { rule: NAME, population: draft.populations[output].name.clone(), why: why.into() });
     }
     match engine.links().iter().find(|link| !link.store.frozen() && link.store.stretch(0, 0..0).is_none()) {
@@ -656,4 +657,3 @@ impl<F: Scalar> Worker<F> for Online<F> {
             + self.links.iter().flatten().map(Links::bytes).sum::<usize>()
     }
 }
-
