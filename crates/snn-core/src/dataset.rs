@@ -7,8 +7,21 @@ use crate::Raster;
 pub enum Target<'a> {
     /// A class index.
     Class(usize),
+    /// Classes asked for within the trial, each over steps of its own.
+    Cues(&'a [Cue]),
     /// One value per step and output unit, `[steps × outputs]`, time-major.
     Series(&'a [f32]),
+}
+
+/// When an answer is asked for within a trial, and which one is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cue {
+    /// First step.
+    pub start: u32,
+    /// The step after the last.
+    pub end: u32,
+    /// The class index.
+    pub class: u32,
 }
 
 /// A set of labelled spike trains: indexable, and loaded from many threads at once.
@@ -53,13 +66,14 @@ pub struct Trials {
     classes: usize,
     rasters: Vec<Raster>,
     labels: Vec<usize>,
+    cues: Vec<Vec<Cue>>,
     series: Vec<Vec<f32>>,
 }
 
 impl Trials {
     /// No trials yet. `classes` is 0 for regression on target series.
     pub fn new(name: &str, inputs: usize, steps: usize, classes: usize) -> Self {
-        Trials { name: name.into(), inputs, steps, classes, rasters: Vec::new(), labels: Vec::new(), series: Vec::new() }
+        Trials { name: name.into(), inputs, steps, classes, rasters: Vec::new(), labels: Vec::new(), cues: Vec::new(), series: Vec::new() }
     }
 
     /// Adds a trial of class `label`.
@@ -72,6 +86,20 @@ impl Trials {
         assert!(label < self.classes, "class {label} of {}", self.classes);
         self.rasters.push(raster);
         self.labels.push(label);
+    }
+
+    /// Adds a trial in which classes are asked for.
+    ///
+    /// # Panics
+    /// If the raster has another shape, a cue lies outside it or names no class, or trials with one label for all steps were pushed before.
+    #[track_caller]
+    pub fn push_cues(&mut self, raster: Raster, cues: Vec<Cue>) {
+        assert!((raster.units(), raster.steps()) == (self.inputs, self.steps), "a trial of another shape");
+        let fits = |c: &Cue| c.start < c.end && c.end as usize <= self.steps && (c.class as usize) < self.classes;
+        assert!(cues.iter().all(fits), "a cue outside the {} steps and {} classes: {cues:?}", self.steps, self.classes);
+        assert!(self.labels.is_empty(), "cues in a data set of labels");
+        self.rasters.push(raster);
+        self.cues.push(cues);
     }
 
     /// Adds a trial with a target value per step and output, time-major.
@@ -107,7 +135,13 @@ impl Dataset for Trials {
         into.clone_from(&self.rasters[index]);
     }
     fn target(&self, index: usize) -> Target<'_> {
-        if self.classes > 0 { Target::Class(self.labels[index]) } else { Target::Series(&self.series[index]) }
+        if self.classes == 0 {
+            Target::Series(&self.series[index])
+        } else if let Some(cues) = self.cues.get(index) {
+            Target::Cues(cues)
+        } else {
+            Target::Class(self.labels[index])
+        }
     }
 }
 

@@ -138,6 +138,27 @@ impl Raster {
         self.ends[t + 1] = self.unit.len() as u32;
     }
 
+    /// Forgets the first `by` steps: every other event moves `by` steps earlier, and the last `by` steps are empty.
+    ///
+    /// ```
+    /// use snn_core::Raster;
+    /// let mut raster = Raster::new(3, 4);
+    /// raster.fill([(0, 1), (2, 0), (3, 2)]);
+    /// raster.shift(2);
+    /// assert_eq!(raster.iter().collect::<Vec<_>>(), [(0, 0), (1, 2)]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the raster has fewer steps.
+    pub fn shift(&mut self, by: usize) {
+        let (gone, steps) = (self.ends[by], self.steps());
+        self.unit.drain(..gone as usize);
+        self.ends.copy_within(by.., 0);
+        self.ends[..=steps - by].iter_mut().for_each(|end| *end -= gone);
+        let last = self.ends[steps - by];
+        self.ends[steps - by..].fill(last);
+    }
+
     /// Replaces all events by at most one per unit: item `u` of `latency` is the step at which unit `u` fires, and a unit whose item is
     /// not below [`steps`](Self::steps), or missing, stays silent.
     ///

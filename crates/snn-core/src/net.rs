@@ -68,9 +68,25 @@ pub struct Population {
     pub name: String,
     /// Number of neurons.
     pub size: usize,
+    /// Refractory period (s), rounded to steps: for so long after a spike a neuron does not spike again, while its membrane goes on as if nothing
+    /// were. Its output has no derivative then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refractory: f64,
     /// Their equation and its parameters.
     #[serde(flatten)]
     pub model: Model,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
+}
+
+impl Population {
+    /// The steps of `dt` seconds after a spike in which a neuron does not spike again.
+    pub fn refractory_steps(&self, dt: f64) -> usize {
+        (self.refractory / dt).round() as usize
+    }
 }
 
 /// Weighted links from one group to another (or to itself).
@@ -233,6 +249,9 @@ pub enum NetworkError {
     NoOutput,
 }
 
+/// Longest refractory period, in steps.
+const MAX_REFRACTORY: f64 = 1e6;
+
 impl TryFrom<Draft> for Network {
     type Error = NetworkError;
 
@@ -252,7 +271,15 @@ impl TryFrom<Draft> for Network {
         }
         let known = groups.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         for p in &draft.populations {
-            p.model.check(p.size).map_err(|why| NetworkError::Parameter { population: p.name.clone(), model: p.model.name(), why })?;
+            let refuse = |why| NetworkError::Parameter { population: p.name.clone(), model: p.model.name(), why };
+            p.model.check(p.size).map_err(refuse)?;
+            Param::new("refractory", &p.refractory.into(), Range::NonNegative).check(1).map_err(refuse)?;
+            if p.refractory > 0.0 && !p.model.spikes() {
+                return Err(refuse(format!("`refractory` = {}: the model does not spike", p.refractory)));
+            }
+            if p.refractory / draft.dt >= MAX_REFRACTORY {
+                return Err(refuse(format!("`refractory` = {} s: must be less than {MAX_REFRACTORY} steps", p.refractory)));
+            }
         }
         let unknown = |place: String, name: &str| NetworkError::Unknown { place, name: name.into(), known: known.clone() };
         for p in &draft.projections {
@@ -462,6 +489,7 @@ struct Plan {
     connect: Connect,
     init: Init,
     delays: Option<(f64, f64)>,
+    autapses: bool,
 }
 
 impl Net {
@@ -476,14 +504,28 @@ impl Net {
     }
     /// Adds a population.
     pub fn population(mut self, name: &str, size: usize, model: impl Into<Model>) -> Self {
-        self.draft.populations.push(Population { name: name.into(), size, model: model.into() });
+        self.draft.populations.push(Population { name: name.into(), size, refractory: 0.0, model: model.into() });
+        self
+    }
+    /// Gives the last population a refractory period (s).
+    pub fn refractory(mut self, period: f64) -> Self {
+        if let Some(p) = self.draft.populations.last_mut() {
+            p.refractory = period;
+        }
         self
     }
     /// Adds a projection without delay: see [`Net::delay`].
     pub fn project(mut self, from: &str, to: &str, connect: Connect, init: Init) -> Self {
         let (delay, links, weights) = (Value::Shared(0.0), Links::All, Value::Each(Vec::new()));
         self.draft.projections.push(Projection { from: from.into(), to: to.into(), delay, links, weights });
-        self.plans.push(Plan { connect, init, delays: None });
+        self.plans.push(Plan { connect, init, delays: None, autapses: true });
+        self
+    }
+    /// Takes the links of each unit to itself out of the last projection: it then has listed links. [`Connect::Random`] draws none of them.
+    pub fn without_autapses(mut self) -> Self {
+        if let Some(plan) = self.plans.last_mut() {
+            plan.autapses = false;
+        }
         self
     }
     /// Gives the last projection a delay (s), or a list of delays, one per link.
@@ -526,7 +568,10 @@ impl Net {
             let nth = seen.entry(format!("{}->{}", p.from, p.to)).or_default();
             let stream = seed.child(&format!("{}->{}", p.from, p.to)).nth(*nth);
             *nth += 1;
-            let links = plan.connect.expand(n, m, stream.child("links")).map_err(refuse)?;
+            if !plan.autapses && p.from != p.to {
+                return Err(refuse("only a projection from a population to itself has autapses to leave out".into()));
+            }
+            let links = plan.connect.expand(n, m, plan.autapses, stream.child("links")).map_err(refuse)?;
             let count = links.weights(n, m);
             let weights = plan.init.draw(count, stream.child("weights")).map_err(refuse)?;
             let delays = plan.delays.map(|range| delays(range, dt, count, stream.child("delays")).map_err(refuse)).transpose()?;
@@ -539,9 +584,17 @@ impl Net {
 }
 
 impl Connect {
-    fn expand(self, sources: usize, targets: usize, seed: Seed) -> Result<Links, String> {
+    fn expand(self, sources: usize, targets: usize, autapses: bool, seed: Seed) -> Result<Links, String> {
         match self {
+            Connect::All if !autapses => {
+                let others = |i: u32| (0..targets as u32).filter(move |&j| j != i);
+                let ends = (0..=sources as u32).map(|i| i * (targets as u32 - 1)).collect();
+                Ok(Links::Csr { ends, targets: (0..sources as u32).flat_map(others).collect() })
+            }
             Connect::All => Ok(Links::All),
+            Connect::OneToOne | Connect::InDegree(_) | Connect::Conv2d(_) | Connect::SumPool2d(_) if !autapses => {
+                Err("autapses can be left out of `All` and `Random` only".into())
+            }
             Connect::Conv2d(conv) => conv.check(sources, targets).map(|()| Links::Conv2d(conv)),
             Connect::SumPool2d(pool) => pool.depthwise().check(sources, targets).map(|()| Links::SumPool2d(pool)),
             Connect::OneToOne if sources != targets => Err(format!("one-to-one needs equal sizes, not {sources} and {targets}")),
@@ -550,10 +603,11 @@ impl Connect {
             Connect::Random { p } => {
                 // Selection sampling (Knuth 3.4.2 S): each cell is taken with probability needed / left.
                 let mut rng = seed.rng();
-                let (mut left, mut needed) = ((sources * targets) as u64, (p * (sources * targets) as f64).round() as u64);
+                let cells = if autapses { sources * targets } else { sources * (targets - 1) };
+                let (mut left, mut needed) = (cells as u64, (p * cells as f64).round() as u64);
                 let (mut ends, mut list) = (vec![0], Vec::with_capacity(needed as usize));
-                for _ in 0..sources {
-                    for j in 0..targets as u32 {
+                for i in 0..sources as u32 {
+                    for j in (0..targets as u32).filter(|&j| autapses || i != j) {
                         if needed > 0 && rng.random_range(0..left) < needed {
                             list.push(j);
                             needed -= 1;
@@ -688,6 +742,10 @@ mod tests {
         has(good().project("in", "a", Connect::All, Init::Constant(f32::NAN)), &["weight 0 is NaN"]);
         has(good().project("in", "a", Connect::All, Init::normal(1.0)).delay(0.0015), &["delay 0.0015 s", "multiple"]);
         has(good().project("a", "a", Connect::All, Init::normal(1.0)), &["loop through `a`"]);
+        has(good().project("in", "a", Connect::All, Init::normal(1.0)).without_autapses(), &["`in` -> `a`", "has autapses to leave out"]);
+        has(good().project("a", "a", Connect::InDegree(2), Init::normal(1.0)).without_autapses(), &["`All` and `Random` only"]);
+        has(good().population("b", 3, Lif::default()).refractory(-1.0), &["`b` (lif)", "`refractory` = -1"]);
+        has(good().population("b", 3, Li::default()).refractory(1.0), &["`b` (li)", "does not spike"]);
         has(good().output("b"), &["outputs", "`b`"]);
         has(Net::new(ms(1.0)).input("in", 2), &["no output"]);
     }
@@ -771,6 +829,15 @@ mod tests {
         draft.projections[0].weights = vec![1.0; 30].into();
         let error = Network::try_from(draft).unwrap_err().to_string();
         assert!(error.contains("30 weights for 36 shared weights"), "{error}");
+    }
+
+    #[test]
+    fn no_unit_reaches_itself_without_autapses() {
+        for (connect, expected) in [(Connect::All, 12), (Connect::Random { p: 0.5 }, 6), (Connect::Random { p: 1.0 }, 12)] {
+            let net = good().project("a", "a", connect, Init::normal(1.0)).without_autapses().delay(ms(1.0)).build(Seed::new(1)).unwrap();
+            let links: Vec<_> = net.draft().projections[3].links.triplets(4, 4).collect();
+            assert!(links.len() == expected && links.iter().all(|link| link.0 != link.1), "{links:?}");
+        }
     }
 
     #[test]

@@ -78,79 +78,98 @@ float!(f64);
 /// assert_eq!((y.v, y.d[0]), (3.0, 4.0));           // y = x² − 2x,  dy/dx = 2x − 2
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Dual<const N: usize> {
+pub struct Dual<const N: usize, R = f64> {
     /// Value.
-    pub v: f64,
+    pub v: R,
     /// Derivatives.
-    pub d: [f64; N],
+    pub d: [R; N],
 }
 
-impl<const N: usize> Dual<N> {
+impl<const N: usize, R: Real> Dual<N, R> {
     /// The variable that defines direction `k`.
-    pub fn variable(v: f64, k: usize) -> Self {
-        let mut d = [0.0; N];
-        d[k] = 1.0;
+    #[inline(always)]
+    pub fn variable(v: R, k: usize) -> Self {
+        let mut d = [R::of(0.0); N];
+        d[k] = R::of(1.0);
         Dual { v, d }
     }
 
-    fn zip(self, other: Self, v: f64, f: impl Fn(f64, f64) -> f64) -> Self {
+    /// The constant `v`.
+    #[inline(always)]
+    pub fn constant(v: R) -> Self {
+        Dual { v, d: [R::of(0.0); N] }
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self, v: R, f: impl Fn(R, R) -> R) -> Self {
         Dual { v, d: std::array::from_fn(|k| f(self.d[k], other.d[k])) }
     }
 }
 
-impl<const N: usize> Add for Dual<N> {
+impl<const N: usize, R: Real> Add for Dual<N, R> {
     type Output = Self;
+    #[inline(always)]
     fn add(self, o: Self) -> Self {
         self.zip(o, self.v + o.v, |a, b| a + b)
     }
 }
-impl<const N: usize> Sub for Dual<N> {
+impl<const N: usize, R: Real> Sub for Dual<N, R> {
     type Output = Self;
+    #[inline(always)]
     fn sub(self, o: Self) -> Self {
         self.zip(o, self.v - o.v, |a, b| a - b)
     }
 }
-impl<const N: usize> Mul for Dual<N> {
+impl<const N: usize, R: Real> Mul for Dual<N, R> {
     type Output = Self;
+    #[inline(always)]
     #[expect(clippy::suspicious_arithmetic_impl)] // the product rule has a sum in it
     fn mul(self, o: Self) -> Self {
         self.zip(o, self.v * o.v, |a, b| a * o.v + self.v * b)
     }
 }
-impl<const N: usize> Div for Dual<N> {
+impl<const N: usize, R: Real> Div for Dual<N, R> {
     type Output = Self;
+    #[inline(always)]
     #[expect(clippy::suspicious_arithmetic_impl)] // the quotient rule has a product and a difference in it
     fn div(self, o: Self) -> Self {
         let v = self.v / o.v;
         self.zip(o, v, |a, b| (a - v * b) / o.v)
     }
 }
-impl<const N: usize> Neg for Dual<N> {
+impl<const N: usize, R: Real> Neg for Dual<N, R> {
     type Output = Self;
+    #[inline(always)]
     fn neg(self) -> Self {
         Dual { v: -self.v, d: self.d.map(|d| -d) }
     }
 }
-impl<const N: usize> PartialEq for Dual<N> {
+impl<const N: usize, R: Real> PartialEq for Dual<N, R> {
+    #[inline(always)]
     fn eq(&self, o: &Self) -> bool {
         self.v == o.v
     }
 }
-impl<const N: usize> PartialOrd for Dual<N> {
+impl<const N: usize, R: Real> PartialOrd for Dual<N, R> {
+    #[inline(always)]
     fn partial_cmp(&self, o: &Self) -> Option<std::cmp::Ordering> {
         self.v.partial_cmp(&o.v)
     }
 }
-impl<const N: usize> Real for Dual<N> {
+impl<const N: usize, R: Real> Real for Dual<N, R> {
+    #[inline(always)]
     fn of(x: f64) -> Self {
-        Dual { v: x, d: [0.0; N] }
+        Dual::constant(R::of(x))
     }
+    #[inline(always)]
     fn value(self) -> f64 {
-        self.v
+        self.v.value()
     }
+    #[inline(always)]
     fn abs(self) -> Self {
-        if self.v < 0.0 { -self } else { self }
+        if self.v < R::of(0.0) { -self } else { self }
     }
+    #[inline(always)]
     fn damp(self, k: Self) -> Self {
         Dual { v: self.v, d: self.d.map(|d| d * k.v) }
     }

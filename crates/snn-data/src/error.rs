@@ -19,6 +19,16 @@ pub enum DataError {
         /// Its range.
         expected: &'static str,
     },
+    /// An environment cannot do what it was asked.
+    #[error("{of}: {found}; {remedy}")]
+    Environment {
+        /// The environment.
+        of: &'static str,
+        /// What it was asked.
+        found: String,
+        /// What to do instead.
+        remedy: String,
+    },
     /// A file of a data set is not there.
     #[error("{set}: {source}. Put the official files there; they come from {from}")]
     Missing {

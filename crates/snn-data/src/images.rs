@@ -3,7 +3,7 @@
 use crate::{
     Split,
     encode::{Encoder, Latency},
-    error::DataError,
+    error::{DataError, check},
 };
 use snn_core::{Dataset, Raster, Seed, Target};
 use snn_io::{Idx, IoError, idx};
@@ -11,6 +11,121 @@ use std::path::{Path, PathBuf};
 
 const SIDE: usize = 28;
 const CLASSES: usize = 10;
+
+/// Labelled pictures of one shape: files ([`Images`]) or generated ([`PrototypeImages`](crate::PrototypeImages),
+/// [`StrokeImages`](crate::StrokeImages)). With an [`Encoder`] they are a data set of spikes, [`Encoded`].
+pub trait ImageSet: Sync {
+    /// Name for tables and logs.
+    fn name(&self) -> &str;
+    /// Number of images.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Rows and columns.
+    fn shape(&self) -> (usize, usize);
+    /// Number of pixels.
+    fn pixels_each(&self) -> usize {
+        let (rows, columns) = self.shape();
+        rows * columns
+    }
+    /// Number of classes.
+    fn classes(&self) -> usize;
+    /// The class of image `index`.
+    fn label(&self, index: usize) -> usize;
+    /// Writes the intensities of image `index`, row by row, into `into`, which holds as many as there are pixels. From 0 (dark) to 1 (bright), unless
+    /// the set says otherwise.
+    fn intensities(&self, index: usize, into: &mut [f32]);
+    /// The spikes that `encoder` makes of image `index`.
+    fn encode(&self, index: usize, encoder: &dyn Encoder, seed: Seed, into: &mut Raster) {
+        let mut intensities = vec![0.0; self.pixels_each()];
+        self.intensities(index, &mut intensities);
+        encoder.encode(&intensities, seed, into);
+    }
+}
+
+impl ImageSet for Images {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+    fn shape(&self) -> (usize, usize) {
+        (SIDE, SIDE)
+    }
+    fn classes(&self) -> usize {
+        CLASSES
+    }
+    fn label(&self, index: usize) -> usize {
+        self.labels[index].into()
+    }
+    fn intensities(&self, index: usize, into: &mut [f32]) {
+        into.iter_mut().zip(self.pixels(index)).for_each(|(x, &p)| *x = f32::from(p) / 255.0);
+    }
+    /// Straight from the bytes, for which some encoders have tables.
+    fn encode(&self, index: usize, encoder: &dyn Encoder, seed: Seed, into: &mut Raster) {
+        encoder.encode_bytes(self.pixels(index), seed, into);
+    }
+}
+
+/// Images with every square of `factor × factor` pixels averaged to one.
+#[derive(Clone, Debug)]
+pub struct Pooled<I> {
+    images: I,
+    factor: usize,
+}
+
+impl<I: ImageSet> Pooled<I> {
+    /// `images`, smaller by `factor` each way: at least 1, and a divisor of rows and columns.
+    ///
+    /// # Errors
+    /// [`DataError::Parameter`] for another factor.
+    pub fn new(images: I, factor: usize) -> Result<Self, DataError> {
+        let (rows, columns) = images.shape();
+        let divides = factor > 0 && rows.is_multiple_of(factor) && columns.is_multiple_of(factor);
+        check(divides, "Pooled", "factor", factor, "at least 1 and a divisor of the rows and columns of the images")?;
+        Ok(Pooled { images, factor })
+    }
+}
+
+impl<I: ImageSet> ImageSet for Pooled<I> {
+    fn name(&self) -> &str {
+        self.images.name()
+    }
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+    fn shape(&self) -> (usize, usize) {
+        let (rows, columns) = self.images.shape();
+        (rows / self.factor, columns / self.factor)
+    }
+    fn classes(&self) -> usize {
+        self.images.classes()
+    }
+    fn label(&self, index: usize) -> usize {
+        self.images.label(index)
+    }
+    fn intensities(&self, index: usize, into: &mut [f32]) {
+        let (factor, (rows, columns)) = (self.factor, self.images.shape());
+        let mut whole = vec![0.0; rows * columns];
+        self.images.intensities(index, &mut whole);
+        into.fill(0.0);
+        for (i, x) in whole.iter().enumerate() {
+            into[i / columns / factor * (columns / factor) + i % columns / factor] += x;
+        }
+        into.iter_mut().for_each(|x| *x /= (factor * factor) as f32);
+    }
+    fn encode(&self, index: usize, encoder: &dyn Encoder, seed: Seed, into: &mut Raster) {
+        if self.factor == 1 {
+            return self.images.encode(index, encoder, seed, into);
+        }
+        let mut intensities = vec![0.0; self.pixels_each()];
+        self.intensities(index, &mut intensities);
+        encoder.encode(&intensities, seed, into);
+    }
+}
 
 /// The images and labels of one part of a data set, as the bytes of the files: 785 bytes per image.
 #[derive(Clone, Debug)]
@@ -110,8 +225,8 @@ fn read_either(dir: &Path, stem: &str) -> Result<(PathBuf, Idx), IoError> {
 /// Images seen through an encoder, which works when a trial is loaded: memory is that of the images.
 ///
 /// Image `index` always gets the seed `seed.nth(index)`: an encoder that draws random numbers gives it the same spikes each time.
-pub struct Encoded<E> {
-    images: Images,
+pub struct Encoded<E, I = Images> {
+    images: I,
     encoder: E,
     seed: Seed,
 }
@@ -119,19 +234,24 @@ pub struct Encoded<E> {
 /// Images in the time-to-first-spike code.
 pub type LatencyImages = Encoded<Latency>;
 
-impl<E: Encoder> Encoded<E> {
+impl<E: Encoder, I: ImageSet> Encoded<E, I> {
     /// `images` as `encoder` gives them.
-    pub fn new(images: Images, encoder: E, seed: Seed) -> Self {
+    pub fn new(images: I, encoder: E, seed: Seed) -> Self {
         Encoded { images, encoder, seed }
     }
 
     /// The images behind it.
-    pub fn images(&self) -> &Images {
+    pub fn images(&self) -> &I {
         &self.images
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &E {
+        &self.encoder
     }
 }
 
-impl<E: Encoder> Dataset for Encoded<E> {
+impl<E: Encoder, I: ImageSet> Dataset for Encoded<E, I> {
     fn name(&self) -> &str {
         self.images.name()
     }
@@ -139,16 +259,16 @@ impl<E: Encoder> Dataset for Encoded<E> {
         self.images.len()
     }
     fn inputs(&self) -> usize {
-        self.encoder.units(SIDE * SIDE)
+        self.encoder.units(self.images.pixels_each())
     }
     fn steps(&self) -> usize {
         self.encoder.steps()
     }
     fn classes(&self) -> usize {
-        CLASSES
+        self.images.classes()
     }
     fn load(&self, index: usize, into: &mut Raster) {
-        self.encoder.encode_bytes(self.images.pixels(index), self.seed.nth(index as u64), into);
+        self.images.encode(index, &self.encoder, self.seed.nth(index as u64), into);
     }
     fn target(&self, index: usize) -> Target<'_> {
         Target::Class(self.images.label(index))
@@ -204,6 +324,24 @@ mod tests {
         data.load(1, &mut raster);
         assert_eq!((data.inputs(), data.steps(), raster.units(), raster.steps()), (80, 840, 80, 840));
         assert_eq!(raster.at(839), [79]);
+    }
+
+    #[test]
+    fn pooled_images_are_means_of_squares() {
+        let dir = tiny(&[7, 3]);
+        let images = Images::mnist(dir.path(), Split::Test).unwrap();
+        let mut whole = vec![0.0; 784];
+        ImageSet::intensities(&images, 1, &mut whole);
+        let pooled = Pooled::new(images.clone(), 4).unwrap();
+        assert_eq!((pooled.shape(), pooled.len(), pooled.label(1), pooled.classes()), ((7, 7), 2, 3, 10));
+        let mut small = vec![9.0; 49];
+        pooled.intensities(1, &mut small);
+        let square = |r: usize, c: usize| (0..16).map(|k| whole[(4 * r + k / 4) * 28 + 4 * c + k % 4]).sum::<f32>() / 16.0;
+        for (i, x) in small.iter().enumerate() {
+            assert!((x - square(i / 7, i % 7)).abs() < 1e-6, "{i}");
+        }
+        assert!(Pooled::new(images.clone(), 3).unwrap_err().to_string().contains("factor = 3"));
+        assert!(Pooled::new(images, 0).is_err());
     }
 
     #[test]

@@ -7,6 +7,11 @@
 //! | sound | a front end, [`Mel`] or [`Cochlea`], and then a signal encoder |
 //! | recordings | [`Nmnist`] (event camera), [`SpokenDigits`] (WAV files and a front end), [`Shd`] (spiking Heidelberg data) |
 //! | no files | [`TemplateParams`] (jittered spike patterns), [`RandmanParams`] (smooth random manifolds), [`XorParams`] (delayed XOR: memory) |
+//! | no pictures | [`PrototypeParams`] (noisy blobs), [`StrokeParams`] (digits drawn by hand): an [`ImageSet`] like the others |
+//! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial): each trial [`Drawn`] from its number |
+//! | a curve to follow | [`PatternParams`] |
+//! | pictures as time | [`SequentialParams`]: pixel by pixel, then a cue |
+//! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Navigation`] |
 //!
 //! All that holds trials is a [`snn_core::Dataset`]; [`split()`] makes validation sets. Times are in seconds, rates and frequencies in hertz; every random
 //! number comes from a [`snn_core::Seed`]. Loaders check every file and name the one that is wrong.
@@ -43,34 +48,55 @@
 mod cochlea;
 mod crossing;
 mod delta;
+mod drawn;
 mod drive;
 pub mod encode;
+mod environment;
 mod error;
+mod evidence;
 mod files;
+mod fire;
 mod images;
 mod mel;
 mod nmnist;
 mod packed;
+mod pattern;
+mod prototype;
 mod randman;
+mod sequential;
 mod shd;
 mod split;
 mod spoken;
+mod store_recall;
+mod strokes;
+mod target_networks;
 mod templates;
 mod xor;
 
 pub use cochlea::{Cochlea, CochleaParams, erb, erb_frequency, erb_number};
 pub use crossing::{Crossings, PixelCrossings};
 pub use delta::Delta;
+pub use drawn::{Answer, Drawn, Task};
 pub use drive::Drive;
 pub use encode::{Encoder, Latency, Poisson, Rate, SignalEncoder};
+pub use environment::{
+    Action, Actions, Bandit, BanditParams, DelayedCue, DelayedCueParams, Environment, Feedback, Navigation, NavigationParams,
+};
 pub use error::DataError;
-pub use images::{Encoded, Images, LatencyImages};
+pub use evidence::EvidenceParams;
+pub use images::{Encoded, ImageSet, Images, LatencyImages, Pooled};
 pub use mel::{Mel, MelParams, MelScale};
 pub use nmnist::{Nmnist, NmnistParams};
 pub use packed::Generated;
+pub use pattern::{PatternParams, Sine, superposed_sines};
+pub use prototype::{PrototypeImages, PrototypeParams};
 pub use randman::RandmanParams;
+pub use sequential::{Sequential, SequentialParams};
 pub use shd::{Shd, ShdParams};
 pub use split::{Split, split};
 pub use spoken::{FrontEnd, SoundCode, SpokenDigits, SpokenParams};
+pub use store_recall::{StoreRecallParams, Symbol};
+pub use strokes::{StrokeImages, StrokeParams};
+pub use target_networks::{Episode, TargetNetwork, TargetNetworkParams};
 pub use templates::TemplateParams;
 pub use xor::XorParams;

@@ -13,7 +13,7 @@ mod optim;
 pub mod rule;
 mod trainer;
 
-pub use loss::{Loss, LossError, Outcome, Over, Regulariser};
+pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};
 pub use rule::{Bptt, Eprop, Feedback, Form, Gradients, Job, Rule, RuleError, SparseBptt, Stats, Worker};
 pub use trainer::{Checkpoint, Options, TrainError, Trainer};

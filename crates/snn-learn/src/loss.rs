@@ -1,12 +1,13 @@
 //! Losses on what the output population did, with their derivative with respect to every output value.
 
 use serde::{Deserialize, Serialize};
-use snn_core::Target;
+use snn_core::{Cue, Target};
 use snn_sparse::{Block, Clocked, LANES, Scalar, lanes::blocks};
 
 /// How a trial is scored.
 ///
-/// `y[t][k]` is the output population's value: its graded output, or its spike (0 or 1).
+/// `y[t][k]` is the output population's value: its graded output, or its spike (0 or 1). A class is judged by all steps of the trial, or, where the data set
+/// asks for answers by [`Cue`](snn_core::Cue)s, each by the steps of its cue; the loss is then the mean over the cues of the trial.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
@@ -14,6 +15,8 @@ pub enum Loss {
     CrossEntropy(Over),
     /// `½·Σ_t Σ_k (y − y*)² / T` against a target series.
     MeanSquared,
+    /// `½·Σ_t Σ_k (y − y*)²` against a target series.
+    SumSquared,
     /// `½·Σ_k (r_k − r*_k)²` with `r_k` the mean output per step, and `r* = correct` for the class, `wrong` for the others.
     Rate {
         /// Wanted mean output of the class's unit.
@@ -35,17 +38,19 @@ pub enum Over {
     Mean,
     /// The value at the last step. Graded outputs only.
     Last,
+    /// No score: the mean over the steps of the cross-entropy at each step. The answer is the class with the best mean value. Graded outputs only.
+    Each,
 }
 
 /// How one trial went.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Loss, without regularisers.
     pub loss: f64,
-    /// The class with the best score; the class itself for series.
-    pub predicted: usize,
-    /// Whether that is the right class (`false` for series).
-    pub correct: bool,
+    /// Answers asked for: one for a class, one per cue, none for a series.
+    pub decisions: usize,
+    /// Right ones among them: the class with the best score.
+    pub correct: usize,
 }
 
 /// Why this loss cannot be taken on this network and data.
@@ -96,9 +101,9 @@ impl Loss {
         let name = || population.name.clone();
         let target = |wanted, found| Err(LossError::Target { data: data.into(), wanted, found });
         match self {
-            Loss::MeanSquared if classes > 0 => return target("a target series", "classes"),
+            Loss::MeanSquared | Loss::SumSquared if classes > 0 => return target("a target series", "classes"),
             Loss::CrossEntropy(_) | Loss::Rate { .. } if classes == 0 => return target("classes", "a target series"),
-            Loss::CrossEntropy(over @ (Over::Max | Over::Last)) if population.model.spikes() => {
+            Loss::CrossEntropy(over @ (Over::Max | Over::Last | Over::Each)) if population.model.spikes() => {
                 return Err(LossError::Graded { over: *over, population: name() });
             }
             _ => {}
@@ -118,69 +123,101 @@ impl Loss {
         let at = |t: usize, k: usize| y[t * width + k / LANES][k % LANES].value();
         error.fill(Block::zero());
         let mut set = |t: usize, k: usize, d: f64| error[t * width + k / LANES][k % LANES] = F::of(d * scale);
-        let class = if let Target::Class(c) = target { c } else { 0 };
-        let finish = |loss: f64, score: &[f64]| {
-            let predicted = (0..score.len()).fold(0, |best, k| if score[k] > score[best] { k } else { best });
-            Outcome { loss, predicted, correct: matches!(target, Target::Class(c) if c == predicted) }
-        };
-        let mean = |k: usize| (0..steps).map(|t| at(t, k)).sum::<f64>() / steps.max(1) as f64;
-        match *self {
-            Loss::CrossEntropy(over) => {
-                let peak = |k: usize| (0..steps).fold(0, |best, t| if at(t, k) > at(best, k) { t } else { best });
-                let score: Vec<f64> = (0..units)
-                    .map(|k| match over {
-                        Over::Max => at(peak(k), k),
-                        Over::Sum => mean(k) * steps as f64,
-                        Over::Mean => mean(k),
-                        Over::Last => at(steps - 1, k),
-                    })
-                    .collect();
-                let top = score.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let total: f64 = score.iter().map(|s| (s - top).exp()).sum();
+        if let Target::Series(wanted) = target {
+            let part = if *self == Loss::MeanSquared { 1.0 / steps as f64 } else { 1.0 };
+            let mut loss = 0.0;
+            for t in 0..steps {
                 for k in 0..units {
-                    let d = (score[k] - top).exp() / total - f64::from(k == class);
-                    match over {
-                        Over::Max => set(peak(k), k, d),
-                        Over::Sum => (0..steps).for_each(|t| set(t, k, d)),
-                        Over::Mean => (0..steps).for_each(|t| set(t, k, d / steps as f64)),
-                        Over::Last => set(steps - 1, k, d),
-                    }
+                    let e = at(t, k) - f64::from(wanted[t * units + k]);
+                    loss += 0.5 * e * e * part;
+                    set(t, k, e * part);
                 }
-                finish(total.ln() + top - score[class], &score)
             }
-            Loss::MeanSquared => {
-                let Target::Series(wanted) = target else { return finish(f64::NAN, &[]) };
-                let mut loss = 0.0;
-                for t in 0..steps {
-                    for k in 0..units {
-                        let e = at(t, k) - f64::from(wanted[t * units + k]);
-                        loss += 0.5 * e * e / steps as f64;
-                        set(t, k, e / steps as f64);
-                    }
-                }
-                finish(loss, &[])
-            }
-            Loss::Rate { correct, wrong } => {
-                let rate: Vec<f64> = (0..units).map(mean).collect();
-                let mut loss = 0.0;
-                for k in 0..units {
-                    let e = rate[k] - if k == class { correct } else { wrong };
-                    loss += 0.5 * e * e;
-                    (0..steps).for_each(|t| set(t, k, e / steps as f64));
-                }
-                finish(loss, &rate)
-            }
+            return Outcome { loss, ..Outcome::default() };
         }
+        let whole;
+        let cues = match target {
+            Target::Cues(cues) => cues,
+            Target::Class(c) => {
+                whole = [Cue { start: 0, end: steps as u32, class: c as u32 }];
+                &whole
+            }
+            Target::Series(_) => &[],
+        };
+        let part = 1.0 / cues.len().max(1) as f64;
+        let mut outcome = Outcome { decisions: cues.len(), ..Outcome::default() };
+        for cue in cues {
+            let (class, span, n) = (cue.class as usize, cue.start as usize..cue.end as usize, f64::from(cue.end - cue.start));
+            let mean = |k: usize| span.clone().map(|t| at(t, k)).sum::<f64>() / n.max(1.0);
+            let (loss, best) = match *self {
+                Loss::CrossEntropy(Over::Each) => {
+                    let mut loss = 0.0;
+                    for t in span.clone() {
+                        let here: Vec<f64> = (0..units).map(|k| at(t, k)).collect();
+                        loss += cross_entropy(&here, class, |k, d| set(t, k, part * d / n)) / n;
+                    }
+                    (loss, best((0..units).map(mean)))
+                }
+                Loss::CrossEntropy(over) => {
+                    let peak = |k: usize| span.clone().fold(span.start, |best, t| if at(t, k) > at(best, k) { t } else { best });
+                    let score: Vec<f64> = (0..units)
+                        .map(|k| match over {
+                            Over::Max => at(peak(k), k),
+                            Over::Sum => mean(k) * n,
+                            Over::Mean | Over::Each => mean(k),
+                            Over::Last => at(span.end - 1, k),
+                        })
+                        .collect();
+                    let loss = cross_entropy(&score, class, |k, d| match over {
+                        Over::Max => set(peak(k), k, part * d),
+                        Over::Sum => span.clone().for_each(|t| set(t, k, part * d)),
+                        Over::Mean | Over::Each => span.clone().for_each(|t| set(t, k, part * d / n)),
+                        Over::Last => set(span.end - 1, k, part * d),
+                    });
+                    (loss, best(score.into_iter()))
+                }
+                Loss::Rate { correct, wrong } => {
+                    let mut loss = 0.0;
+                    for k in 0..units {
+                        let e = mean(k) - if k == class { correct } else { wrong };
+                        loss += 0.5 * e * e;
+                        span.clone().for_each(|t| set(t, k, part * e / n));
+                    }
+                    (loss, best((0..units).map(mean)))
+                }
+                Loss::MeanSquared | Loss::SumSquared => (f64::NAN, units), // refused by `check`
+            };
+            outcome.loss += part * loss;
+            outcome.correct += usize::from(best == class);
+        }
+        outcome
     }
+}
+
+/// `−log softmax(score)[class]`; `set` is told its derivative by every score.
+fn cross_entropy(score: &[f64], class: usize, mut set: impl FnMut(usize, f64)) -> f64 {
+    let top = score.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = score.iter().map(|s| (s - top).exp()).sum();
+    (0..score.len()).for_each(|k| set(k, (score[k] - top).exp() / total - f64::from(k == class)));
+    total.ln() + top - score[class]
+}
+
+/// The index of the largest score, the first of equals.
+fn best(score: impl Iterator<Item = f64>) -> usize {
+    score.enumerate().fold((0, f64::NEG_INFINITY), |best, (k, s)| if s > best.1 { (k, s) } else { best }).0
 }
 
 /// Pressure on how much a spiking population fires, per trial; the mean over the batch is added to the loss.
 ///
 /// ```text
-/// upper·max(0, mean_j n_j − upper_count)  +  (lower/H)·Σ_j max(0, lower_count − n_j)²
+/// upper·max(0, mean_j n_j − upper_count)  +  (lower/H)·Σ_j max(0, lower_count − n_j)²  +  rate·Σ_j (f_j − f₀)²
 /// ```
-/// with `n_j` the spikes of unit `j` in the trial and `H` units. Source: Perez-Nieves & Goodman 2021, released code.
+/// with `n_j` the spikes of unit `j` in the trial, `H` units, and `f_j` the spikes per step of unit `j`: in the trial, or over the batch before.
+///
+/// Source: the bounds on counts Perez-Nieves & Goodman 2021, released code; the rate Bellec et al. 2018 and 2020, released code, which take the average over
+/// the present batch. Over a batch it needs no second pass here because it is one batch late; in the first batch it is of the trial.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default)]
 pub struct Regulariser {
     /// Strength of the upper bound.
     pub upper: f64,
@@ -190,23 +227,50 @@ pub struct Regulariser {
     pub lower: f64,
     /// Spikes every unit should reach.
     pub lower_count: f64,
+    /// Strength of the wanted rate.
+    pub rate: f64,
+    /// Wanted spikes per step, f₀.
+    pub rate_target: f64,
+    /// What the rate is an average over.
+    pub rate_over: RateOver,
+}
+
+/// What a rate is an average over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum RateOver {
+    /// The trial.
+    #[default]
+    Trial,
+    /// All trials of the batch before.
+    Batch,
 }
 
 impl Regulariser {
     /// None.
-    pub const NONE: Regulariser = Regulariser { upper: 0.0, upper_count: 0.0, lower: 0.0, lower_count: 0.0 };
+    pub const NONE: Regulariser =
+        Regulariser { upper: 0.0, upper_count: 0.0, lower: 0.0, lower_count: 0.0, rate: 0.0, rate_target: 0.0, rate_over: RateOver::Trial };
 
-    /// The penalty for spike counts `n`, and its derivative by every spike of unit `j`, times `scale`, added to `error[j]`.
-    /// Counts are real numbers so that the smoothed network can be judged by the same formula.
-    pub fn evaluate<F: Scalar>(&self, n: &[f64], scale: f64, error: &mut [Block<F>]) -> f64 {
-        let units = n.len() as f64;
+    /// A rate of `target` spikes per step, with strength `rate`.
+    pub const fn rate(rate: f64, target: f64, over: RateOver) -> Self {
+        Regulariser { rate, rate_target: target, rate_over: over, ..Regulariser::NONE }
+    }
+
+    /// The penalty for spike counts `n` of a trial of `steps` steps, and its derivative by every spike of unit `j`, times `scale`, added to `error[j]`.
+    /// `before` are the spikes per step over the batch before, if there was one. Counts are real numbers so that the smoothed network can be judged by the
+    /// same formula.
+    pub fn evaluate<F: Scalar>(&self, n: &[f64], steps: usize, before: Option<&[f64]>, scale: f64, error: &mut [Block<F>]) -> f64 {
+        let (units, steps) = (n.len() as f64, steps as f64);
         let excess = n.iter().sum::<f64>() / units - self.upper_count;
         let mut penalty = self.upper * excess.max(0.0);
         let push = if excess > 0.0 { self.upper / units } else { 0.0 };
+        let before = before.filter(|_| self.rate_over == RateOver::Batch);
         for (j, &count) in n.iter().enumerate() {
             let missing = (self.lower_count - count).max(0.0);
             penalty += self.lower / units * missing * missing;
-            error[j / LANES][j % LANES] += F::of(scale * (push - 2.0 * self.lower / units * missing));
+            let off = before.map_or(count / steps, |rates| rates[j]) - self.rate_target;
+            penalty += self.rate * off * off;
+            error[j / LANES][j % LANES] += F::of(scale * (push - 2.0 * self.lower / units * missing + 2.0 * self.rate * off / steps));
         }
         penalty
     }
@@ -220,14 +284,21 @@ mod tests {
     proptest! {
         /// The derivative of every loss is its finite difference.
         #[test]
-        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..6) {
+        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..12) {
             let series: Vec<f32> = y.iter().map(|v| (v * 7.3).sin() as f32).collect();
+            let cues = [Cue { start: 0, end: 1, class: 2 }, Cue { start: 2, end: 4, class: class as u32 }];
             let (loss, target) = match kind {
                 0 => (Loss::CrossEntropy(Over::Max), Target::Class(class)),
                 1 => (Loss::CrossEntropy(Over::Sum), Target::Class(class)),
                 2 => (Loss::CrossEntropy(Over::Mean), Target::Class(class)),
                 3 => (Loss::CrossEntropy(Over::Last), Target::Class(class)),
                 4 => (Loss::MeanSquared, Target::Series(&series)),
+                5 => (Loss::SumSquared, Target::Series(&series)),
+                6 => (Loss::CrossEntropy(Over::Each), Target::Class(class)),
+                7 => (Loss::CrossEntropy(Over::Each), Target::Cues(&cues)),
+                8 => (Loss::CrossEntropy(Over::Mean), Target::Cues(&cues)),
+                9 => (Loss::CrossEntropy(Over::Max), Target::Cues(&cues)),
+                10 => (Loss::Rate { correct: 0.8, wrong: 0.1 }, Target::Cues(&cues)),
                 _ => (Loss::Rate { correct: 0.8, wrong: 0.1 }, Target::Class(class)),
             };
             let pack = |y: &[f64]| (0..4).map(|t| { let mut b = Block::zero(); b.0[..3].copy_from_slice(&y[t * 3..t * 3 + 3]); b }).collect::<Vec<_>>();
@@ -243,13 +314,18 @@ mod tests {
 
         #[test]
         fn regulariser_derivative_is_right(n in prop::collection::vec(0.0f64..4.0, 5)) {
-            let r = Regulariser { upper: 0.3, upper_count: 1.5, lower: 2.0, lower_count: 1.0 };
+            let r = Regulariser { upper: 0.3, upper_count: 1.5, lower: 2.0, lower_count: 1.0, ..Regulariser::rate(3.0, 0.2, RateOver::Batch) };
             let mut error = vec![Block::<f64>::zero(); 1];
-            r.evaluate(&n, 1.0, &mut error);
+            r.evaluate(&n, 7, None, 1.0, &mut error);
             for j in 0..5 {
-                let value = |h: f64| { let mut n = n.clone(); n[j] += h; r.evaluate::<f64>(&n, 0.0, &mut [Block::zero()]) };
+                let value = |h: f64| { let mut n = n.clone(); n[j] += h; r.evaluate::<f64>(&n, 7, None, 0.0, &mut [Block::zero()]) };
                 prop_assert!(((value(1e-6) - value(-1e-6)) / 2e-6 - error[0][j]).abs() < 1e-6);
             }
+            // Over the batch before, the counts of this trial do not matter.
+            let rate = Regulariser::rate(3.0, 0.2, RateOver::Batch);
+            let mut error = vec![Block::<f64>::zero(); 1];
+            let penalty = rate.evaluate(&n, 7, Some(&[0.3; 5]), 0.5, &mut error);
+            prop_assert!((penalty - 5.0 * 3.0 * 0.01).abs() < 1e-12 && (error[0][4] - 0.5 * 2.0 * 3.0 * 0.1 / 7.0).abs() < 1e-12);
         }
     }
 }

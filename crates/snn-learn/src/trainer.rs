@@ -108,6 +108,8 @@ pub struct Checkpoint {
     pub updates: u64,
     /// Batches in a row in which each population had no active entry.
     pub quiet: Vec<usize>,
+    /// Spikes per step of every unit in the last batch, if the regulariser asks for them.
+    pub rates: Vec<Vec<f64>>,
     /// Weights, in the store's order.
     pub weights: Vec<Vec<f32>>,
     /// Optimiser's first moments, likewise.
@@ -150,6 +152,7 @@ pub struct Trainer {
     epochs: usize,
     begun: Stats,
     quiet: Vec<usize>,
+    rates: Vec<Vec<f64>>,
     chunks: Vec<Gradients<f32>>,
     workers: Mutex<Vec<Box<dyn Worker<f32>>>>,
 }
@@ -184,6 +187,7 @@ impl Trainer {
             epochs: 0,
             begun: Stats::default(),
             quiet,
+            rates: Vec::new(),
             chunks,
             workers: Mutex::default(),
         })
@@ -236,7 +240,10 @@ impl Trainer {
 
     /// One update on the trials `batch`, with the learning rate times `factor`.
     fn batch(&mut self, data: &dyn Dataset, batch: &[usize], factor: f64) -> Stats {
-        let stats = self.gradient(data, batch);
+        let mut stats = self.gradient(data, batch);
+        self.rates = std::mem::take(&mut stats.counts);
+        let all = (batch.len() * data.steps()) as f64;
+        self.rates.iter_mut().flatten().for_each(|n| *n /= all);
         let scale = self.options.clip.map_or(1.0, |clip| (clip / self.chunks[0].norm()).min(1.0));
         self.moments.tick();
         for (k, link) in self.engine.links_mut().iter_mut().enumerate().filter(|(_, link)| !link.store.frozen()) {
@@ -256,7 +263,7 @@ impl Trainer {
     pub fn gradient(&mut self, data: &dyn Dataset, batch: &[usize]) -> Stats {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
-        let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates };
+        let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates, rates: &self.rates };
         let cut = |c: usize| c * batch.len() / CHUNKS;
         let pieces: Vec<Stats> = (self.chunks.par_iter_mut().enumerate())
             .map(|(c, gradients)| {
@@ -372,6 +379,7 @@ impl Trainer {
             begun: self.begun.clone(),
             updates: self.moments.updates,
             quiet: self.quiet.clone(),
+            rates: self.rates.clone(),
             weights: self.engine.links().iter().map(|l| flat(l.store.weights()).to_vec()).collect(),
             first: plain(&self.moments.first),
             second: plain(&self.moments.second),
@@ -397,7 +405,7 @@ impl Trainer {
         self.moments.first.iter_mut().zip(&saved.first).for_each(|(m, s)| copy(m, s));
         self.moments.second.iter_mut().zip(&saved.second).for_each(|(m, s)| copy(m, s));
         (self.moments.updates, self.epochs, self.quiet) = (saved.updates, saved.epochs, saved.quiet.clone());
-        self.begun = saved.begun.clone();
+        (self.begun, self.rates) = (saved.begun.clone(), saved.rates.clone());
         Ok(())
     }
 }

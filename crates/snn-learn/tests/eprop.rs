@@ -5,7 +5,7 @@ mod common;
 use common::{Case, REGULARISER, any_model, case, distance, gradient, models, surrogate};
 use proptest::prelude::*;
 use snn_core::net::{Connect, Conv2d, Draft, Init};
-use snn_core::neuron::{Alif, Li, Lif, Model};
+use snn_core::neuron::{Alif, Jacobian, Li, Lif, Model};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Trainer};
 use snn_sparse::lanes::blocks;
@@ -22,6 +22,37 @@ struct Played {
     error: Vec<Vec<f64>>,
     /// The regulariser's derivative by a spike.
     constant: Vec<Vec<f64>>,
+    /// The local derivatives, `[population][step][unit]`.
+    local: Vec<Vec<Vec<Jacobian>>>,
+}
+
+/// The derivatives at every step: constants by the last output, or of a model that is not affine at the recorded points.
+fn derivatives(engine: &Clocked<f64>, record: &Record<f64>, fired: &[Vec<Vec<f64>>], steps: usize) -> Vec<Vec<Vec<Jacobian>>> {
+    let of = |p: usize, t: usize| -> Vec<Jacobian> {
+        let (cells, k) = (&engine.cells()[p], engine.cells()[p].states());
+        let z = |j: usize| if t > 0 && cells.spikes() { fired[p][t - 1][j] } else { 0.0 };
+        if cells.local().affine {
+            return (0..cells.size()).map(|j| *cells.local().of(j, z(j) as usize)).collect();
+        }
+        let mut all = Vec::new();
+        for b in 0..blocks(cells.size()) {
+            let (mut last, mut planes) = (Block::zero(), vec![Block::zero(); k * k + 3 * k + 2]);
+            let lanes = cells.size().min((b + 1) * LANES) - b * LANES;
+            (0..lanes).for_each(|l| last[l] = z(b * LANES + l));
+            cells.derivatives(engine.simd(), b, record.traces[p].before(t, b), &last, &mut planes);
+            let at = |l: usize| {
+                let mut d = Jacobian { u_z: planes[k * k + 3 * k][l], u_x: planes[k * k + 3 * k + 1][l], ..Jacobian::default() };
+                for i in 0..k {
+                    (0..k).for_each(|j| d.s_s[i][j] = planes[i * k + j][l]);
+                    (d.s_z[i], d.s_x[i], d.u_s[i]) = (planes[k * k + i][l], planes[k * k + k + i][l], planes[k * k + 2 * k + i][l]);
+                }
+                d
+            };
+            all.extend((0..lanes).map(at));
+        }
+        all
+    };
+    (0..engine.cells().len()).map(|p| (0..steps).map(|t| of(p, t)).collect()).collect()
 }
 
 fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize, loss: Loss, regulariser: Regulariser) -> Played {
@@ -52,12 +83,13 @@ fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize
         let mut constant = vec![Block::zero(); blocks(size)];
         if p != output {
             let counts: Vec<f64> = (0..size).map(|j| fired.iter().map(|row| row[j]).sum()).collect();
-            regulariser.evaluate(&counts, 0.5, &mut constant);
+            regulariser.evaluate(&counts, steps, None, 0.5, &mut constant);
         }
         (0..size).map(|j| constant[j / LANES][j % LANES]).collect()
     });
     let constant = constant.collect();
-    Played { psi, fired, input: dense(&raster), error, constant }
+    let local = derivatives(engine, &record, &fired, steps);
+    Played { psi, fired, input: dense(&raster), error, constant, local }
 }
 
 impl Played {
@@ -76,13 +108,12 @@ impl Played {
     }
     /// The eligibility traces `e[t]` of a link into unit `j` of population `p`; of a readout the derivatives of its value.
     fn traces(&self, engine: &Clocked<f64>, p: usize, j: usize, x: impl Fn(usize) -> f64) -> Vec<f64> {
-        let (local, spikes) = (engine.cells()[p].local(), engine.cells()[p].spikes());
+        let (states, spikes) = (engine.cells()[p].states(), engine.cells()[p].spikes());
         let (mut eps, mut e) = ([0.0; 4], 0.0);
         let step = |t: usize| {
-            let z = if t > 0 && spikes { self.fired[p][t - 1][j] } else { 0.0 };
-            let jac = local.of(j, z as usize);
-            let h = (0..local.states()).fold(jac.u_z * e + jac.u_x * x(t), |sum, k| sum + jac.u_s[k] * eps[k]);
-            eps = std::array::from_fn(|i| (0..local.states()).fold(jac.s_z[i] * e + jac.s_x[i] * x(t), |s, k| s + jac.s_s[i][k] * eps[k]));
+            let jac = self.local[p][t][j];
+            let h = (0..states).fold(jac.u_z * e + jac.u_x * x(t), |sum, k| sum + jac.u_s[k] * eps[k]);
+            eps = std::array::from_fn(|i| (0..states).fold(jac.s_z[i] * e + jac.s_x[i] * x(t), |s, k| s + jac.s_s[i][k] * eps[k]));
             e = if spikes { self.psi[p][t][j] * h } else { h };
             e
         };
@@ -179,9 +210,10 @@ fn close(a: &[Vec<f64>], b: &[Vec<f64>]) -> Result<(), TestCaseError> {
 
 /// Input → one recurrent layer → readout, both dense or listed.
 fn layer(model: Model, recurrent: bool, delay: f64, p: f64, seed: u64) -> Network {
+    let quiet = ms((seed % 4) as f64);
     let connect = if p < 1.0 { Connect::Random { p } } else { Connect::All };
-    let mut net = Net::new(ms(1.0)).input("in", 6).population("a", 70, model).population("out", 3, Li { tau: 0.01.into() });
-    net = net.project("in", "a", connect, Init::normal(0.7));
+    let mut net = Net::new(ms(1.0)).input("in", 6).population("a", 70, model).refractory(quiet);
+    net = net.population("out", 3, Li { tau: 0.01.into() }).project("in", "a", connect, Init::normal(0.7));
     if recurrent {
         net = net.project("a", "a", connect, Init::normal(0.2)).delay(ms(1.0));
     }
@@ -328,7 +360,7 @@ impl<'a> Gradient<'a> {
         Gradient { engine, rule }
     }
     fn of(&mut self, data: &Trials, loss: Loss, regulariser: Regulariser) -> Vec<Vec<f64>> {
-        let job = snn_learn::Job { engine: self.engine, data, loss, regulariser, scale: 1.0, updates: 0 };
+        let job = snn_learn::Job { engine: self.engine, data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
         let mut gradients = snn_learn::Gradients::zero(self.engine);
         self.rule.worker(self.engine).learn(&job, &(0..data.len()).collect::<Vec<_>>(), &mut gradients);
         gradients.in_order(self.engine)
@@ -355,8 +387,7 @@ fn errors_at_spikes(engine: &Clocked<f64>, played: &Played) -> Vec<Vec<Vec<f64>>
                 let (lambda, mu) = carry[p][j];
                 let d = if p == output { played.error[t][j] } else { played.psi[p][t][j] * (z + mu) };
                 error[p][t][j] = if p == output { played.error[t][j] } else { z };
-                let before = if t > 0 && p != output { played.fired[p][t - 1][j] as usize } else { 0 };
-                let jac = engine.cells()[p].local().of(j, before);
+                let jac = played.local[p][t][j];
                 let sum = |first: f64, by: [f64; 4]| (0..4).fold(first * d, |sum, i| sum + by[i] * lambda[i]);
                 delta[p][t][j] = sum(jac.u_x, jac.s_x);
                 carry[p][j] = (std::array::from_fn(|k| sum(jac.u_s[k], std::array::from_fn(|i| jac.s_s[i][k]))), sum(jac.u_z, jac.s_z));

@@ -7,7 +7,7 @@ use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
 use snn_core::neuron::{Alif, Li, Lif, LifRefractory};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
 use snn_learn::{
-    Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer,
+    Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer,
 };
 
 fn data() -> Trials {
@@ -47,7 +47,13 @@ fn trainer_for(epochs: usize, rule: impl Rule<f32> + 'static) -> Trainer {
         batch: 20,
         schedule: Schedule::Cosine { epochs: epochs as f64 },
         clip: Some(1.0),
-        regulariser: Regulariser { upper: 0.1, upper_count: 2.0, lower: 1.0, lower_count: 1.0 },
+        regulariser: Regulariser {
+            upper: 0.1,
+            upper_count: 2.0,
+            lower: 1.0,
+            lower_count: 1.0,
+            ..Regulariser::rate(1.0, 0.05, RateOver::Batch)
+        },
         ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9))
     };
     Trainer::new(&network(0.4), rule, Optimiser::adamw(5e-3, 1e-3), options).unwrap()

@@ -5,8 +5,9 @@ use crate::local::Local;
 use crate::noise::Poisson;
 use crate::store::{Store, Synapses};
 use crate::trace::{Sink, Wants};
-use snn_core::neuron::{MAX_STATE, Model, Neuron, Visit};
-use snn_core::{Raster, Vars};
+use snn_core::net::Population;
+use snn_core::neuron::{MAX_STATE, Neuron, Visit};
+use snn_core::{Dual, Raster, Vars};
 use std::ops::Range;
 
 /// One population, ready to run. `Bank<N, F>` is its only implementation.
@@ -17,8 +18,14 @@ pub trait Cells<F: Scalar>: Send + Sync {
     fn states(&self) -> usize;
     /// Whether the output is spikes.
     fn spikes(&self) -> bool;
+    /// Steps after a spike without spike and derivative.
+    fn refractory(&self) -> usize;
     /// The local derivatives: all a learning rule sees of the neurons.
     fn local(&self) -> &Local<F>;
+    /// The local derivatives of one block at a point: `before` are the state variables before the step and then its input, as in
+    /// [`Trace::before`](crate::Trace::before), `z` the output of the step before. `into` is overwritten, in the order of [`Entry`](crate::Entry). For models that are not
+    /// affine; by dual numbers, one direction after the other.
+    fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]);
     /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
     /// in cache. Leaves spikes, active entries and graded output in the sink.
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>);
@@ -39,6 +46,8 @@ pub struct Feed<'a, F> {
     /// The blocks that are swept.
     pub(crate) blocks: Range<usize>,
     pub(crate) noise: &'a [Noise<F>],
+    /// The step of the noise at step 0.
+    pub(crate) clock: usize,
 }
 
 /// A drive, lowered.
@@ -94,7 +103,7 @@ impl<F: Scalar> Feed<'_, F> {
         let pushed = || self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start];
         let mut acc = if self.heard.is_empty() { Block::zero() } else { pushed() };
         for noise in self.noise {
-            noise.counts.add::<F, I>(noise.key, t, block, noise.weight, &mut acc);
+            noise.counts.add::<F, I>(noise.key, self.clock + t, block, noise.weight, &mut acc);
         }
         for &k in self.incoming {
             let link = &self.links[k];
@@ -111,28 +120,29 @@ impl<F: Scalar> Feed<'_, F> {
 pub struct Bank<N: Neuron, F: Scalar> {
     size: usize,
     consts: Vec<Block<F>>, // [block][constant]
+    refractory: usize,
     local: Local<F>,
     model: std::marker::PhantomData<fn() -> N>,
 }
 
-/// Lowers a population of `size` neurons of `model` for a time step of `dt` seconds.
-pub fn lower<F: Scalar>(model: &Model, size: usize, dt: f64) -> Box<dyn Cells<F>> {
-    struct Lower(usize, f64);
-    struct Typed<F>(Lower, std::marker::PhantomData<F>);
-    impl<F: Scalar> Visit for Typed<F> {
+/// See [`Scalar::lower`].
+pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
+    struct Lower<'a, F>(&'a Population, f64, std::marker::PhantomData<F>);
+    impl<F: Scalar> Visit for Lower<'_, F> {
         type Out = Box<dyn Cells<F>>;
         fn visit<N: Neuron>(self, model: &N) -> Self::Out {
-            Box::new(Bank::<N, F>::new(model, self.0.0, self.0.1))
+            let Lower(population, dt, _) = self;
+            Box::new(Bank::<N, F> { refractory: population.refractory_steps(dt), ..Bank::new(model, population.size, dt) })
         }
     }
-    model.visit(Typed(Lower(size, dt), std::marker::PhantomData))
+    population.model.visit(Lower(population, dt, std::marker::PhantomData))
 }
 
 impl<N: Neuron, F: Scalar> Bank<N, F> {
     const CONSTS: usize = <N::Consts<F> as Vars<F>>::LEN;
     const STATES: usize = <N::State<F> as Vars<F>>::LEN;
 
-    /// The bank of `size` neurons.
+    /// The bank of `size` neurons, never refractory.
     pub fn new(model: &N, size: usize, dt: f64) -> Self {
         let mut consts = vec![Block::zero(); blocks(size) * Self::CONSTS];
         for j in 0..blocks(size) * LANES {
@@ -142,7 +152,7 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
                 consts[j / LANES * Self::CONSTS + k][j % LANES] = c.get(k);
             }
         }
-        Bank { size, consts, local: Local::new(model, size, dt), model: std::marker::PhantomData }
+        Bank { size, consts, refractory: 0, local: Local::new(model, size, dt), model: std::marker::PhantomData }
     }
 
     /// One step of one block: `x` becomes `u`.
@@ -182,6 +192,8 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let (width, states, all) = (blocks(bank.size), Bank::<N, F>::STATES, sink.all);
         let reach = if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() };
         let first = sink.rest.as_ref().map_or(0, |rest| rest.active.len());
+        let keep = !N::AFFINE && wants != Wants::Spikes;
+        let refractory = bank.refractory;
         let mut tile: [Block<F>; TILE] = [Block::zero(); TILE];
         for (k, b) in sink.blocks.clone().enumerate() {
             let valid = valid_lanes(bank.size, b);
@@ -193,6 +205,11 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             if N::SPIKES && steps.start > 0 {
                 bits(fired[steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
             }
+            // Steps for which each neuron is still refractory.
+            let mut quiet = Block::zero();
+            for ago in 1..=refractory.min(steps.start) {
+                bits(fired[steps.start - ago]).for_each(|l| quiet[l] = F::count((refractory - ago + 1) as u32));
+            }
             // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
             for start in steps.clone().step_by(TILE) {
@@ -200,8 +217,21 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                 for (k, x) in tile.iter_mut().enumerate() {
                     *x = feed.input::<I>(b, start + k);
                 }
-                for u in tile.iter_mut() {
+                for (k, u) in tile.iter_mut().enumerate() {
+                    if let Some(rest) = sink.rest.as_mut().filter(|_| keep) {
+                        let before = &mut rest.before[(b * all + start + k) * (states + 1)..][..states + 1];
+                        before[..states].copy_from_slice(&state[..states]);
+                        before[states] = *u;
+                    }
                     bank.step_block(b, &mut state, &z, u);
+                    if N::SPIKES && refractory > 0 {
+                        for l in 0..LANES {
+                            let (free, left) = (quiet.0[l] <= F::default(), quiet.0[l] - F::of(1.0));
+                            u.0[l] = if free { u.0[l] } else { F::of(f64::NEG_INFINITY) };
+                            let fires = u.0[l] > F::default();
+                            quiet.0[l] = if fires { F::count(refractory as u32) } else { left };
+                        }
+                    }
                     if N::SPIKES {
                         for l in 0..LANES {
                             z.0[l] = if u.0[l] > F::default() { F::of(1.0) } else { F::default() };
@@ -228,6 +258,43 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         }
         if let (Wants::Active(surrogate), Some(rest)) = (wants, sink.rest) {
             rest.active.value[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
+        }
+    }
+}
+
+struct DerivativesKernel<'a, N: Neuron, F: Scalar> {
+    consts: &'a [Block<F>],
+    before: &'a [Block<F>],
+    z: &'a Block<F>,
+    into: &'a mut [Block<F>],
+    model: std::marker::PhantomData<fn() -> N>,
+}
+
+impl<N: Neuron, F: Scalar> Kernel for DerivativesKernel<'_, N, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let DerivativesKernel { consts, before, z, into, .. } = self;
+        let k = Bank::<N, F>::STATES;
+        let (consts, before) = (&consts[..Bank::<N, F>::CONSTS], &before[..k + 1]);
+        for direction in 0..k + 2 {
+            let along = |d: usize| F::of(if d == direction { 1.0 } else { 0.0 });
+            let mut out = [Block::zero(); MAX_STATE + 1];
+            for l in 0..LANES {
+                let c = N::Consts::<Dual<1, F>>::from_fn(|i| Dual::constant(consts[i].0[l]));
+                let s = N::State::<Dual<1, F>>::from_fn(|i| Dual { v: before[i].0[l], d: [along(i)] });
+                let (next, u) = N::step(c, s, Dual { v: z.0[l], d: [along(k)] }, Dual { v: before[k].0[l], d: [along(k + 1)] });
+                for i in 0..k {
+                    out[i].0[l] = next.get(i).d[0];
+                }
+                out[k].0[l] = u.d[0];
+            }
+            // Column by column: by a state variable, by the own output, by the input.
+            for (i, plane) in out[..k].iter().enumerate() {
+                into[if direction < k { i * k + direction } else { k * direction + i }] = *plane;
+            }
+            into[k * k + 2 * k + direction] = out[k];
         }
     }
 }
@@ -261,8 +328,15 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     fn spikes(&self) -> bool {
         N::SPIKES
     }
+    fn refractory(&self) -> usize {
+        self.refractory
+    }
     fn local(&self) -> &Local<F> {
         &self.local
+    }
+    fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]) {
+        let consts = &self.consts[block * Self::CONSTS..(block + 1) * Self::CONSTS];
+        simd.run(DerivativesKernel::<N, F> { consts, before, z, into, model: std::marker::PhantomData });
     }
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>) {
         simd.run(SweepKernel { bank: self, feed, steps, wants, sink });

@@ -1,6 +1,6 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
-use crate::bank::{Cells, Feed, Link, Noise, Source, lower};
+use crate::bank::{Cells, Feed, Link, Noise, Source};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
 use crate::store::{Rewire, RewireError, Rewiring, Store};
@@ -58,6 +58,9 @@ pub struct Record<F> {
     pub traces: Vec<Trace<F>>,
     /// Chooses the noise of the drives: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
+    clock: usize,             // steps that were shifted away
+    reached: usize,           // steps done of a trial that is run piece by piece
+    wants: Wants,             // of it
     scratch: Vec<Scratch<F>>, // one for each thread
 }
 
@@ -73,7 +76,27 @@ impl<F: Scalar> Record<F> {
     pub fn new(engine: &Clocked<F>) -> Self {
         let sizes = || engine.cells.iter().map(|c| c.size());
         let spikes = sizes().map(|n| Raster::new(n, 0)).collect();
-        Record { spikes, traces: sizes().map(Trace::new).collect(), noise: Seed::new(0), scratch: Vec::new() }
+        let traces = sizes().map(Trace::new).collect();
+        Record { spikes, traces, noise: Seed::new(0), clock: 0, reached: 0, wants: Wants::Spikes, scratch: Vec::new() }
+    }
+
+    /// Steps done of a trial that is run piece by piece.
+    pub fn reached(&self) -> usize {
+        self.reached
+    }
+
+    /// Forgets the first `by` steps of a trial that is run piece by piece, and makes room for as many more: what was recorded of step `t` now stands
+    /// at `t − by`. With [`Raster::shift`] for the inputs a network runs on for ever in bounded memory. Keep as many steps as the longest delay and
+    /// refractory period reach back. The active set is forgotten.
+    ///
+    /// # Panics
+    /// If so many steps have not been done.
+    #[track_caller]
+    pub fn shift(&mut self, by: usize) {
+        assert!(by <= self.reached, "{by} steps to forget, {} done", self.reached);
+        self.spikes.iter_mut().for_each(|raster| raster.shift(by));
+        self.traces.iter_mut().for_each(|trace| trace.shift(by));
+        (self.clock, self.reached) = (self.clock + by, self.reached - by);
     }
 
     /// Bytes held.
@@ -107,7 +130,7 @@ impl<F: Scalar> Clocked<F> {
     fn lower(network: &Network, simd: Simd, frozen: bool) -> Self {
         let draft = network.draft();
         let topology = Topology::new(draft);
-        let cells = draft.populations.iter().map(|p| lower(&p.model, p.size, draft.dt)).collect();
+        let cells = draft.populations.iter().map(|p| F::lower(p, draft.dt)).collect();
         let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
             let (n, m) = (network.size(&p.from), network.size(&p.to));
             let link = move |(delay, subset, p): Group<'_>| {
@@ -147,22 +170,15 @@ impl<F: Scalar> Clocked<F> {
     /// If the rasters do not fit the network's inputs, or have another number of steps.
     #[track_caller]
     pub fn run_for(&self, steps: usize, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
-        let expected = &self.network.draft().inputs;
-        let fits = inputs.len() == expected.len() && inputs.iter().zip(expected).all(|(r, i)| r.units() == i.size);
-        assert!(
-            fits && inputs.iter().all(|r| r.steps() == steps),
-            "the rasters do not fit the network's inputs {expected:?}, or not {steps} steps"
-        );
+        self.fit(inputs, steps..steps + 1);
         record.scratch.resize_with(self.threads, Default::default);
-        let mut noise = vec![Vec::new(); self.cells.len()];
-        for (k, (p, drive)) in self.drives.iter().enumerate() {
-            noise[*p].push(Noise { key: noise::key(record.noise.nth(k as u64)), ..drive.clone() });
-        }
+        (record.clock, record.reached) = (0, steps);
+        let noise = self.noise(record.noise);
         for component in &self.components {
             for &p in &component.populations {
                 let cells = &self.cells[p];
                 record.spikes[p].reset(cells.size(), steps);
-                record.traces[p].begin(steps, cells.states(), cells.spikes(), component.recurrent, wants);
+                record.traces[p].begin(steps, &**cells, component.recurrent, wants);
             }
             // In a loop all populations advance together, as far as none can hear another.
             let stride = match (component.recurrent, wants) {
@@ -177,18 +193,94 @@ impl<F: Scalar> Clocked<F> {
                 self.run_as_team(component, inputs, strides, &noise, record);
                 continue;
             }
-            let Record { spikes, traces, scratch, .. } = &mut *record;
-            let Scratch { heard, listed } = &mut scratch[0];
             for steps in strides() {
-                for &p in &component.populations {
-                    let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise: &noise };
-                    stride.run(p, traces[p].whole(), heard);
-                    if self.cells[p].spikes() {
-                        traces[p].whole().list(self.simd, steps.clone(), listed);
-                        steps.clone().enumerate().for_each(|(k, t)| spikes[p].push_step(t, |units| units.extend_from_slice(listed.at(k))));
-                    }
-                }
+                component.populations.iter().for_each(|&p| self.advance_one(p, steps.clone(), inputs, wants, &noise, record));
             }
+        }
+    }
+
+    /// Begins a trial of `steps` steps at rest that is run piece by piece with [`advance`](Self::advance): for closed loops, in which the input of a
+    /// step depends on the output before it, and for rules that learn while the network runs.
+    pub fn begin(&self, steps: usize, wants: Wants, record: &mut Record<F>) {
+        record.scratch.resize_with(self.threads, Default::default);
+        (record.clock, record.reached, record.wants) = (0, 0, wants);
+        for (p, cells) in self.cells.iter().enumerate() {
+            record.spikes[p].reset(cells.size(), steps);
+            record.traces[p].begin(steps, &**cells, true, wants);
+        }
+    }
+
+    /// Runs the trial that `record` holds on to `until`, step by step, on one thread. `inputs` hold all steps up to there. The spikes and potentials are those
+    /// of [`run`](Self::run).
+    ///
+    /// ```
+    /// # use snn_core::{Net, Raster, Seed, ms, net::{Connect, Init}, neuron::Lif};
+    /// # use snn_sparse::{Clocked, Record, Wants};
+    /// # let net = Net::new(ms(1.0)).input("in", 1).population("a", 1, Lif { tau: 1e-9.into(), ..Lif::default() })
+    /// #     .project("in", "a", Connect::All, Init::Constant(2.0)).output("a").build(Seed::new(0))?;
+    /// # let engine = Clocked::<f32>::compile(&net);
+    /// let (mut input, mut record) = (Raster::new(1, 10), Record::new(&engine));
+    /// engine.begin(10, Wants::Spikes, &mut record);
+    /// for t in 0..10 {
+    ///     let quiet = t == 0 || record.spikes[0].at(t - 1).is_empty();
+    ///     input.push_step(t, |units| units.extend(quiet.then_some(0)));      // an input wherever the neuron was silent before
+    ///     engine.advance(t + 1, &[&input], &mut record);
+    /// }
+    /// assert_eq!(record.spikes[0].len(), 5);
+    /// # Ok::<(), snn_core::NetworkError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the trial has fewer steps, or the rasters do not fit the network's inputs.
+    #[track_caller]
+    pub fn advance(&self, until: usize, inputs: &[&Raster], record: &mut Record<F>) {
+        self.fit(inputs, until..usize::MAX);
+        let (noise, wants) = (self.noise(record.noise), record.wants);
+        for t in record.reached..until {
+            for component in &self.components {
+                component.populations.iter().for_each(|&p| self.advance_one(p, t..t + 1, inputs, wants, &noise, record));
+            }
+        }
+        record.reached = record.reached.max(until);
+    }
+
+    #[track_caller]
+    fn fit(&self, inputs: &[&Raster], steps: Range<usize>) {
+        let expected = &self.network.draft().inputs;
+        let fits = inputs.len() == expected.len() && inputs.iter().zip(expected).all(|(r, i)| r.units() == i.size);
+        assert!(
+            fits && inputs.iter().all(|r| steps.contains(&r.steps())),
+            "the rasters do not fit the network's inputs {expected:?}, or not {} steps",
+            steps.start
+        );
+    }
+
+    /// The drives of every population with the numbers of this trial.
+    fn noise(&self, seed: Seed) -> Vec<Vec<Noise<F>>> {
+        let mut noise = vec![Vec::new(); if self.drives.is_empty() { 0 } else { self.cells.len() }];
+        for (k, (p, drive)) in self.drives.iter().enumerate() {
+            noise[*p].push(Noise { key: noise::key(seed.nth(k as u64)), ..drive.clone() });
+        }
+        noise
+    }
+
+    /// Takes one population over `steps`, on one thread.
+    fn advance_one(
+        &self,
+        p: usize,
+        steps: Range<usize>,
+        inputs: &[&Raster],
+        wants: Wants,
+        noise: &[Vec<Noise<F>>],
+        record: &mut Record<F>,
+    ) {
+        let Record { spikes, traces, scratch, clock, .. } = record;
+        let Scratch { heard, listed } = &mut scratch[0];
+        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
+        stride.run(p, traces[p].whole(), heard);
+        if self.cells[p].spikes() {
+            traces[p].whole().list(self.simd, steps.clone(), listed);
+            steps.enumerate().for_each(|(k, t)| spikes[p].push_step(t, |units| units.extend_from_slice(listed.at(k))));
         }
     }
 
@@ -215,7 +307,8 @@ impl<F: Scalar> Clocked<F> {
             for steps in strides() {
                 {
                     let (spikes, mut listed) = (unpoisoned(shared.read()), unpoisoned(listed[k].lock()));
-                    let stride = Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise };
+                    let stride =
+                        Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise, clock: 0 };
                     for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
                         if !sink.blocks.is_empty() {
                             stride.run(*p, sink.again(), &mut scratch.heard);
@@ -355,6 +448,7 @@ struct Stride<'a, F: Scalar> {
     steps: Range<usize>,
     wants: Wants,
     noise: &'a [Vec<Noise<F>>],
+    clock: usize,
 }
 
 impl<F: Scalar> Stride<'_, F> {
@@ -366,8 +460,10 @@ impl<F: Scalar> Stride<'_, F> {
             heard.resize(self.steps.len() * sink.blocks.len(), Block::zero());
             engine.simd.run(Hear { stride: self, p, blocks: sink.blocks.clone(), heard });
         }
-        let (links, incoming, noise) = (&engine.links[..], &engine.pulled[p][..], &self.noise[p][..]);
-        let feed = Feed { links, incoming, inputs, spikes, heard, since: self.steps.start, blocks: sink.blocks.clone(), noise };
+        let (links, incoming) = (&engine.links[..], &engine.pulled[p][..]);
+        let noise = self.noise.get(p).map_or(&[][..], Vec::as_slice);
+        let feed =
+            Feed { links, incoming, inputs, spikes, heard, since: self.steps.start, blocks: sink.blocks.clone(), noise, clock: self.clock };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }

@@ -3,7 +3,8 @@
 use crate::bank::Source;
 use crate::store::Rows;
 use crate::topology::{Topology, by_delay};
-use snn_core::neuron::{Model, Neuron, Visit};
+use snn_core::net::Population;
+use snn_core::neuron::{Neuron, Visit};
 use snn_core::{Network, Raster, Real, Vars};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -127,12 +128,15 @@ struct Typed<N: Neuron, F: Real> {
     input: Vec<F>,
     touched: Vec<u32>,
     is_touched: Vec<bool>,
+    /// The step from which on each may fire again, where they are refractory.
+    free: Vec<u32>,
+    refractory: u32,
     /// Graded output: unit, step, and state before and after it with the output there, at every input.
     knots: Vec<(u32, u32, N::State<F>, F)>,
 }
 
 impl<N: Neuron, F: Real> Typed<N, F> {
-    fn new(model: &N, size: usize, dt: f64) -> Self {
+    fn new(model: &N, size: usize, refractory: usize, dt: f64) -> Self {
         let zero = F::of(0.0);
         Typed {
             consts: (0..size).map(|j| model.consts(j, dt)).collect(),
@@ -142,6 +146,8 @@ impl<N: Neuron, F: Real> Typed<N, F> {
             input: vec![zero; size],
             touched: Vec::new(),
             is_touched: vec![false; size],
+            free: vec![0; if refractory > 0 { size } else { 0 }],
+            refractory: refractory as u32,
             knots: Vec::new(),
         }
     }
@@ -169,6 +175,7 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
         self.input.fill(zero);
         self.is_touched.fill(false);
         self.touched.clear();
+        self.free.fill(0);
         self.knots.clear();
     }
 
@@ -196,13 +203,14 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
             let (c, (s, z)) = (self.consts[j], self.carried(j, t));
             let (s, u) = N::step(c, s, z, std::mem::replace(&mut self.input[j], zero));
             (self.state[j], self.next[j], self.is_touched[j]) = (s, t + 1, false);
-            self.fired[j] = N::SPIKES && u > zero;
+            self.fired[j] = N::SPIKES && u > zero && self.free.get(j).is_none_or(|&free| t >= free);
             if !N::SPIKES {
                 self.knots.push((unit, t, s, u));
                 continue;
             }
             if self.fired[j] {
                 fired.push(unit);
+                self.free.get_mut(j).into_iter().for_each(|free| *free = t + 1 + self.refractory);
             }
             // Whether it may fire again before it hears anything.
             let restless = if self.fired[j] {
@@ -254,11 +262,12 @@ impl<F: Real> EventDriven<F> {
     /// # Errors
     /// [`EventError`]: a model without a closed form over silence, or noise at every step.
     pub fn compile(network: &Network) -> Result<Self, EventError> {
-        struct Lower<F>(usize, f64, std::marker::PhantomData<F>);
-        impl<F: Real> Visit for Lower<F> {
+        struct Lower<'a, F>(&'a Population, f64, std::marker::PhantomData<F>);
+        impl<F: Real> Visit for Lower<'_, F> {
             type Out = Option<Box<dyn Units<F>>>;
             fn visit<N: Neuron>(self, model: &N) -> Self::Out {
-                let cells = Typed::<N, F>::new(model, self.0, self.1);
+                let Lower(population, dt, _) = self;
+                let cells = Typed::<N, F>::new(model, population.size, population.refractory_steps(dt), dt);
                 N::jump(*cells.consts.first()?, *cells.state.first()?, 1)?;
                 Some(Box::new(cells))
             }
@@ -267,11 +276,11 @@ impl<F: Real> EventDriven<F> {
         if let Some(drive) = draft.drives.first() {
             return Err(EventError::Drive { population: drive.to.clone() });
         }
-        let lower = |name: &str, size, model: &Model| {
-            let refuse = || EventError::NoJump { population: name.into(), model: model.name() };
-            model.visit(Lower(size, draft.dt, std::marker::PhantomData)).ok_or_else(refuse)
+        let lower = |p: &Population| {
+            let refuse = || EventError::NoJump { population: p.name.clone(), model: p.model.name() };
+            p.model.visit(Lower(p, draft.dt, std::marker::PhantomData)).ok_or_else(refuse)
         };
-        let cells = draft.populations.iter().map(|p| lower(&p.name, p.size, &p.model)).collect::<Result<Vec<_>, _>>()?;
+        let cells = draft.populations.iter().map(lower).collect::<Result<Vec<_>, _>>()?;
         let topology = Topology::new(draft);
         let order: Vec<usize> = topology.components.iter().flat_map(|c| c.populations.iter().copied()).collect();
         let mut rank = vec![0; order.len()];

@@ -3,6 +3,8 @@
 //! Kernels are plain Rust over [`Block`]s, compiled once per instruction set; only turning lanes into a bit mask needs intrinsics.
 //! No path contracts a multiplication and an addition into one rounding, so all instruction sets give the same bits.
 
+use crate::bank::{self, Cells};
+use snn_core::net::Population;
 use snn_core::{Fix, Real};
 use std::ops::{AddAssign, Index, IndexMut};
 
@@ -21,6 +23,9 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>);
     /// A count as a number.
     fn count(n: u32) -> Self;
+    /// Lowers a population for a time step of `dt` seconds. A method of the number so that the kernels of all models are compiled in this crate, not again
+    /// in every crate that runs a network.
+    fn lower(population: &Population, dt: f64) -> Box<dyn Cells<Self>>;
 }
 
 /// 64 numbers, aligned to a cache line.
@@ -302,6 +307,9 @@ fn mask(lane: impl Fn(usize) -> bool) -> u64 {
 }
 
 impl Scalar for f32 {
+    fn lower(population: &Population, dt: f64) -> Box<dyn Cells<f32>> {
+        bank::lower(population, dt)
+    }
     #[inline(always)]
     fn count(n: u32) -> f32 {
         n as i32 as f32 // signed: older instruction sets convert no others
@@ -328,6 +336,9 @@ impl Scalar for f32 {
 macro_rules! plain_scalar {
     (impl $([$($generic:tt)*])? for $F:ty, count $count:expr) => {
         impl $(<$($generic)*>)? Scalar for $F {
+            fn lower(population: &Population, dt: f64) -> Box<dyn Cells<Self>> {
+                bank::lower(population, dt)
+            }
             #[inline(always)]
             fn positive<I: Isa>(x: &Block<Self>) -> u64 {
                 mask(|l| x.0[l] > Self::default())

@@ -23,7 +23,7 @@ pub use bank::{Bank, Cells, Feed, Link, Source};
 pub use clocked::{Clocked, Record};
 pub use event_driven::{EventDriven, EventError, Work};
 pub use lanes::{Block, Entries, LANES, Scalar, Simd};
-pub use local::{Derivatives, Local};
+pub use local::{Entry, Local};
 pub use store::{Store, Stretch, Synapses};
 pub use topology::Component;
 pub use trace::{Sink, Trace, Wants};

@@ -4,27 +4,42 @@ use crate::lanes::{Block, LANES, Scalar, blocks};
 use snn_core::Vars;
 use snn_core::neuron::{Jacobian, Neuron, jacobian};
 
-/// Local derivatives of one block of 64 neurons, for one value of the last output `z`. Entries as in [`Jacobian`].
-#[derive(Clone, Debug)]
-pub struct Derivatives<F, const K: usize> {
-    /// `∂s'ᵢ/∂sⱼ`.
-    pub s_s: [[Block<F>; K]; K],
-    /// `∂s'ᵢ/∂z`.
-    pub s_z: [Block<F>; K],
-    /// `∂s'ᵢ/∂x`.
-    pub s_x: [Block<F>; K],
-    /// `∂u/∂sⱼ`.
-    pub u_s: [Block<F>; K],
+/// Where the local derivatives of a neuron with `K` state variables stand in a list of planes. Entries as in [`Jacobian`].
+pub struct Entry<const K: usize>;
+
+impl<const K: usize> Entry<K> {
+    /// How many there are.
+    pub const COUNT: usize = K * K + 3 * K + 2;
     /// `∂u/∂z`.
-    pub u_z: Block<F>,
+    pub const U_Z: usize = K * K + 3 * K;
     /// `∂u/∂x`.
-    pub u_x: Block<F>,
+    pub const U_X: usize = K * K + 3 * K + 1;
+
+    /// `∂s'ᵢ/∂sⱼ`.
+    pub const fn s_s(i: usize, j: usize) -> usize {
+        i * K + j
+    }
+    /// `∂s'ᵢ/∂z`.
+    pub const fn s_z(i: usize) -> usize {
+        K * K + i
+    }
+    /// `∂s'ᵢ/∂x`.
+    pub const fn s_x(i: usize) -> usize {
+        K * K + K + i
+    }
+    /// `∂u/∂sⱼ`.
+    pub const fn u_s(j: usize) -> usize {
+        K * K + 2 * K + j
+    }
 }
 
-/// Local derivatives of a population: constant for each value of the own last output, 0 or 1.
+/// Local derivatives of a population whose model is affine: constant for each value of the own last output, 0 or 1. For other models see
+/// [`Cells::derivatives`](crate::Cells::derivatives).
 pub struct Local<F> {
     jacobians: [Vec<Jacobian>; 2],
     states: usize,
+    /// Whether the derivatives are these constants.
+    pub affine: bool,
     /// Whether they are the same after a spike as after silence.
     pub reset_free: bool,
     /// Whether the own last output has a derivative at all.
@@ -35,13 +50,15 @@ pub struct Local<F> {
 impl<F: Scalar> Local<F> {
     pub(crate) fn new<N: Neuron>(model: &N, size: usize, dt: f64) -> Self {
         let states = <N::State<f64> as Vars<f64>>::LEN;
-        let table =
-            |z: f64| (0..size).map(|j| jacobian::<N>(model.consts(j, dt), &[0.0; snn_core::neuron::MAX_STATE], z, 0.0)).collect::<Vec<_>>();
+        let count = if N::AFFINE { size } else { 0 };
+        let table = |z: f64| {
+            (0..count).map(|j| jacobian::<N>(model.consts(j, dt), &[0.0; snn_core::neuron::MAX_STATE], z, 0.0)).collect::<Vec<_>>()
+        };
         let jacobians = [table(0.0), table(1.0)];
         let feels = |j: &Jacobian| j.u_z != 0.0 || j.s_z.iter().any(|&d| d != 0.0);
-        let reset_free = jacobians[0] == jacobians[1];
-        let feels_own_spike = jacobians.iter().flatten().any(feels);
-        Local { jacobians, states, reset_free, feels_own_spike, scalar: std::marker::PhantomData }
+        let reset_free = N::AFFINE && jacobians[0] == jacobians[1];
+        let feels_own_spike = !N::AFFINE || jacobians.iter().flatten().any(feels);
+        Local { jacobians, states, affine: N::AFFINE, reset_free, feels_own_spike, scalar: std::marker::PhantomData }
     }
 
     /// State variables per neuron.
@@ -50,30 +67,33 @@ impl<F: Scalar> Local<F> {
     }
 
     /// The derivatives of neuron `j` after its output was `z` (0 or 1).
+    ///
+    /// # Panics
+    /// If the model is not affine.
     pub fn of(&self, j: usize, z: usize) -> &Jacobian {
         &self.jacobians[z][j]
     }
 
-    /// The derivatives as planes, per block, after an output of `z` (0 or 1). Lanes beyond the last neuron are zero.
+    /// The derivatives after an output of `z` (0 or 1), as planes `[block][entry]`, see [`Entry`]. Lanes beyond the last neuron are zero. Empty if the
+    /// model is not affine.
     ///
     /// # Panics
     /// If `K` is not the number of state variables.
-    pub fn planes<const K: usize>(&self, z: usize) -> Vec<Derivatives<F, K>> {
+    pub fn planes<const K: usize>(&self, z: usize) -> Vec<Block<F>> {
         assert_eq!(K, self.states, "planes of another number of state variables");
         let table = &self.jacobians[z];
-        let block = |b: usize| {
-            let plane = |f: &dyn Fn(&Jacobian) -> f64| {
-                Block(std::array::from_fn(|l| table.get(b * LANES + l).map_or(F::default(), |j| F::of(f(j)))))
-            };
-            Derivatives {
-                s_s: std::array::from_fn(|i| std::array::from_fn(|j| plane(&|d| d.s_s[i][j]))),
-                s_z: std::array::from_fn(|i| plane(&|d| d.s_z[i])),
-                s_x: std::array::from_fn(|i| plane(&|d| d.s_x[i])),
-                u_s: std::array::from_fn(|j| plane(&|d| d.u_s[j])),
-                u_z: plane(&|d| d.u_z),
-                u_x: plane(&|d| d.u_x),
+        let mut planes = vec![Block::zero(); blocks(table.len()) * Entry::<K>::COUNT];
+        for (j, d) in table.iter().enumerate() {
+            let mut set = |entry: usize, x: f64| planes[j / LANES * Entry::<K>::COUNT + entry][j % LANES] = F::of(x);
+            for i in 0..K {
+                (0..K).for_each(|k| set(Entry::<K>::s_s(i, k), d.s_s[i][k]));
+                set(Entry::<K>::s_z(i), d.s_z[i]);
+                set(Entry::<K>::s_x(i), d.s_x[i]);
+                set(Entry::<K>::u_s(i), d.u_s[i]);
             }
-        };
-        (0..blocks(table.len())).map(block).collect()
+            set(Entry::<K>::U_Z, d.u_z);
+            set(Entry::<K>::U_X, d.u_x);
+        }
+        planes
     }
 }

@@ -1,5 +1,6 @@
 //! What a population did in one trial: who fired, who was near threshold, its graded output. Nothing dense is kept of spiking populations.
 
+use crate::bank::Cells;
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
 use snn_core::Surrogate;
 use std::ops::Range;
@@ -30,15 +31,16 @@ pub struct Trace<F> {
     pub(crate) near: Vec<u64>,       // [block][step]: the active set as bits
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
+    before: Vec<Block<F>>,           // [block][step][state variables, input], of models that are not affine
 }
 
 impl<F: Scalar> Trace<F> {
     /// An empty trace of `size` units.
     pub fn new(size: usize) -> Self {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
-        let (output, state) = (Vec::new(), Vec::new());
+        let (output, state, before) = Default::default();
         let (fired, near, start) = Default::default();
-        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state }
+        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state, before }
     }
 
     /// Number of units.
@@ -83,6 +85,14 @@ impl<F: Scalar> Trace<F> {
         })
     }
 
+    /// The state variables of `block` before step `t`, and then the input of the step: where the derivatives of a model that is not affine are to be
+    /// taken. Kept if the active set is, and of such models only.
+    #[inline(always)]
+    pub fn before(&self, t: usize, block: usize) -> &[Block<F>] {
+        let width = self.state.len() / self.blocks() + 1;
+        &self.before[(block * self.steps + t) * width..][..width]
+    }
+
     /// The state variables of unit `j` at the end of the trial.
     pub fn state(&self, j: usize) -> Vec<F> {
         let states = self.state.len() / self.blocks();
@@ -108,25 +118,43 @@ impl<F: Scalar> Trace<F> {
         }
     }
 
-    pub(crate) fn begin(&mut self, steps: usize, states: usize, spikes: bool, by_step: bool, wants: Wants) {
+    pub(crate) fn begin(&mut self, steps: usize, cells: &dyn Cells<F>, by_step: bool, wants: Wants) {
         fn fill<T: Clone>(v: &mut Vec<T>, n: usize, x: T) {
             v.clear();
             v.resize(n, x);
         }
-        let (width, cells) = (self.blocks(), self.blocks() * steps);
-        let active = if spikes && wants != Wants::Spikes { cells } else { 0 };
+        let (width, places, spikes, states) = (self.blocks(), self.blocks() * steps, cells.spikes(), cells.states());
+        let active = if spikes && wants != Wants::Spikes { places } else { 0 };
+        let before = if !cells.local().affine && wants != Wants::Spikes { places * (states + 1) } else { 0 };
         (self.steps, self.by_step) = (steps, by_step);
         self.active.clear();
         fill(&mut self.state, width * states, Block::zero());
-        fill(&mut self.output, if spikes { 0 } else { cells }, Block::zero());
-        fill(&mut self.fired, if spikes { cells } else { 0 }, 0);
+        fill(&mut self.output, if spikes { 0 } else { places }, Block::zero());
+        fill(&mut self.fired, if spikes { places } else { 0 }, 0);
         fill(&mut self.near, active, 0);
         fill(&mut self.start, active, 0);
+        // Every place is written before it is read.
+        self.before.resize(before, Block::zero());
+    }
+
+    /// Forgets the first `by` steps: the others move to the front, and the state stays. The active set is forgotten.
+    pub(crate) fn shift(&mut self, by: usize) {
+        let (steps, width) = (self.steps, self.blocks());
+        for row in self.fired.chunks_mut(steps.max(1)) {
+            row.copy_within(by.., 0);
+            row[steps - by..].fill(0);
+        }
+        if !self.output.is_empty() {
+            self.output.copy_within(by * width.., 0);
+            self.output[(steps - by) * width..].fill(Block::zero());
+        }
+        self.near.fill(0);
+        self.active.clear();
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let planes = self.output.capacity() + self.state.capacity();
+        let planes = self.output.capacity() + self.state.capacity() + self.before.capacity();
         self.active.bytes()
             + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
@@ -148,12 +176,19 @@ pub(crate) struct Rest<'a, F> {
     pub(crate) near: &'a mut [u64],
     pub(crate) start: &'a mut [u32],
     pub(crate) active: &'a mut Entries<F>,
+    pub(crate) before: &'a mut [Block<F>],
 }
 
 impl<F: Scalar> Trace<F> {
     /// All blocks.
     pub(crate) fn whole(&mut self) -> Sink<'_, F> {
-        let rest = Rest { output: &mut self.output, near: &mut self.near, start: &mut self.start, active: &mut self.active };
+        let rest = Rest {
+            output: &mut self.output,
+            near: &mut self.near,
+            start: &mut self.start,
+            active: &mut self.active,
+            before: &mut self.before,
+        };
         Sink { blocks: 0..blocks(self.size), all: self.steps, fired: &mut self.fired, state: &mut self.state, rest: Some(rest) }
     }
 

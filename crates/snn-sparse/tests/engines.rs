@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Model, Reset};
+use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Lsnn, Model, Reset};
 use snn_core::{Fix, Net, Network, Raster, Real, Seed, Surrogate, Value, ms};
 use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
 
@@ -10,10 +10,11 @@ use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
 fn any_model() -> impl Strategy<Value = Model> {
     let tau = |n: usize| Value::Each((0..n).map(|j| 0.004 + 0.003 * (j % 4) as f64).collect());
     let reset = |hard: bool| if hard { Reset::To(0.25) } else { Reset::Subtract };
-    (0u8..5, any::<bool>()).prop_map(move |(kind, hard)| match kind {
+    (0u8..6, any::<bool>()).prop_map(move |(kind, hard)| match kind {
         0 => If { reset: reset(hard), ..If::default() }.into(),
         1 => Lif { tau: tau(SIZE), reset: reset(hard), ..Lif::default() }.into(),
         2 => LifRefractory { tau: tau(SIZE), v_th: 1.0.into(), v_reset: 0.5.into(), t_ref: ms(f64::from(hard) * 3.0).into() }.into(),
+        4 => Lsnn { tau: tau(SIZE), tau_a: 0.03.into(), v_th: 0.1.into(), ..Lsnn::default() }.into(),
         3 => CubaLif { tau: tau(SIZE), tau_syn: 0.004.into(), ..CubaLif::default() }.into(),
         _ => Alif { tau: tau(SIZE), tau_a: 0.03.into(), ..Alif::default() }.into(),
     })
@@ -23,11 +24,12 @@ const SIZE: usize = 9;
 
 prop_compose! {
     /// Two populations with every projection that can be, delays per link, and a readout.
-    fn any_network()(models in [any_model(), any_model()], seed in any::<u64>(), p in 0.2f64..1.0, delay in 0u32..4, spread in 0u32..4) -> Network {
+    fn any_network()(models in [any_model(), any_model()], seed in any::<u64>(), p in 0.2f64..1.0, delay in 0u32..4, spread in 0u32..4, quiet in [0u32..4, 0..4]) -> Network {
         let connect = if p > 0.8 { Connect::All } else { Connect::Random { p } };
         let late = |net: Net, first: u32| net.delays(ms(f64::from(first)), ms(f64::from(first + spread)));
         let [a, b] = models;
-        let net = Net::new(ms(1.0)).input("in", SIZE).population("b", SIZE, b).population("a", SIZE, a).population("out", 2, Li { tau: 0.01.into() });
+        let net = Net::new(ms(1.0)).input("in", SIZE).population("b", SIZE, b).refractory(ms(f64::from(quiet[0])));
+        let net = net.population("a", SIZE, a).refractory(ms(f64::from(quiet[1]))).population("out", 2, Li { tau: 0.01.into() });
         let net = late(net.project("in", "a", connect, Init::normal(0.9)), delay);
         let net = late(net.project("a", "b", connect, Init::normal(0.9)), delay);
         let net = late(net.project("a", "a", connect, Init::normal(0.5)), 1);
@@ -60,6 +62,61 @@ proptest! {
             for (t, y) in record.traces[2].series(j).enumerate() {
                 prop_assert!((output[2 * t + j] - y).abs() <= 1e-12, "output {} at {}", j, t);
             }
+        }
+    }
+}
+
+/// How often unit `j` of a raster fires again within `steps` steps of a spike.
+fn early(raster: &Raster, steps: usize) -> usize {
+    let train = |j: u32| (0..raster.steps()).filter(|&t| raster.at(t).contains(&j)).collect::<Vec<_>>();
+    (0..raster.units() as u32).map(|j| train(j).windows(2).filter(|w| w[1] - w[0] <= steps).count()).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_trial_piece_by_piece_is_the_trial(net in any_network(), events in prop::collection::vec((0u32..120, 0u32..SIZE as u32), 0..150), piece in 1usize..40) {
+        let mut input = Raster::new(SIZE, 120);
+        input.fill(events);
+        let engine = Clocked::<f64>::compile(&net);
+        let (mut whole, mut pieces, mut window) = (Record::new(&engine), Record::new(&engine), Record::new(&engine));
+        let wants = Wants::Active(Surrogate::triangle(0.3, 1.0));
+        engine.run(&[&input], wants, &mut whole);
+        for (raster, p) in whole.spikes.iter().zip(&net.draft().populations) {
+            prop_assert_eq!(early(raster, p.refractory_steps(ms(1.0))), 0, "{} spikes while refractory", p.name);
+        }
+        engine.begin(120, wants, &mut pieces);
+        for until in (piece..120).step_by(piece).chain([120]) {
+            engine.advance(until, &[&input], &mut pieces);
+        }
+        prop_assert_eq!(&pieces.spikes, &whole.spikes);
+        // The same active set, in another order, and the same states.
+        let sorted = |record: &Record<f64>, p: usize| {
+            let a = &record.traces[p].active;
+            let mut list: Vec<_> = (0..a.len()).map(|e| (a.step[e], a.unit[e], a.value[e].to_bits())).collect();
+            list.sort_unstable();
+            list
+        };
+        for p in 0..3 {
+            prop_assert_eq!(sorted(&pieces, p), sorted(&whole, p));
+            prop_assert!((0..2).all(|j| pieces.traces[p].state(j) == whole.traces[p].state(j)));
+        }
+        // For ever, in a window that moves on: the longest delay is 6 steps, the longest refractory period 3.
+        let (keep, size) = (7, 7 + piece);
+        let mut part = Raster::new(SIZE, size);
+        engine.begin(size, Wants::Spikes, &mut window);
+        for t in 0..120 {
+            if window.reached() == size {
+                window.shift(size - keep);
+                part.shift(size - keep);
+            }
+            let here = window.reached();
+            part.push_step(here, |units| units.extend_from_slice(input.at(t)));
+            engine.advance(here + 1, &[&part], &mut window);
+            for p in 0..3 {
+                prop_assert_eq!(window.spikes[p].at(here), whole.spikes[p].at(t));
+            }
+            prop_assert_eq!(window.traces[2].output[here], whole.traces[2].output[t]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One step of the adjoint of a population: the local derivatives, run backwards in time. Sparse and dense rules share it.
 
-use snn_sparse::lanes::{Isa, Kernel, bits};
-use snn_sparse::{Block, Derivatives, Local, Scalar};
+use snn_sparse::lanes::{Isa, Kernel, Simd, bits};
+use snn_sparse::{Block, Cells, Entry, Local, Scalar};
 
 /// The adjoint of one block of 64 neurons between two time steps.
 #[derive(Clone, Copy)]
@@ -21,18 +21,28 @@ impl<F: Scalar, const K: usize> Carry<F, K> {
 
 /// A population's derivatives, ready for the backward pass.
 pub struct Adjoint<F, const K: usize> {
-    silent: Vec<Derivatives<F, K>>,
-    fired: Vec<Derivatives<F, K>>,
+    /// Constants `[block][entry]` after silence and after a spike; of an affine model.
+    silent: Vec<Block<F>>,
+    fired: Vec<Block<F>>,
+    /// The derivatives at a point, of any other model.
+    here: Vec<Block<F>>,
     reset_free: bool,
     own: bool,
 }
 
 impl<F: Scalar, const K: usize> Adjoint<F, K> {
     pub fn new(local: &Local<F>) -> Self {
-        Adjoint { silent: local.planes(0), fired: local.planes(1), reset_free: local.reset_free, own: local.feels_own_spike }
+        let here = if local.affine { Vec::new() } else { vec![Block::zero(); Entry::<K>::COUNT] };
+        Adjoint {
+            silent: local.planes::<K>(0),
+            fired: local.planes::<K>(1),
+            here,
+            reset_free: local.reset_free,
+            own: local.feels_own_spike,
+        }
     }
 
-    /// Takes the carry from step `t` to `t − 1`, given `d = ∂L/∂u[t]` and who fired at `t − 1`; returns `∂L/∂x[t]`.
+    /// Takes the carry from step `t` to `t − 1`, given `d = ∂L/∂u[t]` and who fired at `t − 1`; returns `∂L/∂x[t]`. Affine models.
     ///
     /// ```text
     /// ∂L/∂x[t]   = s_xᵀ·λ + u_x·d
@@ -42,47 +52,85 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
     #[inline(always)]
     pub fn step(&self, block: usize, carry: &mut Carry<F, K>, d: &Block<F>, fired: u64) -> Block<F> {
         let before = (!self.reset_free && fired != 0).then_some(*carry);
-        let mut delta = Block::zero();
-        let j = &self.silent[block];
-        for l in 0..64 {
-            let lambda: [F; K] = std::array::from_fn(|k| carry.lambda[k].0[l]);
-            let d = d.0[l];
-            let mut x = j.u_x.0[l] * d;
-            let mut next: [F; K] = std::array::from_fn(|k| j.u_s[k].0[l] * d);
-            for i in 0..K {
-                x += j.s_x[i].0[l] * lambda[i];
-                for k in 0..K {
-                    next[k] += j.s_s[i][k].0[l] * lambda[i];
-                }
-            }
-            delta.0[l] = x;
-            for k in 0..K {
-                carry.lambda[k].0[l] = next[k];
-            }
-            if self.own {
-                let from_state = (0..K).fold(j.u_z.0[l] * d, |sum, i| sum + j.s_z[i].0[l] * lambda[i]);
-                carry.mu.0[l] = from_state;
-            }
-        }
+        let entries = block * Entry::<K>::COUNT..(block + 1) * Entry::<K>::COUNT;
+        let mut delta = apply(&self.silent[entries.clone()], self.own, carry, d);
         if let Some(before) = before {
             // After an own spike other derivatives hold; spikes are few, so those lanes are done again.
-            let j = &self.fired[block];
+            let j = &self.fired[entries];
             for l in bits(fired) {
-                let sum = |at_d: F, by: &[Block<F>; K]| (0..K).fold(at_d * d[l], |sum, i| sum + by[i][l] * before.lambda[i][l]);
-                delta[l] = sum(j.u_x[l], &j.s_x);
-                carry.mu[l] = sum(j.u_z[l], &j.s_z);
+                let sum = |at_d: usize, by: &dyn Fn(usize) -> usize| {
+                    (0..K).fold(j[at_d][l] * d[l], |sum, i| sum + j[by(i)][l] * before.lambda[i][l])
+                };
+                delta[l] = sum(Entry::<K>::U_X, &Entry::<K>::s_x);
+                carry.mu[l] = sum(Entry::<K>::U_Z, &Entry::<K>::s_z);
                 for k in 0..K {
-                    carry.lambda[k][l] = sum(j.u_s[k][l], &std::array::from_fn(|i| j.s_s[i][k]));
+                    carry.lambda[k][l] = sum(Entry::<K>::u_s(k), &|i| Entry::<K>::s_s(i, k));
                 }
             }
         }
         delta
     }
+
+    /// The same for a model that is not affine: `before` is the state and input at `t`, `z` the output at `t − 1`.
+    #[inline(always)]
+    pub fn step_at(
+        &mut self,
+        cells: &dyn Cells<F>,
+        simd: Simd,
+        block: usize,
+        before: &[Block<F>],
+        z: &Block<F>,
+        carry: &mut Carry<F, K>,
+        d: &Block<F>,
+    ) -> Block<F> {
+        self.look_at(cells, simd, block, before, z);
+        self.step_there(carry, d)
+    }
+
+    /// Takes the derivatives at this point, for any number of carries.
+    #[inline(always)]
+    pub fn look_at(&mut self, cells: &dyn Cells<F>, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>) {
+        cells.derivatives(simd, block, before, z, &mut self.here);
+    }
+
+    /// [`step_at`](Self::step_at) the point last looked at.
+    #[inline(always)]
+    pub fn step_there(&self, carry: &mut Carry<F, K>, d: &Block<F>) -> Block<F> {
+        apply(&self.here, true, carry, d)
+    }
+}
+
+/// See [`Adjoint::step`]; `j` are the derivatives, see [`Entry`], and `own` whether there are any by the own last output.
+#[inline(always)]
+fn apply<F: Scalar, const K: usize>(j: &[Block<F>], own: bool, carry: &mut Carry<F, K>, d: &Block<F>) -> Block<F> {
+    let j = &j[..Entry::<K>::COUNT];
+    let mut delta = Block::zero();
+    for l in 0..64 {
+        let lambda: [F; K] = std::array::from_fn(|k| carry.lambda[k].0[l]);
+        let d = d.0[l];
+        let mut x = j[Entry::<K>::U_X].0[l] * d;
+        let mut next: [F; K] = std::array::from_fn(|k| j[Entry::<K>::u_s(k)].0[l] * d);
+        for i in 0..K {
+            x += j[Entry::<K>::s_x(i)].0[l] * lambda[i];
+            for k in 0..K {
+                next[k] += j[Entry::<K>::s_s(i, k)].0[l] * lambda[i];
+            }
+        }
+        delta.0[l] = x;
+        for k in 0..K {
+            carry.lambda[k].0[l] = next[k];
+        }
+        if own {
+            let from_u = j[Entry::<K>::U_Z].0[l] * d;
+            carry.mu.0[l] = (0..K).fold(from_u, |sum, i| sum + j[Entry::<K>::s_z(i)].0[l] * lambda[i]);
+        }
+    }
+    delta
 }
 
 /// One step of one row of a dense method: `d` becomes `∂L/∂x`. See [`Adjoint::step`].
 pub struct DenseStep<'a, F, const K: usize> {
-    pub adjoint: &'a Adjoint<F, K>,
+    pub adjoint: &'a mut Adjoint<F, K>,
     /// In: `∂L/∂z[t]` from elsewhere. Out: `∂L/∂x[t]`.
     pub row: &'a mut [Block<F>],
     /// `∂z/∂u` at step `t`.
@@ -90,6 +138,8 @@ pub struct DenseStep<'a, F, const K: usize> {
     /// Outputs at `t − 1`; empty at the first step.
     pub last: &'a [Block<F>],
     pub carry: &'a mut [Carry<F, K>],
+    /// Of a model that is not affine: its cells, and `[block][state, input]` of step `t`.
+    pub at: Option<(&'a dyn Cells<F>, Simd, &'a [Block<F>])>,
 }
 
 impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
@@ -103,8 +153,13 @@ impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
             for l in 0..64 {
                 d.0[l] = self.slope[b].0[l] * (d.0[l] + carry.mu.0[l]);
             }
-            let fired = if self.adjoint.reset_free { 0 } else { self.last.get(b).map_or(0, F::positive::<I>) };
-            self.row[b] = self.adjoint.step(b, carry, &d, fired);
+            self.row[b] = if let Some((cells, simd, before)) = self.at {
+                let z = self.last.get(b).copied().unwrap_or_else(Block::zero);
+                self.adjoint.step_at(cells, simd, b, &before[b * (K + 1)..][..K + 1], &z, carry, &d)
+            } else {
+                let fired = if self.adjoint.reset_free { 0 } else { self.last.get(b).map_or(0, F::positive::<I>) };
+                self.adjoint.step(b, carry, &d, fired)
+            };
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::gemm::{Field, add_product, matrix, matrix_mut};
 use serde::{Deserialize, Serialize};
 use snn_core::{Raster, Surrogate};
 use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut, valid_lanes};
-use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Source, Synapses};
+use snn_sparse::{Block, Cells, Clocked, LANES, Link, Local, Scalar, Source, Synapses};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -51,10 +51,10 @@ impl<F: Field> Rule<F> for Bptt {
     }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common("bptt", &self.surrogate, engine)?;
-        let hard = engine.cells().iter().position(|c| !c.local().reset_free);
-        match hard {
+        let hard = |c: &dyn Cells<F>| c.refractory() > 0 || (c.local().affine && !c.local().reset_free);
+        match engine.cells().iter().position(|c| hard(&**c)) {
             Some(p) if self.smooth => {
-                Err(RuleError::SmoothReset { rule: "bptt", population: engine.network().draft().populations[p].name.clone() })
+                Err(RuleError::Smooth { rule: "bptt", population: engine.network().draft().populations[p].name.clone() })
             }
             _ => Ok(()),
         }
@@ -70,6 +70,7 @@ impl<F: Field> Rule<F> for Bptt {
                 slope: Vec::new(),
                 error: Vec::new(),
                 state: Vec::new(),
+                before: Vec::new(),
                 counts: [0; 2],
                 scan,
             }
@@ -109,6 +110,8 @@ struct Layer<F: Scalar> {
     error: Vec<Block<F>>,
     /// `[trial][block][state variable]`.
     state: Vec<Block<F>>,
+    /// `[step][trial][block][state variables, input]` before each step; of a model that is not affine.
+    before: Vec<Block<F>>,
     /// Spikes and entries with a slope.
     counts: [u64; 2],
     scan: Box<dyn ScanBack<F>>,
@@ -166,7 +169,7 @@ impl<F: Field> Worker<F> for Dense<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let (engine, steps, m) = (job.engine, job.data.steps(), trials.len());
         let count = engine.cells().len();
-        let mut stats = Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() };
+        let mut stats = Stats::of(count);
         if m == 0 || steps == 0 {
             return stats;
         }
@@ -195,7 +198,7 @@ impl<F: Field> Worker<F> for Dense<F> {
         let planes: usize = self
             .layers
             .iter()
-            .map(|l| l.u.capacity() + l.z.capacity() + l.slope.capacity() + l.error.capacity() + l.state.capacity())
+            .map(|l| l.u.capacity() + l.z.capacity() + l.slope.capacity() + l.error.capacity() + l.state.capacity() + l.before.capacity())
             .sum();
         self.input.capacity() * size_of::<F>()
             + (planes + self.y.capacity() + self.dy.capacity()) * size_of::<Block<F>>()
@@ -235,6 +238,7 @@ impl<F: Field> Dense<F> {
             layer.counts = [0; 2];
             layer.state.clear();
             layer.state.resize(m * layer.width * cells.states(), Block::zero());
+            layer.before.resize(if cells.local().affine { 0 } else { size * (cells.states() + 1) }, Block::zero());
         }
         for component in engine.components() {
             let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
@@ -294,7 +298,21 @@ impl<F: Field> Dense<F> {
         let silence = vec![Block::zero(); if t == 0 { w } else { 0 }];
         for k in 0..m {
             let z = if t == 0 { &silence[..] } else { &layer.z[row(t - 1, k)] };
-            cells.step_dense(engine.simd(), &mut layer.u[row(t, k)], z, &mut layer.state[k * w * states..(k + 1) * w * states]);
+            let (x, state) = (&mut layer.u[row(t, k)], &mut layer.state[k * w * states..(k + 1) * w * states]);
+            if !cells.local().affine {
+                let before = layer.before[row(t, k).start * (states + 1)..].chunks_mut(states + 1);
+                for ((before, state), x) in before.zip(state.chunks(states)).zip(&*x) {
+                    before[..states].copy_from_slice(state);
+                    before[states] = *x;
+                }
+            }
+            cells.step_dense(engine.simd(), x, z, state);
+        }
+        for ago in 1..=cells.refractory().min(t) {
+            let (u, z) = (&mut layer.u[row(t, 0).start..row(t, m - 1).end], &layer.z[row(t - ago, 0).start..row(t - ago, m - 1).end]);
+            for (u, _) in flat_mut(u).iter_mut().zip(flat(z)).filter(|(_, z)| **z > F::default()) {
+                *u = F::of(f64::NEG_INFINITY);
+            }
         }
         let all = t * m * w..(t + 1) * m * w;
         if cells.spikes() {
@@ -325,7 +343,7 @@ impl<F: Field> Dense<F> {
                     (0..steps).for_each(|t| counts.iter_mut().zip(&layer.z[row(t)]).for_each(|(c, z)| *c = c.plus(z)));
                     let counts: Vec<f64> = flat(&counts)[..size].iter().map(|c| c.value()).collect();
                     let mut constant = vec![Block::zero(); w];
-                    stats.penalty += job.regulariser.evaluate(&counts, job.scale, &mut constant);
+                    stats.penalise(job, p, &counts, &mut constant);
                     (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&constant));
                 }
             }
@@ -341,7 +359,7 @@ impl<F: Field> Dense<F> {
             if component.recurrent {
                 for t in (0..steps).rev() {
                     for &p in component.populations.iter().rev() {
-                        self.layers[p].back(engine.simd(), t, m);
+                        self.layers[p].back(engine.simd(), &*engine.cells()[p], t, m);
                         for &k in engine.incoming(p) {
                             if inside(engine.links()[k].from) {
                                 self.pull_back(engine, k, t..t + 1, m);
@@ -352,7 +370,8 @@ impl<F: Field> Dense<F> {
             }
             for &p in component.populations.iter().rev() {
                 if !component.recurrent {
-                    (0..steps).rev().for_each(|t| self.layers[p].back(engine.simd(), t, m));
+                    let cells = &*engine.cells()[p];
+                    (0..steps).rev().for_each(|t| self.layers[p].back(engine.simd(), cells, t, m));
                 }
                 for &k in engine.incoming(p) {
                     if !inside(engine.links()[k].from) {
@@ -456,8 +475,19 @@ impl<F: Scalar> Kernel for FromEvents<'_, F> {
 /// The backward scan of one population; one implementation per number of state variables.
 trait ScanBack<F: Scalar>: Send {
     fn begin(&mut self, rows: usize);
-    /// Step `t` of one trial: `row` holds `∂L/∂z` and becomes `∂L/∂x`.
-    fn back(&mut self, simd: Simd, first: usize, row: &mut [Block<F>], slope: &[Block<F>], last: &[Block<F>]);
+    /// One step of the trial whose first row of carries this is.
+    fn back(&mut self, first: usize, row: Row<'_, F>);
+}
+
+/// A row of blocks at one step.
+struct Row<'a, F: Scalar> {
+    simd: Simd,
+    cells: &'a dyn Cells<F>,
+    /// In: `∂L/∂z`. Out: `∂L/∂x`.
+    error: &'a mut [Block<F>],
+    slope: &'a [Block<F>],
+    last: &'a [Block<F>],
+    before: &'a [Block<F>],
 }
 
 struct Scan<F, const K: usize> {
@@ -474,21 +504,24 @@ impl<F: Scalar, const K: usize> ScanBack<F> for Scan<F, K> {
         self.carry.clear();
         self.carry.resize(rows, Carry::zero());
     }
-    fn back(&mut self, simd: Simd, first: usize, row: &mut [Block<F>], slope: &[Block<F>], last: &[Block<F>]) {
-        let carry = &mut self.carry[first..first + row.len()];
-        simd.run(DenseStep { adjoint: &self.adjoint, row, slope, last, carry });
+    fn back(&mut self, first: usize, row: Row<'_, F>) {
+        let Row { simd, cells, error, slope, last, before } = row;
+        let carry = &mut self.carry[first..first + error.len()];
+        let at = (!cells.local().affine).then_some((cells, simd, before));
+        simd.run(DenseStep { adjoint: &mut self.adjoint, row: error, slope, last, carry, at });
     }
 }
 
 impl<F: Scalar> Layer<F> {
     /// Goes from step `t` to `t − 1` in all trials: `u` becomes `∂L/∂x[t]`.
-    fn back(&mut self, simd: Simd, t: usize, m: usize) {
+    fn back(&mut self, simd: Simd, cells: &dyn Cells<F>, t: usize, m: usize) {
         let w = self.width;
         for k in 0..m {
             let row = |t: usize| (t * m + k) * w..(t * m + k + 1) * w;
             self.u[row(t)].copy_from_slice(&self.error[row(t)]);
             let last = if t == 0 { &[][..] } else { &self.z[row(t - 1)] };
-            self.scan.back(simd, k * w, &mut self.u[row(t)], &self.slope[row(t)], last);
+            let before = self.before.get(row(t).start * (cells.states() + 1)..).unwrap_or_default();
+            self.scan.back(k * w, Row { simd, cells, error: &mut self.u[row(t)], slope: &self.slope[row(t)], last, before });
         }
     }
 }

@@ -12,7 +12,7 @@ pub use bptt::Bptt;
 pub use eprop::{Eprop, Feedback, Form};
 pub use sparse_bptt::SparseBptt;
 
-use crate::loss::{Loss, Outcome, Regulariser};
+use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::flat;
 use snn_sparse::{Block, Clocked, Record, Scalar};
@@ -76,6 +76,8 @@ pub struct Job<'a, F: Scalar> {
     pub scale: f64,
     /// Updates of the weights so far.
     pub updates: u64,
+    /// Spikes per step of every unit of every population over the batch before: for [`RateOver::Batch`](crate::RateOver). Empty if there was none.
+    pub rates: &'a [Vec<f64>],
 }
 
 /// Why a rule cannot train a network.
@@ -97,18 +99,6 @@ pub enum RuleError {
         rule: &'static str,
         /// Inputs.
         found: usize,
-    },
-    /// The model's derivatives are no constants.
-    #[error(
-        "rule `{rule}`: population `{population}`: what the model {model} does in a step depends on its state, so its derivatives are no constants; take a model without a clamp, such as lif"
-    )]
-    NotAffine {
-        /// Rule.
-        rule: &'static str,
-        /// Population.
-        population: String,
-        /// Model.
-        model: &'static str,
     },
     /// Noise has no part in a gradient.
     #[error(
@@ -150,9 +140,11 @@ pub enum RuleError {
         /// What is wrong with it, and what to change.
         why: String,
     },
-    /// The smoothed network has no reset to a value.
-    #[error("rule `{rule}`: population `{population}` is reset to a value; the smoothed network exists for reset by subtraction only")]
-    SmoothReset {
+    /// The smoothed network has no reset to a value and no refractory period.
+    #[error(
+        "rule `{rule}`: population `{population}` is reset to a value, or refractory; the smoothed network exists for reset by subtraction and without refractory period only"
+    )]
+    Smooth {
         /// Rule.
         rule: &'static str,
         /// Population.
@@ -164,9 +156,6 @@ pub enum RuleError {
 fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &Clocked<F>) -> Result<(), RuleError> {
     surrogate.check().map_err(|why| RuleError::Surrogate { rule, why })?;
     let draft = engine.network().draft();
-    if let Some(p) = draft.populations.iter().find(|p| !p.model.affine()) {
-        return Err(RuleError::NotAffine { rule, population: p.name.clone(), model: p.model.name() });
-    }
     if let Some(drive) = draft.drives.first() {
         return Err(RuleError::Drive { rule, population: drive.to.clone() });
     }
@@ -230,10 +219,16 @@ pub struct Stats {
     pub loss: f64,
     /// Sum of regularisation penalties.
     pub penalty: f64,
+    /// Answers asked for.
+    #[serde(default)]
+    pub decisions: usize,
     /// Right answers.
     pub correct: usize,
     /// Spikes, per population.
     pub spikes: Vec<u64>,
+    /// Spikes of every unit, per population; counted only where the regulariser is [`RateOver::Batch`](crate::RateOver).
+    #[serde(default, skip)]
+    pub counts: Vec<Vec<f64>>,
     /// Entries with a derivative, per population.
     pub active: Vec<u64>,
     /// Neuron-steps simulated, per population: the denominator of both.
@@ -249,9 +244,21 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Nothing yet, for `count` populations.
-    pub(crate) fn zero(count: usize) -> Self {
-        Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() }
+    /// No trial yet, of `populations` populations.
+    pub(crate) fn of(populations: usize) -> Self {
+        let zeros = vec![0; populations];
+        Stats { spikes: zeros.clone(), active: zeros.clone(), entries: zeros, ..Stats::default() }
+    }
+
+    /// The penalty on hidden population `p` for the spike counts `n` of a trial, see [`Regulariser::evaluate`]; counts what the next batch needs.
+    pub(crate) fn penalise<F: Scalar>(&mut self, job: &Job<'_, F>, p: usize, n: &[f64], error: &mut [Block<F>]) {
+        let before = job.rates.get(p).map(Vec::as_slice).filter(|rates| rates.len() == n.len());
+        self.penalty += job.regulariser.evaluate(n, job.data.steps(), before, job.scale, error);
+        if job.regulariser.rate_over == RateOver::Batch {
+            self.counts.resize_with(self.spikes.len(), Vec::new);
+            self.counts[p].resize(n.len(), 0.0);
+            self.counts[p].iter_mut().zip(n).for_each(|(sum, n)| *sum += n);
+        }
     }
 
     /// Counts what the populations did in a trial with this input.
@@ -271,7 +278,8 @@ impl Stats {
     pub(crate) fn count(&mut self, outcome: Outcome) {
         self.trials += 1;
         self.loss += outcome.loss;
-        self.correct += usize::from(outcome.correct);
+        self.decisions += outcome.decisions;
+        self.correct += outcome.correct;
     }
 
     /// Adds another count.
@@ -279,9 +287,15 @@ impl Stats {
         self.trials += other.trials;
         self.loss += other.loss;
         self.penalty += other.penalty;
+        self.decisions += other.decisions;
         self.correct += other.correct;
         for (mine, theirs) in [(&mut self.spikes, &other.spikes), (&mut self.active, &other.active), (&mut self.entries, &other.entries)] {
             mine.resize(theirs.len().max(mine.len()), 0);
+            mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        }
+        self.counts.resize_with(other.counts.len().max(self.counts.len()), Vec::new);
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            mine.resize(theirs.len().max(mine.len()), 0.0);
             mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         }
         self.macs_forward += other.macs_forward;
@@ -296,7 +310,7 @@ impl Stats {
     }
     /// Share of right answers, 0…1.
     pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.trials.max(1) as f64
+        self.correct as f64 / self.decisions.max(1) as f64
     }
     /// Share of neuron-steps of population `p` that have a derivative.
     pub fn active_fraction(&self, p: usize) -> f64 {

@@ -5,7 +5,7 @@ use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
 use snn_core::{Real, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, blocks};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
 use snn_sparse::{Block, Clocked, LANES, Link, Scalar, Source, Store, Synapses, Trace};
 use std::ops::Range;
 
@@ -160,7 +160,7 @@ struct Pass<'a, F: Scalar> {
 impl<F: Scalar> Worker<F> for Sparse<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let engine = job.engine;
-        let mut stats = Stats::zero(engine.cells().len());
+        let mut stats = Stats::of(engine.cells().len());
         self.ways.iter_mut().flatten().for_each(|way| way.after(job.updates));
         for &trial in trials {
             let middle = self.trial.run(job, trial, &mut stats);
@@ -338,7 +338,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
     fn run<I: Isa>(self) -> u64 {
         let SweepBack { population, pass, b, steps } = self;
         let trace = &pass.traces[pass.p];
-        let spiking = trace.output.is_empty();
+        let (cells, spiking) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
         let mut carry = population.carry[b];
         let mut reached = population.reached[b];
         let mut entries = 0;
@@ -363,7 +363,13 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 reached = t + 1;
             }
             let fired = if t > 0 && spiking { trace.fired(t - 1, b) } else { 0 };
-            let delta = population.adjoint.step(b, &mut carry, &d, fired);
+            let delta = if cells.local().affine {
+                population.adjoint.step(b, &mut carry, &d, fired)
+            } else {
+                let mut z = Block::zero();
+                bits(fired).for_each(|l| z[l] = F::of(1.0));
+                population.adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, &mut carry, &d)
+            };
             pass.delta[t] = delta;
         }
         // The errors at the sources, in a loop of their own: nothing in it waits for the recursion above.

@@ -58,7 +58,7 @@ impl<F: Scalar> Trial<F> {
                 self.counts.clear();
                 self.counts.resize(spikes.units(), 0.0);
                 (0..spikes.steps()).flat_map(|t| spikes.at(t)).for_each(|&j| self.counts[j as usize] += 1.0);
-                stats.penalty += job.regulariser.evaluate(&self.counts, job.scale, constant);
+                stats.penalise(job, p, &self.counts, constant);
             }
         }
     }

@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{Alif, CubaLif, Li, Lif, Model, Reset, Value};
+use snn_core::neuron::{Alif, CubaLif, Li, Lif, LifRefractory, Lsnn, Model, Reset, Value};
 use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
-use snn_learn::{Gradients, Job, Loss, Regulariser, Rule, Stats};
+use snn_learn::{Gradients, Job, Loss, RateOver, Regulariser, Rule, Stats};
 use snn_sparse::{Clocked, Scalar};
 
 /// What varies between cases.
@@ -19,29 +19,30 @@ pub struct Case {
     pub spread: u32, // of the forward projections
     pub p: f64,      // connectivity; 1 is dense
     pub steps: usize,
+    pub quiet: [u32; 2], // refractory steps
 }
 
 pub fn models(reset_grad: f64) -> impl Strategy<Value = Model> {
     let g = Value::Shared(reset_grad);
-    let each = |n: usize| Value::Each((0..n).map(|j| 0.004 + 0.002 * (j % 5) as f64).collect());
-    let _ = each;
     let tau = || Value::Shared(0.008);
     prop_oneof![
         Just(Model::from(Lif { tau: tau(), reset_grad: g.clone(), ..Lif::default() })),
         Just(Model::from(CubaLif { tau: tau(), reset_grad: g.clone(), ..CubaLif::default() })),
+        Just(Model::from(Lsnn { tau: tau(), tau_a: 0.03.into(), v_th: 0.1.into(), beta: 1.5.into() })),
         Just(Model::from(Alif { tau: tau(), beta: 0.3.into(), reset_grad: g, ..Alif::default() })),
     ]
 }
 
 pub fn any_model() -> impl Strategy<Value = Model> {
     let hard = Lif { tau: 0.008.into(), reset: Reset::To(-0.2), ..Lif::default() };
-    prop_oneof![3 => models(0.0), 2 => models(1.0), 1 => Just(Model::from(hard))]
+    let clamped = LifRefractory { tau: 0.008.into(), v_th: 1.0.into(), v_reset: 0.2.into(), t_ref: ms(2.0).into() };
+    prop_oneof![3 => models(0.0), 2 => models(1.0), 1 => Just(Model::from(hard)), 1 => Just(Model::from(clamped))]
 }
 
 prop_compose! {
     pub fn case(max: usize)(seed in any::<u64>(), sizes in (1..8usize, 1..max, 1..max, 2..4usize), m in (any_model(), any_model()),
-                  recurrent in any::<[bool; 3]>(), delays in [0u32..3, 0..3, 0..3], spread in 0u32..3, p in prop_oneof![Just(1.0), 0.3f64..0.9], steps in 1usize..25) -> Case {
-        Case { seed, sizes: [sizes.0, sizes.1, sizes.2, sizes.3], models: [m.0, m.1], recurrent, delays, spread, p, steps }
+                  recurrent in any::<[bool; 3]>(), delays in [0u32..3, 0..3, 0..3], spread in 0u32..3, p in prop_oneof![Just(1.0), 0.3f64..0.9], steps in 1usize..25, quiet in prop_oneof![Just([0, 0]), [0u32..4, 0..4]]) -> Case {
+        Case { seed, sizes: [sizes.0, sizes.1, sizes.2, sizes.3], models: [m.0, m.1], recurrent, delays, spread, p, steps, quiet }
     }
 }
 
@@ -53,11 +54,9 @@ impl Case {
         // Every link with a delay of its own, unless `spread` is 0.
         let delay = |net: Net, from: u32| net.delays(ms(f64::from(from)), ms(f64::from(from + self.spread)));
         let [first, second] = self.models.clone();
-        let mut net = Net::new(ms(1.0)).input("in", n).population("a", a, first).population("b", b, second).population(
-            "out",
-            o,
-            Li { tau: 0.01.into() },
-        );
+        let quiet = |k: usize| ms(f64::from(self.quiet[k]));
+        let net = Net::new(ms(1.0)).input("in", n).population("a", a, first).refractory(quiet(0)).population("b", b, second);
+        let mut net = net.refractory(quiet(1)).population("out", o, Li { tau: 0.01.into() });
         net = delay(net.project("in", "a", connect, init(n)), self.delays[0]);
         net = delay(net.project("a", "b", connect, init(a)), self.delays[1]);
         net = delay(net.project("b", "out", connect, init(b)), self.delays[2]);
@@ -82,12 +81,13 @@ impl Case {
     }
 }
 
-pub const REGULARISER: Regulariser = Regulariser { upper: 0.3, upper_count: 0.1, lower: 2.0, lower_count: 1.5 };
+pub const REGULARISER: Regulariser =
+    Regulariser { upper: 0.3, upper_count: 0.1, lower: 2.0, lower_count: 1.5, ..Regulariser::rate(3.0, 0.1, RateOver::Trial) };
 
 pub fn gradient<F: Scalar>(engine: &Clocked<F>, rule: &dyn Rule<F>, data: &Trials, loss: Loss) -> (Vec<Vec<F>>, Stats) {
     rule.check(engine).unwrap();
     loss.check(engine, "random", snn_core::Dataset::classes(data)).unwrap();
-    let job = Job { engine, data, loss, regulariser: REGULARISER, scale: 0.5, updates: 0 };
+    let job = Job { engine, data, loss, regulariser: REGULARISER, scale: 0.5, updates: 0, rates: &[] };
     let mut gradients = Gradients::zero(engine);
     let trials: Vec<usize> = (0..snn_core::Dataset::len(data)).collect();
     let stats = rule.worker(engine).learn(&job, &trials, &mut gradients);

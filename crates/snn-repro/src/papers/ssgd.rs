@@ -164,7 +164,7 @@ fn init(fan_in: usize) -> Init {
 }
 
 /// Activity regulariser [code]: on average at most one spike per unit and trial, and more than none.
-const REGULARISER: Regulariser = Regulariser { upper: 0.06, upper_count: 1.0, lower: 100.0, lower_count: 1e-3 };
+const REGULARISER: Regulariser = Regulariser { upper: 0.06, upper_count: 1.0, lower: 100.0, lower_count: 1e-3, ..Regulariser::NONE };
 
 /// Test accuracy in percent after the last epoch.
 fn accuracy(history: &[Epoch]) -> f64 {

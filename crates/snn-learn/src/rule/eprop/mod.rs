@@ -25,7 +25,7 @@ const NAME: &str = "eprop";
 /// ```
 /// `R` is the regulariser's derivative by a spike. The threshold's adaptation keeps its gradient by the own spike (`s_z`); the reset has
 /// none unless the neuron's `reset_grad` says so. Weights into the readout get their exact gradient. Hidden populations may be several,
-/// recurrent or not, with any delays, of any spiking model with constant derivatives. For LIF neurons this is eqs. 4, 13, 22–23 of the paper,
+/// recurrent or not, with any delays and refractory periods, of any spiking model. For LIF neurons this is eqs. 4, 13, 22–23 of the paper,
 /// for ALIF eqs. 24–25.
 ///
 /// **Two forms give the same gradient** to rounding. [`Form::Reverse`] sums backwards in time, with errors at spikes and near threshold only, as

@@ -23,9 +23,11 @@ pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, window: usize
         return Err(RuleError::Options { rule: NAME, why: "online window = 0: give at least one step".into() });
     }
     let (local, size) = (engine.cells()[output].local(), engine.cells()[output].size());
-    let (first, same) = (local.of(0, 0), local.reset_free && (1..size).all(|j| local.of(j, 0) == local.of(0, 0)));
-    let leaky = local.states() == 1 && first.u_s[0] == first.s_s[0][0] && first.u_x == first.s_x[0];
-    if !(leaky && same && !local.feels_own_spike) {
+    let leaky = || {
+        let (first, same) = (local.of(0, 0), (1..size).all(|j| local.of(j, 0) == local.of(0, 0)));
+        same && local.states() == 1 && first.u_s[0] == first.s_s[0][0] && first.u_x == first.s_x[0]
+    };
+    if !(local.affine && local.reset_free && !local.feels_own_spike && leaky()) {
         let why =
             "is the readout; the online form needs a leaky integrator (li) with one time constant for all units: take the reverse form";
         return Err(RuleError::Population { rule: NAME, population: draft.populations[output].name.clone(), why: why.into() });
@@ -57,6 +59,9 @@ enum Plane<F> {
 
 /// The components of `ε` that depend on the source only, because they know no spike of the target and all neurons have the same constants.
 fn shared(local: &Local<impl Scalar>, size: usize) -> Vec<usize> {
+    if !local.affine {
+        return Vec::new();
+    }
     let all = || (0..size).flat_map(|j| [local.of(j, 0), local.of(j, 1)]);
     let first = local.of(0, 0);
     let alike = |k: &usize| all().all(|j| j.s_z[*k] == 0.0 && j.s_s[*k] == first.s_s[*k] && j.s_x[*k] == first.s_x[*k]);
@@ -169,6 +174,8 @@ struct Neurons<F: Scalar, const K: usize> {
     adjoint: Adjoint<F, K>,
     shared: Vec<usize>,
     planes: Vec<Plane<F>>,
+    /// For each plane, last for the gradient.
+    carry: Vec<Carry<F, K>>,
     kept: Kept<F>,
     psi: Vec<Block<F>>,
     signal: Vec<Block<F>>,
@@ -181,7 +188,7 @@ impl<F: Scalar, const K: usize> Neurons<F, K> {
         let mut common = shared(local, size);
         let list = |common: &[usize]| {
             let rest: Vec<usize> = (0..K).filter(|k| !common.contains(k)).collect();
-            let fold = folded(local, size, &rest).filter(|_| local.feels_own_spike);
+            let fold = (local.affine && local.feels_own_spike).then(|| folded(local, size, &rest)).flatten();
             let mut planes: Vec<Plane<F>> =
                 rest.iter().filter(|&&k| fold.as_ref().is_none_or(|f| f.0 != k)).map(|&k| Plane::State(k)).collect();
             match fold {
@@ -209,7 +216,8 @@ impl<F: Scalar, const K: usize> Neurons<F, K> {
             adds: vec![steps(); planes.len() + 1],
             from: vec![vec![Block::zero(); common.len() + planes.len()]; planes.len() + 1],
         };
-        Neurons { adjoint, shared: common, planes, kept, psi: steps(), signal: steps(), before: Block::zero() }
+        let carry = vec![Carry::zero(); planes.len() + 1];
+        Neurons { adjoint, shared: common, planes, carry, kept, psi: steps(), signal: steps(), before: Block::zero() }
     }
 }
 
@@ -279,30 +287,41 @@ impl<F: Scalar, const K: usize> Kernel for LookBack<'_, '_, F, K> {
         self.listen::<I>();
         let LookBack { neurons: n, window, b } = self;
         let (steps, planes) = (window.steps.len(), n.planes.len());
-        let spiking = window.output.is_none();
-        for c in if window.last { planes..planes + 1 } else { 0..planes + 1 } {
-            let plane = n.planes.get(c);
-            let mut carry = Carry::<F, K>::zero();
-            match plane {
+        let (cells, simd) = (&*window.engine.cells()[window.p], window.engine.simd());
+        let wanted = if window.last { planes..planes + 1 } else { 0..planes + 1 };
+        for c in wanted.clone() {
+            let carry = &mut n.carry[c];
+            *carry = Carry::zero();
+            match n.planes.get(c) {
                 Some(&Plane::State(k)) => carry.lambda[k] = Block::splat(F::of(1.0)),
                 Some(Plane::Spike) => carry.mu = Block::splat(F::of(1.0)),
                 Some(Plane::Folded(k, rho)) => (carry.lambda[*k], carry.mu) = (rho[b], Block::splat(F::of(1.0))),
                 Some(Plane::Filtered) | None => {}
             }
-            for (k, t) in window.steps.clone().enumerate().rev() {
-                let filtered = match plane {
+        }
+        for (k, t) in window.steps.clone().enumerate().rev() {
+            let fired = if t > 0 && window.output.is_none() { window.trace.fired(t - 1, b) } else { 0 };
+            let affine = cells.local().affine;
+            if !affine {
+                let mut z = Block::zero();
+                bits(fired).for_each(|l| z[l] = F::of(1.0));
+                n.adjoint.look_at(cells, simd, b, window.trace.before(t, b), &z);
+            }
+            for c in wanted.clone() {
+                let filtered = match n.planes.get(c) {
                     Some(Plane::Filtered) => Block::splat(window.filter.brings[steps - 1 - k]),
                     None => n.signal[k],
                     _ => Block::zero(),
                 };
-                let mut d = n.psi[k];
+                let (carry, mut d) = (&mut n.carry[c], n.psi[k]);
                 for l in 0..LANES {
                     d.0[l] = d.0[l] * (carry.mu.0[l] + filtered.0[l]);
                 }
-                let fired = if t > 0 && spiking { window.trace.fired(t - 1, b) } else { 0 };
-                n.kept.adds[c][k] = n.adjoint.step(b, &mut carry, &d, fired);
+                n.kept.adds[c][k] = if affine { n.adjoint.step(b, carry, &d, fired) } else { n.adjoint.step_there(carry, &d) };
             }
-            let from = &mut n.kept.from[c];
+        }
+        for c in wanted {
+            let (plane, carry, from) = (n.planes.get(c), &n.carry[c], &mut n.kept.from[c]);
             n.shared.iter().zip(&mut *from).for_each(|(&k, from)| *from = carry.lambda[k]);
             for (of, from) in n.planes.iter().zip(&mut from[n.shared.len()..]) {
                 *from = match (of, plane) {
@@ -632,7 +651,7 @@ impl<F: Scalar> Online<F> {
 impl<F: Scalar> Worker<F> for Online<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let engine = job.engine;
-        let mut stats = Stats::zero(engine.cells().len());
+        let mut stats = Stats::of(engine.cells().len());
         self.ways.iter_mut().for_each(|(way, _)| way.after(job.updates));
         for &trial in trials {
             let middle = self.trial.run(job, trial, &mut stats);
