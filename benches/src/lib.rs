@@ -2,6 +2,7 @@
 
 pub mod brunel;
 mod product;
+mod eprop;
 mod train_step;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 
 use brunel::brunel;
 use product::product;
+use eprop::eprop;
 use train_step::train_step;
 
 /// A bench: its name, the question it answers, and how to run it.
@@ -39,6 +41,7 @@ pub const ALL: &[Bench] = &[
         question: "Does the time of a training step fall with activity and with connectivity, and with both at once?",
         run: product,
     },
+    Bench { name: "eprop", question: "What does a training step of e-prop cost, backwards and online?", run: eprop },
     Bench { name: "brunel", question: "How fast does a balanced random network run?", run: brunel },
 ];
 

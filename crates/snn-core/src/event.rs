@@ -1,5 +1,7 @@
 //! Events: who fired, when. Sparse activity is lists of indices, never a dense tensor.
 
+use std::ops::Range;
+
 /// The events of a group of units over one trial, sorted by time step: spikes, or graded events that carry a value.
 ///
 /// A raster of spikes holds no values; every event counts 1. A *graded* raster holds one number per event: the pixels of an image, the
@@ -326,21 +328,31 @@ pub struct Trains {
 impl Trains {
     /// Takes the events of `raster`, in place of those before. Cost: events + units.
     pub fn of(&mut self, raster: &Raster) {
+        self.of_steps(raster, 0..raster.steps(), 0);
+    }
+
+    /// Takes the events of `raster` in `steps`, in place of those before; the first of these steps counts as step `first`. Cost: events in
+    /// `steps` + units.
+    ///
+    /// # Panics
+    /// If the raster has fewer steps.
+    pub fn of_steps(&mut self, raster: &Raster, steps: Range<usize>, first: usize) {
+        let here = raster.ends[steps.start] as usize..raster.ends[steps.end.max(steps.start)] as usize;
         self.ends.clear();
         self.ends.resize(raster.units + 2, 0);
-        raster.unit.iter().for_each(|&u| self.ends[u as usize + 2] += 1);
+        raster.unit[here.clone()].iter().for_each(|&u| self.ends[u as usize + 2] += 1);
         (2..self.ends.len()).for_each(|k| self.ends[k] += self.ends[k - 1]);
         self.time.clear();
-        self.time.resize(raster.len(), 0);
+        self.time.resize(here.len(), 0);
         self.value.clear();
-        self.value.resize(raster.value.len(), 0.0);
-        for t in 0..raster.steps() {
+        self.value.resize(if raster.value.is_empty() { 0 } else { here.len() }, 0.0);
+        for (k, t) in steps.enumerate() {
             let values = raster.values_at(t);
-            for (k, &u) in raster.at(t).iter().enumerate() {
+            for (n, &u) in raster.at(t).iter().enumerate() {
                 // ends[u + 1] is the place of the next event of u, and becomes its end.
                 let place = &mut self.ends[u as usize + 1];
-                self.time[*place as usize] = t as u32;
-                if let Some(&value) = values.get(k) {
+                self.time[*place as usize] = (first + k) as u32;
+                if let Some(&value) = values.get(n) {
                     self.value[*place as usize] = value;
                 }
                 *place += 1;
@@ -392,6 +404,12 @@ mod tests {
             trains.of(&raster);
             for u in 0..7u32 {
                 let times: Vec<u32> = expected.iter().filter(|e| e.1 == u).map(|e| e.0 as u32).collect();
+                prop_assert_eq!(trains.at(u as usize), &times[..]);
+            }
+            // A part of the steps, counted from another one.
+            trains.of_steps(&raster, 2..6, 1);
+            for u in 0..7u32 {
+                let times: Vec<u32> = expected.iter().filter(|e| e.1 == u && (2..6).contains(&e.0)).map(|e| e.0 as u32 - 1).collect();
                 prop_assert_eq!(trains.at(u as usize), &times[..]);
             }
         }

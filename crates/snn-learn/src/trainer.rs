@@ -157,6 +157,7 @@ pub struct Checkpoint {
 pub struct Trainer {
     engine: Clocked<f32>,
     rule: Box<dyn Rule<f32>>,
+    decay: Vec<(usize, f64)>,
     optimiser: Optimiser,
     options: Options,
     moments: Moments,
@@ -188,9 +189,11 @@ impl Trainer {
         let moments = Moments::new(&optimiser, &lengths);
         let chunks = (0..CHUNKS).map(|_| Gradients::zero(&engine)).collect();
         let quiet = vec![0; engine.cells().len()];
+        let decay = rule.decay(&engine);
         Ok(Trainer {
             engine,
             rule: Box::new(rule),
+            decay,
             optimiser,
             options,
             moments,
@@ -296,6 +299,9 @@ impl Trainer {
         if self.engine.relinked() != before {
             rest.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
         }
+        for &(k, keep) in &self.decay {
+            self.engine.links_mut()[k].store.weights_mut().iter_mut().flat_map(|b| &mut b.0).for_each(|w| *w *= keep as f32);
+        }
         stats
     }
 
@@ -303,7 +309,7 @@ impl Trainer {
     pub fn gradient(&mut self, data: &dyn Dataset, batch: &[usize]) -> Stats {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
-        let job = Job { engine, data, loss, regulariser, scale, rates: &self.rates };
+        let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates, rates: &self.rates };
         let cut = |c: usize| c * batch.len() / CHUNKS;
         let pieces: Vec<Stats> = (self.chunks.par_iter_mut().enumerate())
             .map(|(c, gradients)| {

@@ -100,7 +100,7 @@ pub const REGULARISER: Regulariser =
 pub fn gradient<F: Scalar>(engine: &Clocked<F>, rule: &dyn Rule<F>, data: &Trials, loss: Loss) -> (Vec<Vec<F>>, Stats) {
     rule.check(engine).unwrap();
     loss.check(engine, "random", snn_core::Dataset::classes(data)).unwrap();
-    let job = Job { engine, data, loss, regulariser: REGULARISER, scale: 0.5, rates: &[] };
+    let job = Job { engine, data, loss, regulariser: REGULARISER, scale: 0.5, updates: 0, rates: &[] };
     let mut gradients = Gradients::zero(engine);
     let trials: Vec<usize> = (0..snn_core::Dataset::len(data)).collect();
     let stats = rule.worker(engine).learn(&job, &trials, &mut gradients);

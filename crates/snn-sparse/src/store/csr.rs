@@ -101,6 +101,19 @@ impl<F: Scalar> Csr<F> {
         Ok(Csr::new(row_ends, list, targets))
     }
 
+    /// Slots of the links from `sources` into `block`.
+    #[inline(always)]
+    pub(super) fn slots_of(&self, block: usize, sources: Range<usize>) -> Range<usize> {
+        let first = block * self.sources;
+        self.ends[first + sources.start] as usize..self.ends[first + sources.end] as usize
+    }
+
+    /// The lane of each of these slots.
+    #[inline(always)]
+    pub(super) fn lanes(&self, slots: Range<usize>) -> &[u8] {
+        &self.lane[slots]
+    }
+
     #[inline(always)]
     fn row(&self, block: usize, i: u32) -> Range<usize> {
         let k = block * self.sources + i as usize;

@@ -1,5 +1,6 @@
 use super::Synapses;
 use crate::lanes::{Block, Isa, LANES, Scalar, blocks};
+use std::ops::Range;
 
 /// Every source to every target, block-major: `w[block][source][64 targets]`, so that the rows of one block of targets lie together
 /// and stay in cache while all time steps pass.
@@ -29,6 +30,12 @@ impl<F: Scalar> Dense<F> {
     /// Every link as `(source, target, index among the slots)`.
     pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
         (0..self.links()).map(|k| (k / self.targets, k % self.targets, k)).collect()
+    }
+
+    /// Slots of the links from `sources` into `block`, whole rows.
+    #[inline(always)]
+    pub(super) fn slots_of(&self, block: usize, sources: Range<usize>) -> Range<usize> {
+        (block * self.sources + sources.start) * LANES..(block * self.sources + sources.end) * LANES
     }
 
     #[inline(always)]

@@ -20,6 +20,7 @@ pub use rows::{Row, Rows};
 use crate::lanes::{Block, Isa, Kernel, Scalar, blocks, flat, flat_mut};
 use snn_core::net::{Links, Projection};
 use snn_core::{Raster, Value};
+use std::ops::Range;
 
 /// What an engine and a rule do with the weights `W` of a projection. Targets are taken a block of 64 at a time.
 ///
@@ -67,6 +68,15 @@ pub enum Store<F> {
     Bits(Bits<F>),
     /// Frozen: whole rows, for huge populations.
     Rows(Rows<F>),
+}
+
+/// Links from consecutive sources into one block of targets, by their slots: source by source, lanes ascending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch<'a> {
+    /// Positions within the flat weights.
+    pub slots: Range<usize>,
+    /// The lane of each slot; `None`: every source has a whole row of 64, and slot `k` is lane `k % 64`.
+    pub lanes: Option<&'a [u8]>,
 }
 
 macro_rules! each {
@@ -165,6 +175,20 @@ impl<F: Scalar> Store<F> {
     /// Every link as `(source, target, index among the weights of [`values`](Self::values))`: source by source, targets ascending.
     pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
         each!(self, s => s.triplets())
+    }
+
+    /// The slots of the links from consecutive sources into `block`: what a rule walks that keeps numbers of its own for every link. `None`
+    /// where links share their weights.
+    #[inline(always)]
+    pub fn stretch(&self, block: usize, sources: Range<usize>) -> Option<Stretch<'_>> {
+        match self {
+            Store::Dense(s) => Some(Stretch { slots: s.slots_of(block, sources), lanes: None }),
+            Store::Csr(s) => {
+                let slots = s.slots_of(block, sources);
+                Some(Stretch { lanes: Some(s.lanes(slots.clone())), slots })
+            }
+            _ => None,
+        }
     }
 
     /// Whether learning leaves the weights as they are: their gradient is always zero.
@@ -350,6 +374,15 @@ mod laws {
                     let back = |store: &Store<f64>, i: u32| store.pull_back::<Portable>(b, i, &delta);
                     prop_assert!((0..n as u32).all(|i| near(back(&frozen, i), back(&plain, i))));
                 }
+            }
+            // Block by block the stretches of all sources list every link's slot and lane.
+            let slots = store.slots();
+            for (b, i) in (0..blocks(m)).flat_map(|b| (0..n).map(move |i| (b, i))) {
+                let Some(Stretch { slots: range, lanes }) = store.stretch(b, i..i + 1) else { continue };
+                let expected = links.iter().filter(|link| link.0 == i && link.1 / LANES == b).map(|&(_, j, k)| (slots[k], j % LANES));
+                let lane = |k: usize| lanes.map_or(k % LANES, |lanes| usize::from(lanes[k - range.start]));
+                let found = range.clone().map(|k| (k, lane(k))).filter(|&(_, l)| b * LANES + l < m);
+                prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             }
             let back: Vec<f32> = store.in_order(store.weights()).into_iter().map(|w| w as f32).collect();
             prop_assert_eq!(&back, p.weights.given());
