@@ -20,7 +20,7 @@ fn deep_r_takes_memory_for_its_links_only() {
         let mut raster = Raster::new(SIZE, 20);
         // One channel in 50 of the class's half, one in 500 of the other.
         let rare = |i: usize| if i / (SIZE / 2) == k % 2 { 50 } else { 500 };
-        let fires = |t: u32, i: &usize| seed.nth(u64::from(t)).nth(*i as u64).value() % rare(*i) == 0;
+        let fires = |t: u32, i: &usize| seed.nth(u64::from(t)).nth(*i as u64).value().is_multiple_of(rare(*i));
         raster.write(|t, list| list.extend((0..SIZE).filter(|i| fires(t as u32, i)).map(|i| i as u32)));
         trials.push(raster, k % 2);
     }
