@@ -8,8 +8,8 @@ use snn_core::neuron::{Alif, Li, Lif, Relu};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
 use snn_learn::structure::{Budget, Signs};
 use snn_learn::{
-    Bptt, DeepR, Eprop, Feedback, Form, GradR, GradRByRows, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule, SoftDeepR, SparseBptt,
-    Structure, TrainError, Trainer,
+    Bptt, DeepR, Eprop, Feedback, Form, GradR, GradRByRows, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule,
+    SoftDeepR, SparseBptt, Structure, TrainError, Trainer,
 };
 
 fn data() -> Trials {
@@ -58,7 +58,7 @@ fn sparse_network(delays: f64) -> Network {
         .unwrap()
 }
 
-/// Calls `each` with every structural rule (and none) beside every optimiser, and with the dense rule, which remembers where links are.
+/// Calls `each` with every structural rule (and none) beside every optimiser, and beside every learning rule: some remember where links are.
 fn each_structure(mut each: impl FnMut(&str, &(dyn Fn() -> Trainer + Sync))) {
     type Make = fn() -> Option<Box<dyn Structure>>;
     let structures: [(&str, f64, Make); 7] = [
@@ -70,16 +70,13 @@ fn each_structure(mut each: impl FnMut(&str, &(dyn Fn() -> Trainer + Sync))) {
         ("grad_r", 2.0, || Some(Box::new(GradR::new(0.3)))),
         ("grad_r_by_rows", 0.0, || Some(Box::new(GradRByRows { prior: GradR::new(0.01), rows: 4 }))),
     ];
-    let sparse = || Box::new(SparseBptt::default()) as Box<dyn Rule<f32>>;
-    let dense = || Box::new(Bptt::new(Surrogate::fast_sigmoid(20.0))) as Box<dyn Rule<f32>>;
-    type Choice<'a> = (&'a str, &'a (dyn Fn() -> Box<dyn Rule<f32>> + Sync), Optimiser);
     let (sgd, adam) = (Optimiser::momentum(0.1, 0.5), Optimiser::adamw(5e-3, 1e-3));
-    let choices: [Choice<'_>; 3] = [("sgd", &sparse, sgd), ("adam", &sparse, adam), ("adam, dense rule", &dense, adam)];
+    let choices = [(0, sgd)].into_iter().chain((0..RULES.len()).map(|rule| (rule, adam)));
     for (name, delays, make) in structures {
-        for (how, rule, optimiser) in choices {
+        for (rule, optimiser) in choices.clone() {
             let net = sparse_network(delays);
-            each(&format!("{name}, {how}"), &|| {
-                let trainer = Trainer::new(&net, rule(), optimiser, options()).unwrap();
+            each(&format!("{name}, rule {rule}, {optimiser:?}"), &|| {
+                let trainer = Trainer::new(&net, RULES[rule](), optimiser, options()).unwrap();
                 match make() {
                     None => trainer,
                     Some(structure) => trainer.with_structure(structure).unwrap(),
@@ -345,9 +342,9 @@ fn misfits_are_refused_by_name() {
 
     // What is noisy has no gradient here: all rules say so.
     let noisy = Net::new(ms(1.0)).input("in", 30).population("out", 3, Lif::default()).drive("out", 10.0, 0.1);
-    let noisy = noisy.project("in", "out", Connect::All, Init::normal(0.1)).output("out").build(Seed::new(1)).unwrap();
+    let net = noisy.project("in", "out", Connect::All, Init::normal(0.1)).output("out").build(Seed::new(1)).unwrap();
     for rule in RULES.map(|rule| rule()) {
-        let error = Trainer::new(&noisy, rule, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap().to_string();
+        let error = Trainer::new(&net, rule, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap().to_string();
         assert!(error.contains("driven by Poisson noise") && error.contains("`out`"), "{error}");
     }
 }

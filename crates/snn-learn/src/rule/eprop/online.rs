@@ -13,7 +13,7 @@ use crate::rule::{Gradients, Job, RuleError, Stats, Worker};
 use snn_core::neuron::Jacobian;
 use snn_core::{Raster, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat_mut, valid_lanes};
-use snn_sparse::{Block, Clocked, LANES, Local, Scalar, Store, Synapses, Trace};
+use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Store, Synapses, Trace};
 use std::ops::Range;
 
 /// Whether the online form can train this network.
@@ -562,6 +562,17 @@ pub(super) struct Online<F: Scalar> {
     targets: Vec<Option<Box<dyn Target<F>>>>,
     /// By link.
     links: Vec<Option<Links<F>>>,
+    /// The links they were made for: [`Clocked::relinked`].
+    relinked: u64,
+}
+
+/// What every list of links keeps, at rest.
+fn links<F: Scalar>(engine: &Clocked<F>, targets: &[Option<Box<dyn Target<F>>>]) -> Vec<Option<Links<F>>> {
+    let of = |link: &Link<F>| {
+        let target = targets[link.to].as_ref().filter(|_| !link.store.frozen())?;
+        Some(Links::new(&link.store, engine.size(link.from), engine.cells()[link.to].size(), target.kept()))
+    };
+    engine.links().iter().map(of).collect()
 }
 
 impl<F: Scalar> Online<F> {
@@ -586,14 +597,21 @@ impl<F: Scalar> Online<F> {
             })
         };
         let targets: Vec<_> = (0..engine.cells().len()).map(target).collect();
-        let links = engine.links().iter().map(|link| {
-            let target = targets[link.to].as_ref().filter(|_| !link.store.frozen())?;
-            Some(Links::new(&link.store, engine.size(link.from), engine.cells()[link.to].size(), target.kept()))
-        });
-        let links = links.collect();
+        let links = links(engine, &targets);
         let readout = Adjoint::new(engine.cells()[output].local());
         let filter = Tail::new(&readout, &[0], window);
-        Online { trial: Trial::new(engine, surrogate), window, output, readout, filter, ways, signals, targets, links }
+        Online {
+            trial: Trial::new(engine, surrogate),
+            window,
+            output,
+            readout,
+            filter,
+            ways,
+            signals,
+            targets,
+            links,
+            relinked: engine.relinked(),
+        }
     }
 
     /// Takes all links over `steps`. Returns the multiply-accumulates.
@@ -652,6 +670,9 @@ impl<F: Scalar> Worker<F> for Online<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let engine = job.engine;
         let mut stats = Stats::of(engine.cells().len());
+        if self.relinked != engine.relinked() {
+            (self.links, self.relinked) = (links(engine, &self.targets), engine.relinked());
+        }
         self.ways.iter_mut().for_each(|(way, _)| way.after(job.updates));
         for &trial in trials {
             let middle = self.trial.run(job, trial, &mut stats);
