@@ -5,7 +5,7 @@ use snn_arch::policy::{Acting, Head, Past, Ppo, advantages, units, width};
 use snn_arch::{Agent, ArchError};
 use snn_core::{Network, Seed, Surrogate, Trials};
 use snn_data::{Bandit, BanditParams, DelayedCueParams, Environment, NavigationParams};
-use snn_learn::{Gradients, Job, Loss, Optimiser, Regulariser, Rule, Schedule, SparseBptt, Worker};
+use snn_learn::{Gradients, Job, Loss, Optimiser, Regulariser, Rule, Schedule, SparseBptt};
 use snn_sparse::{Clocked, LANES, Record, Wants};
 
 const RULE: SparseBptt = SparseBptt { surrogate: Surrogate::triangle(0.3, 1.0) };
