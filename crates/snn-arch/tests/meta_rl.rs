@@ -95,7 +95,7 @@ fn check_gradient<E: Environment + Clone + Sync>(world: E) {
     data.push_series(episode.spikes.clone(), errors);
     let engine = Clocked::<f64>::compile(&net);
     let mut gradients = Gradients::zero(&engine);
-    let job = Job { engine: &engine, data: &data, loss: Loss::Linear, regulariser: Regulariser::NONE, scale: 1.0, rates: &[] };
+    let job = Job { engine: &engine, data: &data, loss: Loss::Linear, regulariser: Regulariser::NONE, scale: 1.0, updates: 0, rates: &[] };
     Rule::<f64>::worker(&RULE, &engine).learn(&job, &[0], &mut gradients);
     let gradients = gradients.in_order(&engine);
     assert!(gradients.iter().all(|g| g.iter().any(|d| *d != 0.0)), "{name}: the error reaches every projection");
