@@ -76,6 +76,19 @@ pub struct Link<F> {
     pub store: Store<F>,
 }
 
+impl<F: Scalar> Link<F> {
+    /// Listed links as `(source, target)`, in any order; none of any other store.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let csr = if let Store::Csr(csr) = &self.store { Some(csr) } else { None };
+        csr.into_iter().flat_map(|csr| csr.cells())
+    }
+
+    /// Whether there is a listed link from `i` to `j`.
+    pub(crate) fn find(&self, i: u32, j: u32) -> bool {
+        matches!(&self.store, Store::Csr(csr) if csr.find(i, j).is_some())
+    }
+}
+
 /// Where a projection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

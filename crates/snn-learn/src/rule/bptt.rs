@@ -79,6 +79,7 @@ impl<F: Field> Rule<F> for Bptt {
             rule: *self,
             layers: (0..engine.cells().len()).map(layer).collect(),
             places: (0..engine.links().len()).map(|k| places(engine, k)).collect(),
+            relinked: engine.relinked(),
             input: Vec::new(),
             rasters: Vec::new(),
             weights: Vec::new(),
@@ -121,6 +122,7 @@ struct Dense<F: Scalar> {
     rule: Bptt,
     layers: Vec<Layer<F>>,
     places: Vec<Vec<(u32, u32)>>,
+    relinked: u64, // what they were found in: `Clocked::relinked`
     input: Vec<F>, // [step][trial][channel]
     rasters: Vec<Raster>,
     weights: Vec<Vec<F>>,
@@ -218,6 +220,10 @@ impl<F: Field> Dense<F> {
             for (k, raster) in self.rasters[..m].iter().enumerate() {
                 raster.iter().for_each(|(t, i)| self.input[(t * m + k) * n + i as usize] = F::of(1.0));
             }
+        }
+        if self.relinked != job.engine.relinked() {
+            self.places = (0..job.engine.links().len()).map(|k| places(job.engine, k)).collect();
+            self.relinked = job.engine.relinked();
         }
         self.weights.clear();
         for (link, places) in job.engine.links().iter().zip(&self.places) {
