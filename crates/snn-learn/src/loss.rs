@@ -6,8 +6,9 @@ use snn_sparse::{Block, Clocked, LANES, Scalar, lanes::blocks};
 
 /// How a trial is scored.
 ///
-/// `y[t][k]` is the output population's value: its graded output, or its spike (0 or 1). A class is judged by all steps of the trial, or, where the data set
-/// asks for answers by [`Cue`](snn_core::Cue)s, each by the steps of its cue; the loss is then the mean over the cues of the trial.
+/// `y[t][k]` is the output population's value: its graded output, or the value of its event (of a spike 1), 0 without. A class is judged by
+/// all steps of the trial, or, where the data set asks for answers by [`Cue`](snn_core::Cue)s, each by the steps of its cue; the loss is then
+/// the mean over the cues of the trial.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {

@@ -31,7 +31,8 @@ pub struct Options {
     pub schedule: Schedule,
     /// Largest norm of a batch gradient; larger ones are scaled down to it.
     pub clip: Option<f64>,
-    /// A hidden population without any entry near threshold for this many batches in a row is dead: training stops and says so.
+    /// A population with events but without any derivative (no entry near threshold, no rectified unit above 0) for this many batches in a
+    /// row is dead: training stops and says so.
     pub dead_after: usize,
     /// Seed of the order of trials.
     pub seed: Seed,
@@ -77,7 +78,7 @@ pub enum TrainError {
     Empty(String),
     /// Once no unit is near threshold nothing has a gradient, not even a lower bound on the rate.
     #[error(
-        "population `{population}` is dead since epoch {epoch}: no neuron came within the surrogate's window in {batches} batches, so nothing \
+        "population `{population}` is dead since epoch {epoch}: no neuron came within the surrogate's window (or, rectified, above 0) in {batches} batches, so nothing \
          reaches it or the populations before it. Start from larger weights, widen the window, lower the learning rate or the upper bound on spikes"
     )]
     Dead {
@@ -156,6 +157,7 @@ pub struct Checkpoint {
 pub struct Trainer {
     engine: Clocked<f32>,
     rule: Box<dyn Rule<f32>>,
+    decay: Vec<(usize, f64)>,
     optimiser: Optimiser,
     options: Options,
     moments: Moments,
@@ -187,9 +189,11 @@ impl Trainer {
         let moments = Moments::new(&optimiser, &lengths);
         let chunks = (0..CHUNKS).map(|_| Gradients::zero(&engine)).collect();
         let quiet = vec![0; engine.cells().len()];
+        let decay = rule.decay(&engine);
         Ok(Trainer {
             engine,
             rule: Box::new(rule),
+            decay,
             optimiser,
             options,
             moments,
@@ -295,6 +299,9 @@ impl Trainer {
         if self.engine.relinked() != before {
             rest.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
         }
+        for &(k, keep) in &self.decay {
+            self.engine.links_mut()[k].store.weights_mut().iter_mut().flat_map(|b| &mut b.0).for_each(|w| *w *= keep as f32);
+        }
         stats
     }
 
@@ -302,7 +309,7 @@ impl Trainer {
     pub fn gradient(&mut self, data: &dyn Dataset, batch: &[usize]) -> Stats {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
-        let job = Job { engine, data, loss, regulariser, scale, rates: &self.rates };
+        let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates, rates: &self.rates };
         let cut = |c: usize| c * batch.len() / CHUNKS;
         let pieces: Vec<Stats> = (self.chunks.par_iter_mut().enumerate())
             .map(|(c, gradients)| {
@@ -324,7 +331,7 @@ impl Trainer {
 
     fn look_for_dead(&mut self, stats: &Stats) -> Result<(), TrainError> {
         for (p, cells) in self.engine.cells().iter().enumerate() {
-            let quiet = cells.spikes() && stats.active[p] == 0;
+            let quiet = cells.output().is_events() && stats.active[p] == 0;
             self.quiet[p] = if quiet { self.quiet[p] + 1 } else { 0 };
             if self.quiet[p] >= self.options.dead_after {
                 let population = self.engine.network().draft().populations[p].name.clone();
@@ -350,7 +357,7 @@ impl Trainer {
         Ok(self.options.loss.check(&self.engine, data.name(), data.classes())?)
     }
 
-    /// Runs all trials without learning. The statistics have no active entries.
+    /// Runs all trials without learning. The statistics have no active entries but those of rectified populations.
     ///
     /// # Errors
     /// If the data do not fit.

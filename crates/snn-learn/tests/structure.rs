@@ -91,8 +91,8 @@ fn integral(from: f64, to: f64, f: impl Fn(f64) -> f64) -> f64 {
 
 #[test]
 fn without_gradient_and_pull_strengths_walk_at_random_until_they_reach_zero() {
-    let (lr, temperature, start, steps) = (1e-2, 0.1, 0.5f64, 100);
-    let width = (2.0 * lr * temperature as f64).sqrt();
+    let (lr, temperature, start, steps) = (1e-2, 0.1f64, 0.5f64, 100);
+    let width = (2.0 * lr * temperature).sqrt();
     let net = layer(1000, 1000, Connect::Random { p: 0.01 }, Init::Constant(start as f32));
     let mut bench = Bench::new(&net, &DeepR { temperature, ..DeepR::new(0.0) }, Optimiser::sgd(lr), 1);
     let count = 10_000.0;
@@ -620,7 +620,7 @@ fn by_rows_memory_is_bounded_and_a_link_comes_back_where_its_gradient_beats_the_
     let begin = bench.weights();
     // Live links hold their place against the prior; of the others the pairs with i + j divisible by 7 have a gradient beyond it, in either
     // direction, and the rest one below it.
-    let strong = |i: u32, j: u32| (i + j) % 7 == 0;
+    let strong = |i: u32, j: u32| (i + j).is_multiple_of(7);
     let sign = |w: f32| if w.is_sign_negative() { -1.0f32 } else { 1.0 };
     let mut grown = BTreeSet::new();
     for t in 0..n.div_ceil(rows) as u64 + 1 {
@@ -628,7 +628,7 @@ fn by_rows_memory_is_bounded_and_a_link_comes_back_where_its_gradient_beats_the_
         let turnover = bench.step(|(_, i, j), w| match w == 0.0 {
             false => -(penalty as f32) * sign(w),
             true if strong(i, j) => -0.6 * sign(w),
-            true => 0.49 * if (i + j + t as u32) % 2 == 0 { 1.0 } else { -1.0 },
+            true => 0.49 * if (i + j + t as u32).is_multiple_of(2) { 1.0 } else { -1.0 },
         })[0];
         let now = bench.weights();
         let live = now.values().filter(|w| **w != 0.0).count();

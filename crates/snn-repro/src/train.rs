@@ -29,6 +29,7 @@ pub struct Epoch {
     /// Multiply-accumulates on weights in backward passes.
     pub macs_backward: u64,
     /// What a structural rule did, per projection; empty without one.
+    #[serde(default)]
     pub turnover: Vec<Turnover>,
     /// Accuracy on the held-out data given for the curve, if any.
     pub held_out: Option<f64>,
@@ -44,7 +45,8 @@ pub struct Training {
     /// Epochs trained.
     pub epochs: usize,
     /// File beside the result with the weights after them: for NumPy, one array `K_FROM_TO` per projection `K` from 0, of shape
-    /// (sources, targets) where every source reaches every target, and else one weight per link, source by source.
+    /// (sources, targets) where every source reaches every target, and else one weight per link, source by source. Links that a structural
+    /// rule has replaced are beside them: `K_FROM_TO_links`, a row (source, target) per link.
     pub weights: String,
     /// SHA-256 of that file. Weights of the same bits make a file of the same bytes.
     pub sha256: String,
@@ -202,6 +204,7 @@ fn restore(path: &Path, name: &str, epochs: usize, trainer: &mut Trainer) -> Res
 /// The weights as the bytes of an uncompressed `.npz`, see [`Training::weights`].
 fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
     let draft = trainer.engine().network().draft();
+    let now = trainer.network()?;
     let mut file = NpzWriter::new(Cursor::new(Vec::new()));
     for (k, (projection, weights)) in draft.projections.iter().zip(trainer.engine().weights()).enumerate() {
         let targets = draft.populations.iter().find(|population| population.name == projection.to).map_or(1, |population| population.size);
@@ -209,13 +212,19 @@ fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
             Links::All => vec![weights.len() / targets.max(1), targets],
             _ => vec![weights.len()],
         };
-        file.add_array(format!("{k}_{}_{}", projection.from, projection.to), &ArrayView::from_shape(shape, &weights)?)?;
+        let name = format!("{k}_{}_{}", projection.from, projection.to);
+        file.add_array(&name, &ArrayView::from_shape(shape, &weights)?)?;
+        let links = &now.draft().projections[k].links;
+        if *links != projection.links {
+            let pairs: Vec<u32> = links.triplets(now.size(&projection.from), targets).flat_map(|(i, j, _)| [i as u32, j as u32]).collect();
+            file.add_array(format!("{name}_links"), &ArrayView::from_shape((pairs.len() / 2, 2), &pairs)?)?;
+        }
     }
     Ok(file.finish()?.into_inner())
 }
 
 /// `name` as part of a file name: "Fashion-MNIST sparse, pair" becomes "fashion-mnist-sparse-pair".
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let plain = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', " ");
     plain.split_whitespace().collect::<Vec<_>>().join("-")
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif};
 use snn_core::{Dataset, Net, Raster, Target, Trials, ms};
-use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+use snn_learn::{DeepR, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
 use snn_repro::{Bound, Claim, Cost, Interrupt, Lab, LabError, Paper, RunResult, Scale, Settings, reproduce};
 
 /// Trials until somebody asks the run to stop.
@@ -77,10 +77,12 @@ fn run(lab: &mut Lab) -> anyhow::Result<()> {
         .output("out")
         .build(seed)?;
     let options = Options { batch: 3, ..Options::new(Loss::CrossEntropy(Over::Max), seed) };
-    let mut trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-2), options)?;
+    // Links are replaced on the way: a checkpoint holds them too.
+    let mut trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-2), options)?.with_structure(DeepR::new(2.0))?;
     let data = Stopping(trials, lab.interrupt().clone());
     let history = lab.train("Small, one", &mut trainer, 4, &data, Some(&data))?;
-    lab.attach("bits.txt", format!("{history:?} {:?}", trainer.engine().weights()))?;
+    assert!(history.iter().any(|epoch| epoch.turnover[1].pruned > 0), "no link was replaced");
+    lab.attach("bits.txt", format!("{history:?} {:?} {:?}", trainer.engine().weights(), trainer.network()?.draft().projections[1].links))?;
     lab.report("sum of losses", history.iter().map(|epoch| epoch.loss).sum())?;
     Ok(())
 }

@@ -54,7 +54,7 @@ const PUSH_STRIDE: usize = 32;
 /// Everything recorded in one trial, reused from trial to trial.
 #[derive(Clone, Debug)]
 pub struct Record<F> {
-    /// The spikes of each population, in the order of the description; silent for graded ones.
+    /// The events of each population, in the order of the description: spikes, or events with values; silent for graded output.
     pub spikes: Vec<Raster>,
     /// What else each population did.
     pub traces: Vec<Trace<F>>,
@@ -280,7 +280,9 @@ impl<F: Scalar> Clocked<F> {
         let Scratch { heard, listed } = &mut scratch[0];
         let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
         stride.run(p, traces[p].whole(), heard);
-        if self.cells[p].spikes() {
+        if self.cells[p].output().has_values() {
+            steps.for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
+        } else if self.cells[p].spikes() {
             traces[p].whole().list(self.simd, steps.clone(), listed);
             steps.enumerate().for_each(|(k, t)| spikes[p].push_step(t, |units| units.extend_from_slice(listed.at(k))));
         }
@@ -565,10 +567,13 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
         let links = || engine.incoming[self.p].iter().map(|&k| &engine.links[k]);
         for (t, into) in steps.clone().zip(self.heard.chunks_mut(self.blocks.len())) {
             for link in links().filter(|link| t >= link.delay) {
-                let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
-                match &link.store {
-                    Store::Rows(rows) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
-                    Store::Bits(bits) => bits.push::<I>(fired, self.blocks.start, into),
+                let events = link.from.spikes(inputs, spikes);
+                let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));
+                match (&link.store, values) {
+                    (Store::Rows(rows), []) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
+                    (Store::Rows(rows), values) => rows.push_values(fired, values, self.blocks.clone(), flat_mut(into)),
+                    (Store::Bits(bits), []) => bits.push::<I>(fired, self.blocks.start, into),
+                    (Store::Bits(bits), values) => bits.push_values(fired, values, self.blocks.start, into),
                     _ => {}
                 }
             }

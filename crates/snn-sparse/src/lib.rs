@@ -24,6 +24,6 @@ pub use clocked::{Clocked, Record};
 pub use event_driven::{EventDriven, EventError, Work};
 pub use lanes::{Block, Entries, LANES, Scalar, Simd};
 pub use local::{Entry, Local};
-pub use store::{Store, Synapses};
+pub use store::{Store, Stretch, Synapses};
 pub use topology::Component;
 pub use trace::{Sink, Trace, Wants};

@@ -83,7 +83,19 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
         carry: &mut Carry<F, K>,
         d: &Block<F>,
     ) -> Block<F> {
+        self.look_at(cells, simd, block, before, z);
+        self.step_there(carry, d)
+    }
+
+    /// Takes the derivatives at this point, for any number of carries.
+    #[inline(always)]
+    pub fn look_at(&mut self, cells: &dyn Cells<F>, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>) {
         cells.derivatives(simd, block, before, z, &mut self.here);
+    }
+
+    /// [`step_at`](Self::step_at) the point last looked at.
+    #[inline(always)]
+    pub fn step_there(&self, carry: &mut Carry<F, K>, d: &Block<F>) -> Block<F> {
         apply(&self.here, true, carry, d)
     }
 }
@@ -152,10 +164,14 @@ impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
     }
 }
 
-/// Calls `$body` with `K` bound to the number of state variables, 1 to [`snn_core::neuron::MAX_STATE`].
+/// Calls `$body` with `K` bound to the number of state variables, 0 to [`snn_core::neuron::MAX_STATE`].
 macro_rules! with_states {
     ($states:expr, $K:ident => $body:expr) => {
         match $states {
+            0 => {
+                const $K: usize = 0;
+                $body
+            }
             1 => {
                 const $K: usize = 1;
                 $body

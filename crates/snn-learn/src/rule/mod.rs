@@ -4,9 +4,12 @@
 
 mod adjoint;
 mod bptt;
+mod eprop;
 mod sparse_bptt;
+mod trial;
 
 pub use bptt::Bptt;
+pub use eprop::{Eprop, Feedback, Form};
 pub use sparse_bptt::SparseBptt;
 
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};
@@ -28,6 +31,10 @@ pub trait Rule<F: Scalar>: Send + Sync {
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError>;
     /// Working memory for one thread.
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>>;
+    /// Links whose weights the rule lets decay, and the share of them that it leaves after every update.
+    fn decay(&self, _engine: &Clocked<F>) -> Vec<(usize, f64)> {
+        Vec::new()
+    }
 }
 
 impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
@@ -42,6 +49,9 @@ impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
     }
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
         (**self).worker(engine)
+    }
+    fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
+        (**self).decay(engine)
     }
 }
 
@@ -65,6 +75,8 @@ pub struct Job<'a, F: Scalar> {
     pub regulariser: Regulariser,
     /// Factor on every trial's gradient: 1 / batch size for a mean.
     pub scale: f64,
+    /// Updates of the weights so far.
+    pub updates: u64,
     /// Spikes per step of every unit of every population over the batch before: for [`RateOver::Batch`](crate::RateOver). Empty if there was none.
     pub rates: &'a [Vec<f64>],
 }
@@ -98,6 +110,36 @@ pub enum RuleError {
         rule: &'static str,
         /// Population.
         population: String,
+    },
+    /// Impossible option.
+    #[error("rule `{rule}`: {why}")]
+    Options {
+        /// Rule.
+        rule: &'static str,
+        /// What must change.
+        why: String,
+    },
+    /// A population the rule cannot take where it stands.
+    #[error("rule `{rule}`: population `{population}` {why}")]
+    Population {
+        /// Rule.
+        rule: &'static str,
+        /// Population.
+        population: String,
+        /// What is wrong with it, and what to change.
+        why: String,
+    },
+    /// Links the rule cannot take.
+    #[error("rule `{rule}`: projection `{from}` -> `{to}` {why}")]
+    Projection {
+        /// Rule.
+        rule: &'static str,
+        /// Source.
+        from: String,
+        /// Target.
+        to: String,
+        /// What is wrong with it, and what to change.
+        why: String,
     },
     /// The smoothed network has no reset to a value and no refractory period.
     #[error(
@@ -190,7 +232,7 @@ pub struct Stats {
     pub decisions: usize,
     /// Right answers.
     pub correct: usize,
-    /// Spikes, per population.
+    /// Events, per population: spikes, or outputs above 0.
     pub spikes: Vec<u64>,
     /// Spikes of every unit, per population; counted only where the regulariser is [`RateOver::Batch`](crate::RateOver).
     #[serde(default, skip)]

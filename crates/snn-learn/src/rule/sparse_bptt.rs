@@ -1,13 +1,13 @@
 //! Sparse spiking gradient descent: backpropagation through time restricted to the entries that have a derivative.
 
 use super::adjoint::{Adjoint, Carry, with_states};
+use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
-use snn_core::{Raster, Surrogate, Trains};
+use snn_core::{Real, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
-use snn_sparse::{Block, Clocked, LANES, Record, Scalar, Source, Store, Synapses, Trace, Wants};
+use snn_sparse::{Block, Clocked, LANES, Link, Scalar, Source, Store, Synapses, Trace};
 use std::ops::Range;
-use std::time::Instant;
 
 /// Sparse spiking gradient descent (Perez-Nieves & Goodman 2021): the gradient of BPTT with a surrogate of finite width, computed
 /// only where it is not zero. Feed-forward and recurrent networks, any delays.
@@ -20,7 +20,8 @@ use std::time::Instant;
 /// ∂L/∂z_i[t − delay] += Σ_j W_ij·δ_j[t]     a dot product for every active entry of the source
 /// ```
 /// This is the paper's `∇W_ij = Σ_A d_j·x_i` summed the other way round (`Σ_t d[t]·Σ_s α^{t−s}·S[s] = Σ_s S[s]·δ[s]`), so that no
-/// presynaptic trace is stored. A block of 64 neurons whose δ is still exactly zero is skipped.
+/// presynaptic trace is stored. Where the output is rectified, `g` is its derivative, 1 where `u > 0`, and `A` are its events; where events
+/// carry values, `S` are those. A block of 64 neurons whose δ is still exactly zero is skipped.
 ///
 /// Cost: `(events + active entries) × fan-out` multiply-accumulates, plus one multiply per neuron and step for the recursion of δ.
 /// Memory: the events and the active set of one trial per thread, whatever the batch.
@@ -57,44 +58,75 @@ impl<F: Scalar> Rule<F> for SparseBptt {
         check_common("sparse_bptt", &self.surrogate, engine)
     }
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
-        let backward = |p: usize| -> Box<dyn Backward<F>> {
-            let local = engine.cells()[p].local();
-            with_states!(local.states(), K => Box::new(Population::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), reached: Vec::new() }))
+        let back = |p: usize| {
+            let links = engine.incoming(p).iter().map(|&k| (k, &engine.links()[k]));
+            let way = |(k, link): (usize, &Link<F>)| match link.from {
+                Source::Population(from) => Some(Way { from, delay: link.delay, through: Through::Link(k), keep: 1.0, factor: F::of(1.0) }),
+                Source::Input(_) => None,
+            };
+            links.filter_map(way).collect()
         };
-        Box::new(Sparse {
-            wants: Wants::Active(self.surrogate),
-            input: Raster::default(),
-            record: Record::new(engine),
-            backward: (0..engine.cells().len()).map(backward).collect(),
-            errors: engine.cells().iter().map(|c| Errors { active: Vec::new(), constant: vec![Block::zero(); blocks(c.size())] }).collect(),
-            output: Vec::new(),
-            y: Vec::new(),
-            counts: Vec::new(),
-            trains: vec![Trains::default(); 1 + engine.cells().len()],
-            delta: Vec::new(),
-        })
+        let groups = engine.components().iter().rev().map(|c| (c.populations.clone(), c.recurrent)).collect();
+        Box::new(Sparse::new(engine, self.surrogate, (0..engine.cells().len()).map(back).collect(), groups))
     }
 }
 
-/// Errors at a population's outputs.
-struct Errors<F> {
-    /// `∂L/∂z` at each entry of the active set, as it comes back from other populations.
-    active: Vec<F>,
-    /// `∂L/∂z` per unit that holds at every step: the regulariser.
-    constant: Vec<Block<F>>,
+/// A way by which errors at the inputs of a population reach the outputs of another.
+pub(super) struct Way<F> {
+    /// The population they reach.
+    pub from: usize,
+    /// Steps between output and input.
+    pub delay: usize,
+    /// By which weights.
+    pub through: Through<F>,
+    /// What every update leaves of these weights: 1 if they stay.
+    pub keep: f64,
+    /// What the updates so far have left of them.
+    pub factor: F,
 }
 
-struct Sparse<F: Scalar> {
-    wants: Wants,
-    input: Raster,
-    record: Record<F>,
+/// Weights that errors go back through.
+pub(super) enum Through<F> {
+    /// Those of `links()[k]`.
+    Link(usize),
+    /// Others, laid out alike.
+    Own(Store<F>),
+}
+
+impl<F: Scalar> Way<F> {
+    /// The weights.
+    #[inline(always)]
+    pub fn store<'a>(&'a self, engine: &'a Clocked<F>) -> &'a Store<F> {
+        match &self.through {
+            Through::Link(k) => &engine.links()[*k].store,
+            Through::Own(store) => store,
+        }
+    }
+
+    /// Sets the factor for so many updates.
+    pub fn after(&mut self, updates: u64) {
+        self.factor = F::of(self.keep.pow(updates.min(u32::MAX.into()) as u32));
+    }
+
+    /// Bytes of weights of its own.
+    pub fn bytes(&self) -> usize {
+        if let Through::Own(store) = &self.through { size_of_val(store.weights()) } else { 0 }
+    }
+}
+
+/// Populations that go back together, and whether there is a loop among them.
+type Group = (Vec<usize>, bool);
+
+/// The worker of every rule that goes back over a whole trial.
+pub(super) struct Sparse<F: Scalar> {
+    trial: Trial<F>,
     backward: Vec<Box<dyn Backward<F>>>,
-    errors: Vec<Errors<F>>,
-    /// `∂L/∂y[t][block]` of the output population.
-    output: Vec<Block<F>>,
-    /// The output population's values.
-    y: Vec<Block<F>>,
-    counts: Vec<f64>,
+    /// By population: how its errors reach others.
+    ways: Vec<Vec<Way<F>>>,
+    /// In the order in which they go back.
+    groups: Vec<Group>,
+    /// By population: `∂L/∂z` at each entry of the active set, as it comes back from other populations.
+    errors: Vec<Vec<F>>,
     /// The spikes of the input and of every population, by unit.
     trains: Vec<Trains>,
     /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
@@ -116,7 +148,10 @@ struct Pass<'a, F: Scalar> {
     engine: &'a Clocked<F>,
     traces: &'a [Trace<F>],
     p: usize,
-    errors: &'a mut [Errors<F>],
+    ways: &'a [Way<F>],
+    errors: &'a mut [Vec<F>],
+    /// `∂L/∂z[block]` that holds at every step.
+    constant: &'a [Block<F>],
     /// `∂L/∂y[t][block]`, if `p` is the output.
     output: Option<&'a [Block<F>]>,
     /// `∂L/∂x[t]` of the block.
@@ -126,70 +161,64 @@ struct Pass<'a, F: Scalar> {
 impl<F: Scalar> Worker<F> for Sparse<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let engine = job.engine;
-        let count = engine.cells().len();
-        let mut stats = Stats::of(count);
+        let mut stats = Stats::of(engine.cells().len());
+        self.ways.iter_mut().flatten().for_each(|way| way.after(job.updates));
         for &trial in trials {
-            job.data.load(trial, &mut self.input);
-            let start = Instant::now();
-            engine.run(&[&self.input], self.wants, &mut self.record);
-            let middle = Instant::now();
-            self.judge(job, trial, &mut stats);
-            let spikes = std::iter::once(&self.input).chain(&self.record.spikes);
+            let middle = self.trial.run(job, trial, &mut stats);
+            let Trial { input, record, .. } = &self.trial;
+            for (errors, trace) in self.errors.iter_mut().zip(&record.traces) {
+                errors.clear();
+                errors.resize(trace.active.len(), F::default());
+            }
+            let spikes = std::iter::once(input).chain(&record.spikes);
             self.trains.iter_mut().zip(spikes).for_each(|(trains, spikes)| trains.of(spikes));
             stats.macs_backward += self.back(engine, gradients);
-            let end = Instant::now();
-            stats.forward_s += (middle - start).as_secs_f64();
-            stats.backward_s += (end - middle).as_secs_f64();
-            stats.tally(engine, &self.input, &self.record);
+            stats.backward_s += middle.elapsed().as_secs_f64();
+            stats.tally(engine, &self.trial.input, &self.trial.record);
         }
         stats
     }
 
     fn bytes(&self) -> usize {
-        let errors: usize =
-            self.errors.iter().map(|e| e.active.capacity() * size_of::<F>() + e.constant.capacity() * size_of::<Block<F>>()).sum();
-        let planes = self.output.capacity() + self.y.capacity() + self.delta.capacity();
-        self.input.bytes()
+        let errors: usize = self.errors.iter().map(|e| e.capacity() * size_of::<F>()).sum();
+        self.trial.bytes()
             + self.trains.iter().map(Trains::bytes).sum::<usize>()
-            + self.record.bytes()
             + errors
-            + planes * size_of::<Block<F>>()
+            + self.delta.capacity() * size_of::<Block<F>>()
+            + self.ways.iter().flatten().map(Way::bytes).sum::<usize>()
     }
 }
 
 impl<F: Scalar> Sparse<F> {
-    /// Loss and regulariser: fills the errors at the outputs.
-    fn judge(&mut self, job: &Job<'_, F>, trial: usize, stats: &mut Stats) {
-        let engine = job.engine;
-        let output = engine.outputs()[0];
-        let (trace, units) = (&self.record.traces[output], engine.cells()[output].size());
-        trace.values(&mut self.y);
-        self.output.resize(self.y.len(), Block::zero());
-        stats.count(job.loss.evaluate(&self.y, units, job.data.target(trial), job.scale, &mut self.output));
-        for (p, errors) in self.errors.iter_mut().enumerate() {
-            errors.active.clear();
-            errors.active.resize(self.record.traces[p].active.len(), F::default());
-            errors.constant.fill(Block::zero());
-            if p != output && engine.cells()[p].spikes() {
-                let spikes = &self.record.spikes[p];
-                self.counts.clear();
-                self.counts.resize(spikes.units(), 0.0);
-                (0..spikes.steps()).flat_map(|t| spikes.at(t)).for_each(|&j| self.counts[j as usize] += 1.0);
-                stats.penalise(job, p, &self.counts, &mut errors.constant);
-            }
+    /// A worker whose errors go these ways, in these groups: populations before those that their errors reach.
+    pub fn new(engine: &Clocked<F>, surrogate: Surrogate, ways: Vec<Vec<Way<F>>>, groups: Vec<Group>) -> Self {
+        let backward = |p: usize| -> Box<dyn Backward<F>> {
+            let local = engine.cells()[p].local();
+            with_states!(local.states(), K => Box::new(Population::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), reached: Vec::new() }))
+        };
+        let count = engine.cells().len();
+        Sparse {
+            trial: Trial::new(engine, surrogate),
+            backward: (0..count).map(backward).collect(),
+            ways,
+            groups,
+            errors: vec![Vec::new(); count],
+            trains: vec![Trains::default(); 1 + count],
+            delta: Vec::new(),
         }
     }
 
     /// The backward pass of one trial. Returns the multiply-accumulates spent on weights.
     fn back(&mut self, engine: &Clocked<F>, gradients: &mut Gradients<F>) -> u64 {
-        let steps = self.input.steps();
+        let steps = self.trial.input.steps();
         let blocks = |p: usize| blocks(engine.cells()[p].size());
         (0..self.backward.len()).for_each(|p| self.backward[p].begin(blocks(p)));
         let mut macs = 0;
-        for component in engine.components().iter().rev() {
-            if !component.recurrent {
+        let groups = std::mem::take(&mut self.groups);
+        for (populations, recurrent) in &groups {
+            if !recurrent {
                 // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
-                for &p in &component.populations {
+                for &p in populations {
                     for b in 0..blocks(p) {
                         macs += self.sweep(engine, p, b, 0, 0..steps);
                         macs += self.correlate(engine, p, b, 0, gradients);
@@ -198,33 +227,34 @@ impl<F: Scalar> Sparse<F> {
                 continue;
             }
             // Inside a loop all populations go back together, the later ones of a step first.
-            let first: Vec<usize> =
-                component.populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + blocks(p)))).collect();
+            let first: Vec<usize> = populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + blocks(p)))).collect();
             for t in (0..steps).rev() {
-                for (&p, &first) in component.populations.iter().zip(&first).rev() {
+                for (&p, &first) in populations.iter().zip(&first).rev() {
                     macs += (0..blocks(p)).map(|b| self.sweep(engine, p, b, first + b, t..t + 1)).sum::<u64>();
                 }
             }
-            for (&p, &first) in component.populations.iter().zip(&first) {
+            for (&p, &first) in populations.iter().zip(&first) {
                 macs += (0..blocks(p)).map(|b| self.correlate(engine, p, b, first + b, gradients)).sum::<u64>();
             }
         }
+        self.groups = groups;
         macs
     }
 
     /// Takes block `b` of population `p` back over `steps`; its `∂L/∂x` goes to the `place`-th list of `delta`.
     fn sweep(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, steps: Range<usize>) -> u64 {
-        let all = self.input.steps();
+        let all = self.trial.input.steps();
         self.delta.resize(self.delta.len().max((place + 1) * all), Block::zero());
-        let output = (p == engine.outputs()[0]).then_some(&self.output[..]);
+        let output = (p == engine.outputs()[0]).then_some(&self.trial.output[..]);
         let delta = &mut self.delta[place * all..(place + 1) * all];
-        let mut pass = Pass { engine, traces: &self.record.traces, p, errors: &mut self.errors, output, delta };
+        let (ways, constant) = (&self.ways[p][..], &self.trial.constant[p][..]);
+        let mut pass = Pass { engine, traces: &self.trial.record.traces, p, ways, errors: &mut self.errors, constant, output, delta };
         self.backward[p].sweep(&mut pass, b, steps)
     }
 
     /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` for the targets in block `b` of population `p`, source by source.
     fn correlate(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
-        let (reached, all) = (self.backward[p].reached(b), self.input.steps());
+        let (reached, all) = (self.backward[p].reached(b), self.trial.input.steps());
         let delta = &self.delta[place * all..place * all + reached];
         let mut macs = 0;
         for &k in engine.incoming(p) {
@@ -263,7 +293,9 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
             let times = self.trains.at(i);
             let heard = &times[..times.partition_point(|&t| (t as usize) < self.delta.len())];
             if !heard.is_empty() {
-                self.store.correlate(self.block, i, heard, self.delta, self.gradient);
+                let values = self.trains.values_at(i);
+                let values = values.get(..heard.len()).unwrap_or(values);
+                self.store.learn(self.block, i, heard, values, self.delta, self.gradient);
                 spikes += heard.len() as u64;
             }
         }
@@ -309,21 +341,21 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
     fn run<I: Isa>(self) -> u64 {
         let SweepBack { population, pass, b, steps } = self;
         let trace = &pass.traces[pass.p];
-        let (cells, spiking) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
+        let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
         let mut carry = population.carry[b];
         let mut reached = population.reached[b];
         let mut entries = 0;
         for t in steps.clone().rev() {
             let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
             let mut alive = pass.output.is_some();
-            if spiking {
-                // Spikes: the error counts where the surrogate has a slope, and nowhere else.
+            if events {
+                // Events: the error counts where the output has a slope, and nowhere else.
                 let from_output = d;
                 d = Block::zero();
                 let errors = &pass.errors[pass.p];
                 for e in trace.active_at(t, b) {
                     let l = trace.active.unit[e] as usize % LANES;
-                    d[l] = trace.active.value[e] * (errors.active[e] + errors.constant[b][l] + from_output[l] + carry.mu[l]);
+                    d[l] = trace.active.value[e] * (errors[e] + pass.constant[b][l] + from_output[l] + carry.mu[l]);
                     alive |= d[l] != F::default();
                 }
             }
@@ -333,7 +365,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 }
                 reached = t + 1;
             }
-            let fired = if t > 0 && spiking { trace.fired(t - 1, b) } else { 0 };
+            let fired = if t > 0 && events { trace.fired(t - 1, b) } else { 0 };
             let delta = if cells.local().affine {
                 population.adjoint.step(b, &mut carry, &d, fired)
             } else {
@@ -344,16 +376,15 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
             pass.delta[t] = delta;
         }
         // The errors at the sources, in a loop of their own: nothing in it waits for the recursion above.
-        for &k in pass.engine.incoming(pass.p) {
-            let link = &pass.engine.links()[k];
-            let Source::Population(q) = link.from else { continue };
-            let (source, errors) = (&pass.traces[q], &mut pass.errors[q].active);
-            let end = steps.end.min(reached).saturating_sub(link.delay);
-            for entries_at in source.stretches(steps.start.saturating_sub(link.delay)..end) {
+        for way in pass.ways {
+            let (store, factor, delay) = (way.store(pass.engine), way.factor, way.delay);
+            let (source, errors) = (&pass.traces[way.from], &mut pass.errors[way.from]);
+            let end = steps.end.min(reached).saturating_sub(delay);
+            for entries_at in source.stretches(steps.start.saturating_sub(delay)..end) {
                 entries += entries_at.len() as u64;
                 let (steps, units) = (&source.active.step[entries_at.clone()], &source.active.unit[entries_at.clone()]);
                 for ((error, &t), &unit) in errors[entries_at].iter_mut().zip(steps).zip(units) {
-                    *error += link.store.pull_back::<I>(b, unit, &pass.delta[t as usize + link.delay]);
+                    *error += factor * store.pull_back::<I>(b, unit, &pass.delta[t as usize + delay]);
                 }
             }
         }

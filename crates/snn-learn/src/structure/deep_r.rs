@@ -1,6 +1,6 @@
 //! DEEP R: a constant number of live links, and nothing else.
 
-use super::{Structure, StructureError, Turnover, Update, Wiring, coin, listed, normal, parameter, stream, untouched};
+use super::{Structure, StructureError, Turnover, Update, Wiring, coin, listed, normal, parameter, signed, stream, untouched};
 use rand::{RngExt, seq::SliceRandom};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -24,9 +24,9 @@ use std::collections::HashSet;
 /// update decides whether it stays. (The authors' dense script writes 1e-12 there to tell it from a dormant one.)
 ///
 /// Runs on projections with listed links, with one delay or delays of their own; those from every source to every target and convolutions
-/// are left to the optimiser. A new link has the delay of the one it replaces. Nothing of the size sources × targets is kept. Memory: 13
-/// bytes per link beside weights and moments, with noise 12 more. Cost: a few passes over the links per update; drawing takes two tries per link at
-/// most, on average (above half of all pairs it lists the free ones).
+/// are left to the optimiser. A new link has the delay of the one it replaces. Nothing of the size sources × targets is kept. Memory: 10
+/// bytes per link beside weights and moments, with noise 16 more. Cost: a few passes over the links per update; a draw takes two tries at
+/// most, on average; where more than half of all pairs have a link it lists the free ones, 8 bytes each.
 ///
 /// The network's connectivity is the initial one, its links the initial mask.
 ///
@@ -221,11 +221,6 @@ impl Field {
     }
 }
 
-/// `x` with a sign; zero has one too.
-fn signed(x: f32, negative: bool) -> f32 {
-    if negative { -x } else { x }
-}
-
 /// The rule at work. The sign of a link is the sign bit of its weight, also of a weight of zero: there is no state beside the links.
 struct Deep {
     l1: f64,
@@ -306,16 +301,8 @@ impl Deep {
         let mut room: Vec<u64> = (0..missing.len()).map(|f| self.fields[f].possible().saturating_sub(kept(f))).collect();
         let mut grown = vec![0; missing.len()];
         for _ in 0..missing.iter().sum::<u64>() {
-            let odds = |f: usize, even: bool| {
-                if room[f] == 0 {
-                    0
-                } else if even {
-                    room[f]
-                } else {
-                    self.fields[f].quota
-                }
-            };
-            // Where only projections that began empty have room, their room is the odds.
+            let odds = |f: usize, even: bool| u64::from(room[f] > 0) * if even { 1 } else { self.fields[f].quota };
+            // Where only projections that began empty have room, they are all the same.
             let even = (0..room.len()).all(|f| odds(f, false) == 0);
             let mut left = rng.random_range(0..(0..room.len()).map(|f| odds(f, even)).sum::<u64>());
             let chosen = (0..room.len()).find(|&f| {

@@ -1,7 +1,7 @@
 //! Gradient rewiring: dormant links follow the gradient too.
 
 use super::{
-    State, Strengths, Structure, StructureError, Turnover, Update, Wiring, coin, listed, parameter, projection, stream, untouched,
+    State, Strengths, Structure, StructureError, Turnover, Update, Wiring, coin, listed, parameter, projection, signed, stream, untouched,
     with_strengths,
 };
 use crate::optim::Optimiser;
@@ -178,11 +178,6 @@ impl Structure for GradRByRows {
         let turnover = untouched(engine);
         Box::new(ByRows { rule: *self, lists, turnover, old: Vec::new(), gone: Vec::new(), new: Vec::new(), work: Rewiring::default() })
     }
-}
-
-/// `x` with a sign; zero has one too.
-fn signed(x: f32, negative: bool) -> f32 {
-    if negative { -x } else { x }
 }
 
 struct List {

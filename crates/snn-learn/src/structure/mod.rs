@@ -142,7 +142,7 @@ pub enum StructureError {
     },
 }
 
-/// An error unless the parameter is finite and at least `least`.
+/// An error unless the parameter is finite and `ok`.
 fn parameter(rule: &'static str, name: &'static str, value: f64, ok: bool, wanted: &'static str) -> Result<(), StructureError> {
     if value.is_finite() && ok { Ok(()) } else { Err(StructureError::Parameter { rule, name, value: value.to_string(), wanted }) }
 }
@@ -250,6 +250,11 @@ fn normal(seed: Seed, index: u64) -> f32 {
 /// A fair coin as a function of seed and index.
 fn coin(seed: Seed, index: u64) -> bool {
     seed.nth(index).value() & 1 == 1
+}
+
+/// `x` with a sign; zero has one too.
+fn signed(x: f32, negative: bool) -> f32 {
+    if negative { -x } else { x }
 }
 
 /// Sign and strength of every weight of one link list, live or dormant: `w = s·max(θ, 0)`.

@@ -101,6 +101,19 @@ impl<F: Scalar> Csr<F> {
         Ok(Csr::new(row_ends, list, targets))
     }
 
+    /// Slots of the links from `sources` into `block`.
+    #[inline(always)]
+    pub(super) fn slots_of(&self, block: usize, sources: Range<usize>) -> Range<usize> {
+        let first = block * self.sources;
+        self.ends[first + sources.start] as usize..self.ends[first + sources.end] as usize
+    }
+
+    /// The lane of each of these slots.
+    #[inline(always)]
+    pub(super) fn lanes(&self, slots: Range<usize>) -> &[u8] {
+        &self.lane[slots]
+    }
+
     #[inline(always)]
     fn row(&self, block: usize, i: u32) -> Range<usize> {
         let k = block * self.sources + i as usize;
@@ -332,6 +345,18 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
     }
 
     #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
+        let w = flat(&self.w);
+        for (&i, &x) in events.iter().zip(values) {
+            let x = F::of(x);
+            for k in self.row(block, i) {
+                acc[self.lane[k] as usize % LANES] += x * w[k];
+            }
+        }
+        acc
+    }
+
+    #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         let w = flat(&self.w);
         self.row(block, unit).map(|k| w[k] * delta[self.lane[k] as usize % LANES]).sum()
@@ -343,6 +368,15 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
         for k in self.row(block, i as u32) {
             let lane = self.lane[k] as usize % LANES;
             grad[k] = times.iter().fold(grad[k], |sum, &t| sum + delta[t as usize][lane]);
+        }
+    }
+
+    #[inline(always)]
+    fn correlate_values(&self, block: usize, i: usize, times: &[u32], values: &[f64], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        let grad = flat_mut(grad);
+        for k in self.row(block, i as u32) {
+            let lane = self.lane[k] as usize % LANES;
+            grad[k] = times.iter().zip(values).fold(grad[k], |sum, (&t, &x)| sum + F::of(x) * delta[t as usize][lane]);
         }
     }
 

@@ -1,0 +1,520 @@
+//! The identities e-prop must satisfy, in f64: the textbook's loop over time, BPTT where theory says so, and the limits of its parameters.
+
+mod common;
+
+use common::{Case, REGULARISER, any_model, case, distance, gradient, models, surrogate};
+use proptest::prelude::*;
+use snn_core::net::{Connect, Conv2d, Draft, Init};
+use snn_core::neuron::{Alif, Jacobian, Li, Lif, Model};
+use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
+use snn_learn::{Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Trainer};
+use snn_sparse::lanes::blocks;
+use snn_sparse::{Block, Clocked, LANES, Record, Source, Synapses, Wants};
+
+const LOSS: Loss = Loss::CrossEntropy(Over::Max);
+
+/// What one trial did, dense: by population `[step][unit]`.
+struct Played {
+    psi: Vec<Vec<Vec<f64>>>,
+    fired: Vec<Vec<Vec<f64>>>,
+    input: Vec<Vec<f64>>,
+    /// `∂E/∂y[step][unit]`.
+    error: Vec<Vec<f64>>,
+    /// The regulariser's derivative by a spike.
+    constant: Vec<Vec<f64>>,
+    /// The local derivatives, `[population][step][unit]`.
+    local: Vec<Vec<Vec<Jacobian>>>,
+}
+
+/// The derivatives at every step: constants by the last output, or of a model that is not affine at the recorded points.
+fn derivatives(engine: &Clocked<f64>, record: &Record<f64>, fired: &[Vec<Vec<f64>>], steps: usize) -> Vec<Vec<Vec<Jacobian>>> {
+    let of = |p: usize, t: usize| -> Vec<Jacobian> {
+        let (cells, k) = (&engine.cells()[p], engine.cells()[p].states());
+        let z = |j: usize| if t > 0 && cells.spikes() { fired[p][t - 1][j] } else { 0.0 };
+        if cells.local().affine {
+            return (0..cells.size()).map(|j| *cells.local().of(j, z(j) as usize)).collect();
+        }
+        let mut all = Vec::new();
+        for b in 0..blocks(cells.size()) {
+            let (mut last, mut planes) = (Block::zero(), vec![Block::zero(); k * k + 3 * k + 2]);
+            let lanes = cells.size().min((b + 1) * LANES) - b * LANES;
+            (0..lanes).for_each(|l| last[l] = z(b * LANES + l));
+            cells.derivatives(engine.simd(), b, record.traces[p].before(t, b), &last, &mut planes);
+            let at = |l: usize| {
+                let mut d = Jacobian { u_z: planes[k * k + 3 * k][l], u_x: planes[k * k + 3 * k + 1][l], ..Jacobian::default() };
+                for i in 0..k {
+                    (0..k).for_each(|j| d.s_s[i][j] = planes[i * k + j][l]);
+                    (d.s_z[i], d.s_x[i], d.u_s[i]) = (planes[k * k + i][l], planes[k * k + k + i][l], planes[k * k + 2 * k + i][l]);
+                }
+                d
+            };
+            all.extend((0..lanes).map(at));
+        }
+        all
+    };
+    (0..engine.cells().len()).map(|p| (0..steps).map(|t| of(p, t)).collect()).collect()
+}
+
+fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize, loss: Loss, regulariser: Regulariser) -> Played {
+    let (mut raster, mut record) = (Raster::default(), Record::new(engine));
+    data.load(trial, &mut raster);
+    engine.run(&[&raster], Wants::Active(surrogate), &mut record);
+    let (steps, output) = (raster.steps(), engine.outputs()[0]);
+    let dense = |spikes: &Raster| {
+        let mut plane = vec![vec![0.0; spikes.units()]; steps];
+        spikes.iter().for_each(|(t, j)| plane[t][j as usize] = 1.0);
+        plane
+    };
+    let fired: Vec<_> = record.spikes.iter().map(dense).collect();
+    let psi = record.traces.iter().map(|trace| {
+        let mut plane = vec![vec![0.0; trace.units()]; steps];
+        let active = &trace.active;
+        (0..active.len()).for_each(|e| plane[active.step[e] as usize][active.unit[e] as usize] = active.value[e]);
+        plane
+    });
+    let psi = psi.collect();
+    let (mut y, units) = (Vec::new(), engine.cells()[output].size());
+    record.traces[output].values(&mut y);
+    let mut error = vec![Block::zero(); y.len()];
+    loss.evaluate(&y, units, data.target(trial), 0.5, &mut error);
+    let error = (0..steps).map(|t| (0..units).map(|k| error[t * blocks(units) + k / LANES][k % LANES]).collect()).collect();
+    let constant = fired.iter().enumerate().map(|(p, fired)| {
+        let size = engine.cells()[p].size();
+        let mut constant = vec![Block::zero(); blocks(size)];
+        if p != output {
+            let counts: Vec<f64> = (0..size).map(|j| fired.iter().map(|row| row[j]).sum()).collect();
+            regulariser.evaluate(&counts, steps, None, 0.5, &mut constant);
+        }
+        (0..size).map(|j| constant[j / LANES][j % LANES]).collect()
+    });
+    let constant = constant.collect();
+    let local = derivatives(engine, &record, &fired, steps);
+    Played { psi, fired, input: dense(&raster), error, constant, local }
+}
+
+impl Played {
+    fn source(&self, from: Source) -> &[Vec<f64>] {
+        match from {
+            Source::Input(_) => &self.input,
+            Source::Population(q) => &self.fired[q],
+        }
+    }
+    /// The output of unit `i` of a source, `delay` steps before `t`.
+    fn heard(&self, from: Source, i: usize, t: usize, delay: usize) -> f64 {
+        if t >= delay { self.source(from)[t - delay][i] } else { 0.0 }
+    }
+    fn steps(&self) -> usize {
+        self.input.len()
+    }
+    /// The eligibility traces `e[t]` of a link into unit `j` of population `p`; of a readout the derivatives of its value.
+    fn traces(&self, engine: &Clocked<f64>, p: usize, j: usize, x: impl Fn(usize) -> f64) -> Vec<f64> {
+        let (states, spikes) = (engine.cells()[p].states(), engine.cells()[p].spikes());
+        let (mut eps, mut e) = ([0.0; 4], 0.0);
+        let step = |t: usize| {
+            let jac = self.local[p][t][j];
+            let h = (0..states).fold(jac.u_z * e + jac.u_x * x(t), |sum, k| sum + jac.u_s[k] * eps[k]);
+            eps = std::array::from_fn(|i| (0..states).fold(jac.s_z[i] * e + jac.s_x[i] * x(t), |s, k| s + jac.s_s[i][k] * eps[k]));
+            e = if spikes { self.psi[p][t][j] * h } else { h };
+            e
+        };
+        (0..self.steps()).map(step).collect()
+    }
+}
+
+/// Feedback weights by population, `[unit][readout unit]`, and the delay with which each is heard.
+type Feedbacks = Vec<(usize, usize, Vec<f64>)>;
+
+/// The gradient by the textbook: every link, every step, forwards.
+fn textbook(engine: &Clocked<f64>, played: &[Played], feedback: &Feedbacks) -> Vec<Vec<f64>> {
+    let output = engine.outputs()[0];
+    let units = engine.cells()[output].size();
+    let li = engine.cells()[output].local();
+    let by_link = engine.links().iter().map(|link| {
+        let mut gradient = vec![0.0; link.store.values().len()];
+        for (i, j, k) in link.store.triplets() {
+            for played in played {
+                let e = played.traces(engine, link.to, j, |t| played.heard(link.from, i, t, link.delay));
+                if link.to == output {
+                    gradient[k] += (0..played.steps()).map(|t| played.error[t][j] * e[t]).sum::<f64>();
+                    continue;
+                }
+                gradient[k] += played.constant[link.to][j] * e.iter().sum::<f64>();
+                for (_, delay, b) in feedback.iter().filter(|f| f.0 == link.to) {
+                    let mut ebar = vec![0.0; units];
+                    for t in 0..played.steps() {
+                        for o in 0..units {
+                            let (kappa, gain) = (li.of(o, 0).s_s[0][0], li.of(o, 0).s_x[0]);
+                            ebar[o] = kappa * ebar[o] + gain * if t >= *delay { e[t - delay] } else { 0.0 };
+                            gradient[k] += b[j * units + o] * played.error[t][o] * ebar[o];
+                        }
+                    }
+                }
+            }
+        }
+        let mut slots = vec![Block::zero(); link.store.weights().len()];
+        let at = link.store.slots();
+        gradient.iter().zip(at).for_each(|(&g, slot)| slots[slot / LANES][slot % LANES] = g);
+        slots
+    });
+    let by_link: Vec<_> = by_link.collect();
+    engine.in_order(by_link.iter().map(|g| &g[..]))
+}
+
+/// The readout's weights as feedback.
+fn symmetric(engine: &Clocked<f64>) -> Feedbacks {
+    let output = engine.outputs()[0];
+    let units = engine.cells()[output].size();
+    let of = |&k: &usize| {
+        let link = &engine.links()[k];
+        let Source::Population(q) = link.from else { return None };
+        let (mut b, values) = (vec![0.0; engine.cells()[q].size() * units], link.store.values());
+        link.store.triplets().into_iter().for_each(|(j, o, k)| b[j * units + o] += values[k]);
+        Some((q, link.delay, b))
+    };
+    engine.incoming(output).iter().filter_map(of).collect()
+}
+
+/// Feedback of our own for every hidden population, as the rule takes it and as the textbook does.
+fn given(engine: &Clocked<f64>, seed: u64) -> (Feedback, Feedbacks) {
+    let (output, draft) = (engine.outputs()[0], engine.network().draft());
+    let units = engine.cells()[output].size();
+    let hidden = (0..engine.cells().len()).filter(|&p| p != output);
+    let draw = |p: usize| -> Vec<f32> {
+        (0..engine.cells()[p].size() * units).map(|k| ((seed % 1000) as f32 + 7.1 * k as f32 + p as f32).sin()).collect()
+    };
+    let delay = |p: usize| {
+        let links = engine.incoming(output).iter().map(|&k| &engine.links()[k]);
+        links.filter(|l| l.from == Source::Population(p)).map(|l| l.delay).min().unwrap_or(0)
+    };
+    let list: Vec<_> = hidden.map(|p| (p, delay(p), draw(p))).collect();
+    let rule = list.iter().map(|(p, _, b)| (draft.populations[*p].name.clone(), b.clone())).collect();
+    (Feedback::Given(rule), list.into_iter().map(|(p, d, b)| (p, d, b.into_iter().map(f64::from).collect())).collect())
+}
+
+fn eprop(surrogate: Surrogate, feedback: Feedback, form: Form) -> Eprop {
+    Eprop { surrogate, feedback, form }
+}
+
+/// A case's network with another readout.
+fn with_readout(net: &Network, tau: f64) -> Network {
+    let mut draft: Draft = net.draft().clone();
+    draft.populations.iter_mut().filter(|p| p.name == "out").for_each(|p| p.model = Li { tau: tau.into() }.into());
+    draft.try_into().unwrap()
+}
+
+fn close(a: &[Vec<f64>], b: &[Vec<f64>]) -> Result<(), TestCaseError> {
+    let size = b.concat().iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    prop_assert!(distance(a, b) < 1e-12 || size < 1e-14, "{:e} of {size}", distance(a, b));
+    Ok(())
+}
+
+/// Input → one recurrent layer → readout, both dense or listed.
+fn layer(model: Model, recurrent: bool, delay: f64, p: f64, seed: u64) -> Network {
+    let quiet = ms((seed % 4) as f64);
+    let connect = if p < 1.0 { Connect::Random { p } } else { Connect::All };
+    let mut net = Net::new(ms(1.0)).input("in", 6).population("a", 70, model).refractory(quiet);
+    net = net.population("out", 3, Li { tau: 0.01.into() }).project("in", "a", connect, Init::normal(0.7));
+    if recurrent {
+        net = net.project("a", "a", connect, Init::normal(0.2)).delay(ms(1.0));
+    }
+    net.project("a", "out", Connect::All, Init::normal(0.3)).delay(delay).output("out").build(Seed::new(seed)).unwrap()
+}
+
+fn trials(seed: u64, steps: usize) -> Trials {
+    Case {
+        seed,
+        sizes: [6, 70, 1, 3],
+        models: [Lif::default().into(), Lif::default().into()],
+        recurrent: [false; 3],
+        delays: [0; 3],
+        spread: 0,
+        p: 1.0,
+        steps,
+        quiet: [0, 0],
+        graded: false,
+    }
+    .trials(2)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Online = reverse = textbook: any spiking models, loops, delays, connectivity, readout, windows.
+    #[test]
+    fn both_forms_are_the_textbook(case in case(70), surrogate in surrogate(), kappa in prop_oneof![Just(1e-9), Just(0.01)], window in 1usize..30) {
+        let engine = Clocked::<f64>::compile(&with_readout(&case.network(), kappa));
+        let data = case.trials(2);
+        let (feedback, list) = given(&engine, case.seed);
+        let played: Vec<_> = (0..2).map(|k| play(&engine, surrogate, &data, k, LOSS, REGULARISER)).collect();
+        let expected = textbook(&engine, &played, &list);
+        let (reverse, s) = gradient(&engine, &eprop(surrogate, feedback.clone(), Form::Reverse), &data, LOSS);
+        close(&reverse, &expected)?;
+        for window in [1, window] {
+            let (online, o) = gradient(&engine, &eprop(surrogate, feedback.clone(), Form::Online { window }), &data, LOSS);
+            close(&online, &expected)?;
+            prop_assert_eq!((&s.spikes, &s.active, s.loss, s.penalty), (&o.spikes, &o.active, o.loss, o.penalty));
+        }
+    }
+
+    /// Without recurrent synapses, and with the own spike's gradient as the model gives it, nothing is left out.
+    #[test]
+    fn without_recurrence_it_is_bptt(model in any_model(), surrogate in surrogate(), seed in any::<u64>(), delay in 0u32..3, dense in any::<bool>(), window in 1usize..40) {
+        let net = layer(model, false, ms(delay.into()), if dense { 1.0 } else { 0.4 }, seed);
+        let (engine, data) = (Clocked::<f64>::compile(&net), trials(seed, 30));
+        let (bptt, _) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
+        for form in [Form::Reverse, Form::Online { window }] {
+            close(&gradient(&engine, &eprop(surrogate, Feedback::Symmetric, form), &data, LOSS).0, &bptt)?;
+        }
+    }
+
+    /// With loops it is the textbook with the readout's own weights, each with its delay, and BPTT no longer.
+    #[test]
+    fn symmetric_feedback_is_the_readouts_weights(model in models(0.0), surrogate in surrogate(), seed in any::<u64>(), window in 1usize..40) {
+        let mut draft = layer(model, true, 0.0, 0.5, seed).draft().clone();
+        let readout = draft.projections.last_mut().unwrap();
+        readout.delay = (0..210).map(|k| ms(f64::from(k % 3))).collect::<Vec<_>>().into();
+        let engine = Clocked::<f64>::compile(&draft.try_into().unwrap());
+        let data = trials(seed, 30);
+        let played: Vec<_> = (0..2).map(|k| play(&engine, surrogate, &data, k, LOSS, REGULARISER)).collect();
+        let expected = textbook(&engine, &played, &symmetric(&engine));
+        for form in [Form::Reverse, Form::Online { window }] {
+            close(&gradient(&engine, &eprop(surrogate, Feedback::Symmetric, form), &data, LOSS).0, &expected)?;
+        }
+        let (bptt, stats) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
+        prop_assert!(stats.spikes[0] < 20 || distance(&bptt, &expected) > 1e-9);
+    }
+
+    /// `dE/dW = Σ_t dE/dz[t]·e[t]` with the true `dE/dz` is BPTT, with loops and the reset's gradient (eq. 1 of the paper).
+    #[test]
+    fn the_true_error_at_the_spikes_gives_bptt(model in models(1.0), surrogate in surrogate(), seed in any::<u64>(), delay in 0u32..3) {
+        let engine = Clocked::<f64>::compile(&layer(model, true, ms(delay.into()), 0.6, seed));
+        let data = trials(seed, 25);
+        let (bptt, _) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
+        let mut sum: Vec<Vec<f64>> = bptt.iter().map(|g| vec![0.0; g.len()]).collect();
+        for trial in 0..2 {
+            let played = play(&engine, surrogate, &data, trial, LOSS, REGULARISER);
+            let error = errors_at_spikes(&engine, &played);
+            for link in engine.links() {
+                for (i, j, k) in link.store.triplets() {
+                    let e = played.traces(&engine, link.to, j, |t| played.heard(link.from, i, t, link.delay));
+                    sum[link.projection][k] += (0..played.steps()).map(|t| error[link.to][t][j] * e[t]).sum::<f64>();
+                }
+            }
+        }
+        close(&sum, &bptt)?;
+    }
+
+    /// An adaptation without effect is none.
+    #[test]
+    fn without_adaptation_alif_is_lif(seed in any::<u64>(), window in 1usize..40) {
+        let run = |model: Model, form| {
+            let engine = Clocked::<f64>::compile(&layer(model, true, ms(1.0), 1.0, seed));
+            gradient(&engine, &eprop(Surrogate::triangle(0.3, 1.0), Feedback::Symmetric, form), &trials(seed, 40), LOSS).0
+        };
+        for form in [Form::Reverse, Form::Online { window }] {
+            close(&run(Alif { beta: 0.0.into(), ..Alif::default() }.into(), form), &run(Lif::default().into(), form))?;
+        }
+    }
+
+    /// A trial that ends before the readout hears of a neuron teaches that neuron nothing; one step is a whole trial.
+    #[test]
+    fn limits_of_the_trial(seed in any::<u64>(), model in models(0.0), steps in 1usize..4) {
+        for (delay, taught) in [(ms(4.0), false), (0.0, true)] {
+            let engine = Clocked::<f64>::compile(&layer(model.clone(), true, delay, 1.0, seed));
+            let data = trials(seed, steps);
+            for form in [Form::Reverse, Form::Online { window: 2 }] {
+                let rule = eprop(Surrogate::triangle(0.3, 1.0), Feedback::Symmetric, form);
+                let mut trainer = Gradient::new(&engine, &rule);
+                let found = trainer.of(&data, Loss::CrossEntropy(Over::Last), Regulariser::NONE);
+                let heard = (0..2).any(|k| { let mut r = Raster::default(); data.load(k, &mut r); !r.is_empty() });
+                let hidden = found[..2].concat().iter().any(|&g| g != 0.0);
+                prop_assert!(if taught { hidden || !heard } else { !hidden }, "{form:?}");
+            }
+        }
+    }
+
+    /// All instruction sets give the same bits, in f32, in both forms.
+    #[test]
+    fn instruction_sets_agree_to_the_bit(case in case(150), window in 1usize..30) {
+        use snn_sparse::Simd;
+        let (network, data) = (case.network(), case.trials(2));
+        for form in [Form::Reverse, Form::Online { window }] {
+            let rule = eprop(Surrogate::triangle(0.3, 1.0), Feedback::Random { std: 1.0, seed: Seed::new(case.seed) }, form);
+            let run = |simd| gradient(&Clocked::<f32>::compile_for(&network, simd), &rule, &data, LOSS).0.concat();
+            let bits = |g: Vec<f32>| g.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let expected = bits(run(Simd::Portable));
+            for simd in Simd::available() {
+                prop_assert_eq!(bits(run(simd)), expected.clone(), "{:?}", simd);
+            }
+        }
+    }
+}
+
+/// One rule on one engine, for other regularisers than the usual.
+struct Gradient<'a> {
+    engine: &'a Clocked<f64>,
+    rule: &'a Eprop,
+}
+
+impl<'a> Gradient<'a> {
+    fn new(engine: &'a Clocked<f64>, rule: &'a Eprop) -> Self {
+        Rule::<f64>::check(rule, engine).unwrap();
+        Gradient { engine, rule }
+    }
+    fn of(&mut self, data: &Trials, loss: Loss, regulariser: Regulariser) -> Vec<Vec<f64>> {
+        let job = snn_learn::Job { engine: self.engine, data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
+        let mut gradients = snn_learn::Gradients::zero(self.engine);
+        self.rule.worker(self.engine).learn(&job, &(0..data.len()).collect::<Vec<_>>(), &mut gradients);
+        gradients.in_order(self.engine)
+    }
+}
+
+/// `dE/dz[population][step][unit]` by backpropagation, without what returns through the neuron's own state; at the readout `dE/dy`.
+fn errors_at_spikes(engine: &Clocked<f64>, played: &Played) -> Vec<Vec<Vec<f64>>> {
+    let output = engine.outputs()[0];
+    let zero = |p: usize| vec![vec![0.0; engine.cells()[p].size()]; played.steps()];
+    let count = engine.cells().len();
+    let (mut error, mut delta): (Vec<_>, Vec<_>) = ((0..count).map(zero).collect(), (0..count).map(zero).collect());
+    let mut carry: Vec<Vec<([f64; 4], f64)>> = (0..count).map(|p| vec![([0.0; 4], 0.0); engine.cells()[p].size()]).collect();
+    for t in (0..played.steps()).rev() {
+        // The readout first: it may hear within the step.
+        for p in std::iter::once(output).chain((0..count).filter(|&p| p != output)) {
+            for j in 0..engine.cells()[p].size() {
+                let mut z = played.constant[p][j];
+                for link in engine.links().iter().filter(|l| l.from == Source::Population(p) && t + l.delay < played.steps()) {
+                    let values = link.store.values();
+                    let into = link.store.triplets().into_iter().filter(|&(i, ..)| i == j);
+                    z += into.map(|(_, to, k)| values[k] * delta[link.to][t + link.delay][to]).sum::<f64>();
+                }
+                let (lambda, mu) = carry[p][j];
+                let d = if p == output { played.error[t][j] } else { played.psi[p][t][j] * (z + mu) };
+                error[p][t][j] = if p == output { played.error[t][j] } else { z };
+                let jac = played.local[p][t][j];
+                let sum = |first: f64, by: [f64; 4]| (0..4).fold(first * d, |sum, i| sum + by[i] * lambda[i]);
+                delta[p][t][j] = sum(jac.u_x, jac.s_x);
+                carry[p][j] = (std::array::from_fn(|k| sum(jac.u_s[k], std::array::from_fn(|i| jac.s_s[i][k]))), sum(jac.u_z, jac.s_z));
+            }
+        }
+    }
+    error
+}
+
+/// Kolen & Pollack: `B` is moved as the readout's weights are, and both decay.
+#[test]
+fn adaptive_feedback_follows_the_readout() {
+    let (decay, std, seed) = (0.05, 0.4, Seed::new(7));
+    let net = layer(Lif::default().into(), true, 0.0, 1.0, 3);
+    let data = trials(3, 40);
+    let surrogate = Surrogate::triangle(0.3, 1.0);
+    let options = Options { batch: 2, ..Options::new(Loss::CrossEntropy(Over::Mean), Seed::new(1)) };
+    let make =
+        |net: &Network, feedback| Trainer::new(net, eprop(surrogate, feedback, Form::Reverse), Optimiser::adam(1e-2), options).unwrap();
+    let mut trainer = make(&net, Feedback::Adaptive { std, decay, seed });
+    let keep = 1.0 - decay;
+    // At the start it is the random feedback of the same seed.
+    let mut random = make(&net, Feedback::Random { std, seed });
+    random.gradient(&data, &[0, 1]);
+    let mut w: Vec<f64> = trainer.engine().weights()[2].iter().map(|&w| f64::from(w)).collect();
+    let mut b: Option<Vec<f64>> = None;
+    for update in 0..5 {
+        trainer.gradient(&data, &[0, 1]);
+        let found: Vec<f64> = trainer.last_gradient().concat().into_iter().map(f64::from).collect();
+        let expected: Vec<f64> = if let Some(b) = &b {
+            let given = Feedback::Given(vec![("a".into(), b.iter().map(|&b| b as f32).collect())]);
+            let mut other = make(&trainer.network().unwrap(), given);
+            other.gradient(&data, &[0, 1]);
+            other.last_gradient().concat().into_iter().map(f64::from).collect()
+        } else {
+            random.last_gradient().concat().into_iter().map(f64::from).collect()
+        };
+        assert!(expected.iter().any(|&g| g != 0.0));
+        assert!(distance(&[found], &[expected]) < 1e-5, "update {update}");
+        trainer.epoch(&data, &|_| ()).unwrap();
+        let now: Vec<f64> = trainer.engine().weights()[2].iter().map(|&w| f64::from(w)).collect();
+        // The optimiser's step Δ, from W' = (1 − c)·(W + Δ).
+        let first = || draws(std, seed, w.len());
+        b = Some(b.unwrap_or_else(first).iter().zip(&w).zip(&now).map(|((b, w), now)| keep * (b + now / keep - w)).collect());
+        w = now;
+    }
+    // Both come together as (1 − c)ⁿ.
+    let apart = b.unwrap().iter().zip(&w).map(|(b, w)| (b - w).abs()).fold(0.0, f64::max);
+    let start =
+        draws(std, seed, w.len()).into_iter().zip(net.draft().projections[2].weights.iter(w.len())).map(|(b, w)| (b - f64::from(w)).abs());
+    assert!((apart / start.fold(0.0, f64::max) - keep.powi(5)).abs() < 1e-4);
+}
+
+/// The first feedback weights of population `a`, from their definition.
+fn draws(std: f64, seed: Seed, count: usize) -> Vec<f64> {
+    use rand_distr::{Distribution, Normal};
+    let (mut rng, normal) = (seed.child("feedback").child("a").rng(), Normal::new(0.0, std).unwrap());
+    (0..count).map(|_| f64::from(normal.sample(&mut rng) as f32)).collect()
+}
+
+/// One error for all: the same learning signal at every neuron, 1/√n times the sum.
+#[test]
+fn broadcast_is_a_sum() {
+    let engine = Clocked::<f64>::compile(&layer(Alif::default().into(), true, 0.0, 0.3, 5));
+    let given = Feedback::Given(vec![("a".into(), vec![1.0 / 70f32.sqrt(); 210])]);
+    for form in [Form::Reverse, Form::Online { window: 9 }] {
+        let run = |feedback| gradient(&engine, &eprop(Surrogate::triangle(0.3, 1.0), feedback, form), &trials(5, 30), LOSS).0;
+        assert_eq!(run(Feedback::Broadcast), run(given.clone()));
+    }
+}
+
+#[test]
+fn misfits_are_refused_by_name() {
+    let deep = |units: usize| {
+        let net = Net::new(ms(1.0)).input("in", 9).population("a", 9, Lif::default()).population("b", 9, Lif::default());
+        let net = net.project("in", "a", Connect::All, Init::normal(0.1)).project("a", "b", Connect::All, Init::normal(0.1));
+        net.population("out", units, Li::default())
+            .project("b", "out", Connect::All, Init::normal(0.1))
+            .output("out")
+            .build(Seed::new(1))
+            .unwrap()
+    };
+    let refused = |net: &Network, feedback: Feedback, form: Form| {
+        let rule = eprop(Surrogate::triangle(0.3, 1.0), feedback, form);
+        Rule::<f64>::check(&rule, &Clocked::compile(net)).unwrap_err().to_string()
+    };
+    let random = |std| Feedback::Random { std, seed: Seed::new(1) };
+    let error = refused(&deep(2), Feedback::Symmetric, Form::Reverse);
+    assert!(error.contains("`a` has no projection to the readout") && error.contains("random"), "{error}");
+    assert!(refused(&deep(2), random(f64::NAN), Form::Reverse).contains("feedback std = NaN"));
+    assert!(refused(&deep(2), Feedback::Adaptive { std: 1.0, decay: 2.0, seed: Seed::new(1) }, Form::Reverse).contains("decay = 2"));
+    assert!(refused(&deep(2), random(1.0), Form::Online { window: 0 }).contains("window = 0"));
+    let given = |b: Vec<f32>| Feedback::Given(vec![("a".into(), b)]);
+    assert!(refused(&deep(2), given(vec![0.5; 17]), Form::Reverse).contains("17 feedback weights; it needs 9 units x 2"));
+    assert!(refused(&deep(2), given(vec![f32::INFINITY; 18]), Form::Reverse).contains("not finite"));
+    assert!(refused(&deep(2), given(vec![0.5; 18]), Form::Reverse).contains("`b` is given no feedback weights"));
+
+    let spiking =
+        Net::new(ms(1.0)).input("in", 9).population("out", 2, Lif::default()).project("in", "out", Connect::All, Init::normal(0.1));
+    let error = refused(&spiking.output("out").build(Seed::new(1)).unwrap(), Feedback::Broadcast, Form::Reverse);
+    assert!(error.contains("`out` is the readout and spikes"), "{error}");
+    let slow = with_taus(&deep(2), vec![0.01, 0.02]);
+    assert!(refused(&slow, Feedback::Broadcast, Form::Online { window: 5 }).contains("one time constant for all units"));
+    Rule::<f64>::check(&eprop(Surrogate::triangle(0.3, 1.0), Feedback::Broadcast, Form::Reverse), &Clocked::compile(&slow)).unwrap();
+    let conv = Conv2d::new(1, 3, 3, 2, (2, 2));
+    let net = Net::new(ms(1.0)).input("in", 9).population("a", 8, Lif::default()).population("out", 2, Li::default());
+    let net = net.project("in", "a", Connect::Conv2d(conv), Init::normal(0.1)).project("a", "out", Connect::All, Init::normal(0.1));
+    let error = refused(&net.output("out").build(Seed::new(1)).unwrap(), Feedback::Symmetric, Form::Online { window: 5 });
+    assert!(error.contains("`in` -> `a` shares its weights"), "{error}");
+}
+
+fn with_taus(net: &Network, taus: Vec<f64>) -> Network {
+    let mut draft: Draft = net.draft().clone();
+    draft.populations.iter_mut().filter(|p| p.name == "out").for_each(|p| p.model = Li { tau: taus.clone().into() }.into());
+    draft.try_into().unwrap()
+}
+
+/// The whole configuration survives a file.
+#[test]
+fn a_rule_is_data() {
+    let rule = Eprop {
+        feedback: Feedback::Adaptive { std: 0.5, decay: 1e-2, seed: Seed::new(3) },
+        form: Form::Online { window: 16 },
+        ..Eprop::default()
+    };
+    let text = serde_json::to_string(&rule).unwrap();
+    assert_eq!(serde_json::from_str::<Eprop>(&text).unwrap(), rule);
+}
