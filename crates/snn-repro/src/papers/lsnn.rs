@@ -25,12 +25,12 @@ use rand::seq::SliceRandom;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lsnn};
 use snn_core::{Answered, Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Value, ms};
-use snn_data::{Drawn, ImageSet, Images, Sequential, SequentialParams, Split, StoreRecallParams, StrokeParams, TargetNetworkParams};
+use snn_data::{Drawn, ImageSet, Images, Sequential, SequentialParams, Split, StoreRecallParams, StrokeParams, TargetNetworkParams, split};
 use snn_learn::structure::Budget;
 use snn_learn::{DeepR, Loss, Optimiser, Options, Over, RateOver, Regulariser, Schedule, SparseBptt, Trainer, Turnover};
 use snn_sparse::{Clocked, LANES, Record, Wants};
 
-use crate::train::Epoch;
+use crate::train::{Epoch, file_name};
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const S_WITH: &str = "store-recall: wrong recalls with adaptation, mean of the last 20 validations";
@@ -241,6 +241,8 @@ struct Study {
     name: &'static str,
     params: SequentialParams,
     neurons: Neurons,
+    /// Images split off the training set.
+    validation: usize,
     batch: usize,
     /// Updates, and how many make an entry of the curve.
     iterations: usize,
@@ -257,9 +259,10 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
         name,
         params: pooled.clone(),
         neurons: Neurons { delays: 1.0, ..neurons.clone() },
+        validation: 1000,
         batch: 64,
-        iterations: 800,
-        piece: 40,
+        iterations: 1600,
+        piece: 80,
         lr: 0.005,
         schedule: Schedule::Cosine { epochs: 20.0 },
     };
@@ -270,7 +273,7 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
         (Scale::Smoke, _) => {
             let params = SequentialParams { pool: 1, cue: 10, levels: 8, repeat: 1 };
             let neurons = Neurons { lif: 12, alif: 10, ..neurons };
-            let study = Study { params, neurons, batch: 16, iterations: 6, piece: 3, ..short("drawn digits") };
+            let study = Study { params, neurons, validation: 16, batch: 16, iterations: 6, piece: 3, ..short("drawn digits") };
             let (train, test) = (strokes(10, 0, 64)?, strokes(10, 64, 32)?);
             compare(lab, &study, train, test, None)?;
             not_run(lab, &[D_GAP, D_SPARSE], "six updates teach nothing; short scale only")?;
@@ -295,6 +298,7 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
                 name: "MNIST, full size",
                 params: SequentialParams::default(),
                 neurons,
+                validation: 5000,
                 batch: 256,
                 iterations: 36_000,
                 piece: 250,
@@ -361,16 +365,17 @@ fn learn(
         // One budget for all matrices, no noise [code].
         trainer = trainer.with_structure(DeepR { budget: Budget::Total, ..DeepR::new(0.01) })?;
     }
-    let stream = Stream { of: train, seed: seed.child("order") };
+    // The curve is of images split off the training set; the test set is looked at once.
+    let (kept, held) = split(train.len(), study.validation as f64 / train.len() as f64, seed.child("validation"));
+    let (validation, train) = (Subset::new(train, held), Subset::new(train, kept));
+    let stream = Stream { of: &train, seed: seed.child("order") };
     let draw = |k| -> Result<Box<dyn Dataset + '_>> { Ok(Box::new(stream.piece(k, study.piece * study.batch))) };
     let name = format!("{} {what}", study.name);
-    let history = lab.train_drawn(&name, &mut trainer, study.iterations / study.piece, draw, Some(test), |_| Ok(None))?;
+    let history = lab.train_drawn(&name, &mut trainer, study.iterations / study.piece, draw, Some(&validation), |_| Ok(None))?;
     if what != "without adaptation" {
-        let file = format!("{name}-trial").to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        watch(lab, &file, &format!("{name}: one test image"), &trainer.network()?, neurons, test)?;
+        watch(lab, &file_name(&format!("{name} trial")), &format!("{name}: one test image"), &trainer.network()?, neurons, test)?;
     }
-    let accuracy = 100.0 * history.last().and_then(|e| e.held_out).unwrap_or(f64::NAN);
-    Ok((history, accuracy))
+    Ok((history, 100.0 * trainer.evaluate(test)?.accuracy()))
 }
 
 /// Learning curves, and links of the rewired network over training.
@@ -382,9 +387,9 @@ fn figures(lab: &mut Lab, study: &Study, trainings: &[(&str, Vec<Epoch>)]) -> Re
     let mut lines = Vec::new();
     for (what, history) in trainings {
         lines.push((format!("{what}: training"), line(history, &|e| Some(100.0 * e.accuracy))));
-        lines.push((format!("{what}: test"), line(history, &|e| Some(100.0 * e.held_out?))));
+        lines.push((format!("{what}: validation"), line(history, &|e| Some(100.0 * e.held_out?))));
     }
-    let name = study.name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let name = file_name(study.name);
     lab.curve(&format!("{name}-learning"), &format!("{}: learning curves", study.name), "iteration", "accuracy (%)", &lines, Axes::default())?;
     let Some((_, history)) = trainings.iter().find(|(_, history)| history.iter().any(|e| !e.turnover.is_empty())) else { return Ok(()) };
     let names = ["in → hidden", "hidden → hidden", "hidden → out"];
@@ -415,7 +420,7 @@ fn learning_to_learn(lab: &mut Lab) -> Result<()> {
         Scale::Short => Neurons { lif: 72, alif: 48, beta: 1.7, tau_a: ms(1000.0), refractory: 3.0, delays: 1.0 },
         Scale::Paper => Neurons { lif: 180, alif: 120, beta: 1.7, tau_a: ms(1000.0), refractory: 3.0, delays: 1.0 },
     };
-    let (batch, iterations, piece) = lab.scale().pick((4, 4, 2), (20, 1000, 25), (20, 5000, 50));
+    let (batch, iterations, piece) = lab.scale().pick((4, 4, 2), (20, 300, 25), (20, 5000, 50));
     let tests = lab.scale().pick(4, 200, 1000);
     let net = neurons.network(3 * params.cells, 1, None, seed)?;
     let options = Options {
