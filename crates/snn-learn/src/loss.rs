@@ -18,6 +18,9 @@ pub enum Loss {
     MeanSquared,
     /// `½·Σ_t Σ_k (y − y*)²` against a target series.
     SumSquared,
+    /// `Σ_t Σ_k y·y*`: the target series is the derivative by the outputs. For objectives that are judged elsewhere, as those of reinforcement learning:
+    /// whoever knows `∂L/∂y` of recorded trials gets `∂L/∂w` from any rule. The value of the loss means nothing then.
+    Linear,
     /// `½·Σ_k (r_k − r*_k)²` with `r_k` the mean output per step, and `r* = correct` for the class, `wrong` for the others.
     Rate {
         /// Wanted mean output of the class's unit.
@@ -102,7 +105,7 @@ impl Loss {
         let name = || population.name.clone();
         let target = |wanted, found| Err(LossError::Target { data: data.into(), wanted, found });
         match self {
-            Loss::MeanSquared | Loss::SumSquared if classes > 0 => return target("a target series", "classes"),
+            Loss::MeanSquared | Loss::SumSquared | Loss::Linear if classes > 0 => return target("a target series", "classes"),
             Loss::CrossEntropy(_) | Loss::Rate { .. } if classes == 0 => return target("classes", "a target series"),
             Loss::CrossEntropy(over @ (Over::Max | Over::Last | Over::Each)) if population.model.spikes() => {
                 return Err(LossError::Graded { over: *over, population: name() });
@@ -129,9 +132,13 @@ impl Loss {
             let mut loss = 0.0;
             for t in 0..steps {
                 for k in 0..units {
-                    let e = at(t, k) - f64::from(wanted[t * units + k]);
-                    loss += 0.5 * e * e * part;
-                    set(t, k, e * part);
+                    let (y, wanted) = (at(t, k), f64::from(wanted[t * units + k]));
+                    let (value, derivative) = match self {
+                        Loss::Linear => (y * wanted, wanted),
+                        _ => (0.5 * (y - wanted) * (y - wanted) * part, (y - wanted) * part),
+                    };
+                    loss += value;
+                    set(t, k, derivative);
                 }
             }
             return Outcome { loss, ..Outcome::default() };
@@ -186,7 +193,7 @@ impl Loss {
                     }
                     (loss, best((0..units).map(mean)))
                 }
-                Loss::MeanSquared | Loss::SumSquared => (f64::NAN, units), // refused by `check`
+                Loss::MeanSquared | Loss::SumSquared | Loss::Linear => (f64::NAN, units), // refused by `check`
             };
             outcome.loss += part * loss;
             outcome.correct += usize::from(best == class);
@@ -285,7 +292,7 @@ mod tests {
     proptest! {
         /// The derivative of every loss is its finite difference.
         #[test]
-        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..12) {
+        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..13) {
             let series: Vec<f32> = y.iter().map(|v| (v * 7.3).sin() as f32).collect();
             let cues = [Cue { start: 0, end: 1, class: 2 }, Cue { start: 2, end: 4, class: class as u32 }];
             let (loss, target) = match kind {
@@ -296,6 +303,7 @@ mod tests {
                 4 => (Loss::MeanSquared, Target::Series(&series)),
                 5 => (Loss::SumSquared, Target::Series(&series)),
                 6 => (Loss::CrossEntropy(Over::Each), Target::Class(class)),
+                12 => (Loss::Linear, Target::Series(&series)),
                 7 => (Loss::CrossEntropy(Over::Each), Target::Cues(&cues)),
                 8 => (Loss::CrossEntropy(Over::Mean), Target::Cues(&cues)),
                 9 => (Loss::CrossEntropy(Over::Max), Target::Cues(&cues)),

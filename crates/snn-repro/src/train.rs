@@ -9,8 +9,8 @@ use ndarray::ArrayView;
 use ndarray_npy::NpzWriter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use snn_core::Dataset;
 use snn_core::net::Links;
+use snn_core::{Dataset, Subset};
 use snn_learn::{Checkpoint, Stats, Trainer, Turnover};
 
 use crate::{Lab, LabError};
@@ -108,17 +108,36 @@ impl Lab {
         epochs: usize,
         data: &dyn Dataset,
         held_out: Option<&dyn Dataset>,
+        measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
+    ) -> anyhow::Result<Vec<Epoch>> {
+        let whole = |_| -> anyhow::Result<Box<dyn Dataset + '_>> { Ok(Box::new(Subset::new(data, (0..data.len()).collect()))) };
+        self.train_drawn(name, trainer, epochs, whole, held_out, measure)
+    }
+
+    /// As [`Lab::train_with`], on other trials in every epoch: `draw` gives those of epoch 0, 1, … It must be a function of that number alone, and
+    /// always give as many: then a resumed training meets the same trials.
+    ///
+    /// # Errors
+    /// As [`Lab::train_with`], and what `draw` reports.
+    pub fn train_drawn<'a>(
+        &mut self,
+        name: &str,
+        trainer: &mut Trainer,
+        epochs: usize,
+        mut draw: impl FnMut(usize) -> anyhow::Result<Box<dyn Dataset + 'a>>,
+        held_out: Option<&dyn Dataset>,
         mut measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
     ) -> anyhow::Result<Vec<Epoch>> {
         let path = self.checkpoint("training")?.join(format!("{}.ckpt", file_name(name)));
         let mut history = restore(&path, name, epochs, trainer)?;
+        let mut data = draw(history.len())?;
         let progress = self.progress(name, (epochs * data.len()) as u64);
         let mut shown = trainer.trials();
         progress.resume_at((history.len() * data.len() + shown) as u64);
         let every = (epochs / 20).max(1);
         let mut saved_at = Instant::now();
         while history.len() < epochs {
-            let stats = trainer.epoch_or_pause(data, &mut |done| {
+            let stats = trainer.epoch_or_pause(&*data, &mut |done| {
                 progress.inc((done - std::mem::replace(&mut shown, done)) as u64);
                 match self.interrupt().requested() || saved_at.elapsed() >= self.checkpoint_every() {
                     true => ControlFlow::Break(()),
@@ -138,6 +157,9 @@ impl Lab {
                 progress.message(format!("loss {:.4}, {:.2} %{held}, active {} %", epoch.loss, 100.0 * epoch.accuracy, active.join(" ")));
                 epoch.measured = measure(trainer)?;
                 history.push(epoch);
+                if number < epochs {
+                    data = draw(number)?;
+                }
             }
             let stop = self.interrupt().requested();
             if paused || stop || history.len() == epochs || saved_at.elapsed() >= self.checkpoint_every() {
@@ -202,7 +224,7 @@ fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
 }
 
 /// `name` as part of a file name: "Fashion-MNIST sparse, pair" becomes "fashion-mnist-sparse-pair".
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let plain = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', " ");
     plain.split_whitespace().collect::<Vec<_>>().join("-")
 }
