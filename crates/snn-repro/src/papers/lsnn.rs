@@ -13,7 +13,7 @@
 //! Departure: under DEEP R a new link has a sign of its own; the released program gives every neuron one sign (Dale's law), and balanced initial
 //! weights.
 //! Departure: at `short` scale pictures are pooled to 14×14, 224 steps, delays are one step, and training is short: no figure of the paper belongs to
-//! this size. Learning rates were chosen on images split off the training set.
+//! this size. Its learning rates are first guesses, not tuned.
 //! Departure: no program and few numbers of the learning-to-learn experiment are published: sizes, time constants and rates of it are ours.
 //! The error is taken at every step, the figures are those of the mean output over an example.
 //!
