@@ -6,8 +6,8 @@ use common::{Case, REGULARISER, any_model, case, distance, gradient, models, sur
 use proptest::prelude::*;
 use snn_core::net::{Connect, Conv2d, Draft, Init};
 use snn_core::neuron::{Alif, Jacobian, Li, Lif, Model};
-use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
-use snn_learn::{Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Trainer};
+use snn_core::{Cue, Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
+use snn_learn::{Bptt, Eprop, Feedback, Form, Gradients, Job, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Trainer};
 use snn_sparse::lanes::blocks;
 use snn_sparse::{Block, Clocked, LANES, Record, Source, Synapses, Wants};
 
@@ -230,6 +230,7 @@ fn trials(seed: u64, steps: usize) -> Trials {
         spread: 0,
         p: 1.0,
         steps,
+        quiet: [0; 2],
     }
     .trials(2)
 }
@@ -348,6 +349,62 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// With a loss that is a sum over steps the network runs piece by piece, to the same gradient and the same counts.
+    #[test]
+    fn in_pieces_it_is_the_same(case in case(70), window in 1usize..12, batch in any::<bool>(), cues in any::<bool>()) {
+        let case = Case { delays: [case.delays[0], case.delays[1], 0], spread: 0, steps: case.steps + 12, ..case };
+        let engine = Clocked::<f64>::compile(&case.network());
+        let mut data = case.trials(0);
+        for k in 0..2u32 {
+            let mut raster = Raster::default();
+            case.trials(2).load(k as usize, &mut raster);
+            let end = case.steps as u32;
+            let whole = vec![Cue { start: 0, end, class: k }];
+            data.push_cues(raster, if cues { vec![Cue { start: 3, end: 9, class: k }, Cue { start: 7, end, class: 1 }] } else { whole });
+        }
+        let rates: Vec<Vec<f64>> = engine.cells().iter().map(|c| (0..c.size()).map(|j| 0.01 * j as f64).collect()).collect();
+        let (regulariser, rates) = if batch { (Regulariser::rate(3.0, 0.1, RateOver::Batch), &rates[..]) } else { (Regulariser::NONE, &[][..]) };
+        let run = |form| {
+            let rule = eprop(Surrogate::triangle(0.4, 0.8), Feedback::Broadcast, form);
+            let job = Job { engine: &engine, data: &data, loss: Loss::CrossEntropy(Over::Each), regulariser, scale: 0.5, updates: 0, rates };
+            let mut gradients = Gradients::zero(&engine);
+            let stats = rule.worker(&engine).learn(&job, &[0, 1], &mut gradients);
+            (gradients.in_order(&engine), stats)
+        };
+        let ((reverse, r), (online, o)) = (run(Form::Reverse), run(Form::Online { window }));
+        close(&online, &reverse)?;
+        prop_assert!((r.loss - o.loss).abs() < 1e-12 && (r.penalty - o.penalty).abs() < 1e-12);
+        prop_assert_eq!((&r.spikes, &r.active, &r.entries, &r.counts), (&o.spikes, &o.active, &o.entries, &o.counts));
+        prop_assert_eq!((r.trials, r.decisions, r.correct, r.macs_forward), (o.trials, o.decisions, o.correct, o.macs_forward));
+    }
+}
+
+/// What the online form holds does not grow with the trial, but for the trial's own input.
+#[test]
+fn memory_does_not_grow_with_the_trial() {
+    let net = layer(Alif::default().into(), true, 0.0, 0.3, 6);
+    let engine = Clocked::<f32>::compile(&net);
+    let held = |steps: usize| {
+        let mut raster = Raster::new(6, steps);
+        raster.fill((0..steps as u32).map(|t| (t, t % 6)));
+        let mut data = Trials::new("long", 6, steps, 0);
+        let input = raster.bytes();
+        data.push_series(raster, vec![0.1; 3 * steps]);
+        let rule = eprop(Surrogate::triangle(0.3, 1.0), Feedback::Symmetric, Form::Online { window: 20 });
+        let (loss, regulariser) = (Loss::SumSquared, Regulariser::NONE);
+        let job = Job { engine: &engine, data: &data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
+        let (mut worker, mut gradients) = (Rule::<f32>::worker(&rule, &engine), Gradients::zero(&engine));
+        let stats = worker.learn(&job, &[0], &mut gradients);
+        assert!(stats.loss.is_finite() && stats.entries[0] == (70 * steps) as u64 && gradients.norm() > 0.0);
+        (worker.bytes(), input)
+    };
+    let ((short, input), (long, more)) = (held(200), held(100_000));
+    assert!(more > 50 * input && long - short < more + 4096, "{short} and {long} bytes, input {input} and {more}");
+}
+
 /// One rule on one engine, for other regularisers than the usual.
 struct Gradient<'a> {
     engine: &'a Clocked<f64>,
@@ -360,8 +417,8 @@ impl<'a> Gradient<'a> {
         Gradient { engine, rule }
     }
     fn of(&mut self, data: &Trials, loss: Loss, regulariser: Regulariser) -> Vec<Vec<f64>> {
-        let job = snn_learn::Job { engine: self.engine, data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
-        let mut gradients = snn_learn::Gradients::zero(self.engine);
+        let job = Job { engine: self.engine, data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
+        let mut gradients = Gradients::zero(self.engine);
         self.rule.worker(self.engine).learn(&job, &(0..data.len()).collect::<Vec<_>>(), &mut gradients);
         gradients.in_order(self.engine)
     }

@@ -113,7 +113,8 @@ pub enum Form {
     /// Forwards, with traces for the links that exist, carried from window to window of so many steps; 1 is the textbook's loop. Within a
     /// window every trace is a linear function of what it was before and of the events, with coefficients that depend on the target neuron only, so
     /// that a window costs `(sources heard so far + events) × fan-out` instead of `window × links`. Memory: one to three numbers per link, and
-    /// a window. Not for links that share their weights; the readout units must have one time constant.
+    /// a window, if the loss is [stepwise](crate::Loss::stepwise), the regulariser [known before the trial](crate::Regulariser::known_before), and no link to
+    /// the readout delayed; else the events of a trial as well. Not for links that share their weights; the readout units must have one time constant.
     Online {
         /// Steps per window.
         window: usize,
