@@ -1,6 +1,7 @@
 //! Speed questions and their answers. `cargo xtask bench NAME` runs one; all figures of a report come from one run on one machine.
 
 pub mod brunel;
+mod product;
 mod eprop;
 mod train_step;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use brunel::brunel;
+use product::product;
 use eprop::eprop;
 use train_step::train_step;
 
@@ -33,6 +35,11 @@ pub const ALL: &[Bench] = &[
         name: "train-step",
         question: "What does one training step cost, sparse and dense, and with what does it grow?",
         run: train_step,
+    },
+    Bench {
+        name: "product",
+        question: "Does the time of a training step fall with activity and with connectivity, and with both at once?",
+        run: product,
     },
     Bench { name: "eprop", question: "What does a training step of e-prop cost, backwards and online?", run: eprop },
     Bench { name: "brunel", question: "How fast does a balanced random network run?", run: brunel },

@@ -50,16 +50,18 @@ struct Row {
 
 /// A network shape with its activity.
 #[derive(Clone, Copy)]
-struct Shape {
-    series: &'static str,
-    inputs: usize,
-    hidden: [usize; 2], // a second of 0: one recurrent layer
-    outputs: usize,
-    steps: usize,
-    density: f64,
-    spikes: f64,
-    active: f64,
-    batch: usize,
+pub(crate) struct Shape {
+    pub(crate) series: &'static str,
+    pub(crate) inputs: usize,
+    pub(crate) hidden: [usize; 2], // a second of 0: one recurrent layer
+    pub(crate) outputs: usize,
+    pub(crate) steps: usize,
+    pub(crate) density: f64,
+    pub(crate) spikes: f64,
+    pub(crate) active: f64,
+    pub(crate) batch: usize,
+    /// Share of possible links into the hidden layers that exist; 1 is the dense store.
+    pub(crate) connectivity: f64,
 }
 
 const FMNIST: Shape = Shape {
@@ -72,9 +74,10 @@ const FMNIST: Shape = Shape {
     spikes: 0.005,
     active: 0.01,
     batch: 256,
+    connectivity: 1.0,
 };
 const NMNIST: Shape = Shape { inputs: 1156, steps: 300, density: 0.011, spikes: 0.005, active: 0.01, ..FMNIST };
-const SHD: Shape = Shape { inputs: 700, outputs: 20, steps: 500, density: 0.015, spikes: 0.012, active: 0.03, ..FMNIST };
+pub(crate) const SHD: Shape = Shape { inputs: 700, outputs: 20, steps: 500, density: 0.015, spikes: 0.012, active: 0.03, ..FMNIST };
 const RECURRENT: Shape = Shape { series: "recurrent", hidden: [256, 0], steps: 100, ..SHD };
 
 impl Shape {
@@ -85,7 +88,7 @@ impl Shape {
         }
     }
 
-    fn data(&self) -> Trials {
+    pub(crate) fn data(&self) -> Trials {
         let mut trials = Trials::new("poisson", self.inputs, self.steps, self.outputs);
         for k in 0..self.batch {
             let mut rng = Seed::new(1).child("poisson").nth(k as u64).rng();
@@ -98,13 +101,15 @@ impl Shape {
 
     /// The network whose layers' weights are scaled by `scale`.
     fn network(&self, scale: [f64; 2]) -> Network {
+        let connect = if self.connectivity < 1.0 { Connect::Random { p: self.connectivity } } else { Connect::All };
+        let sparse = |n: usize, scale: f64| Init::normal(scale / (n as f64 * self.connectivity).sqrt());
         let init = |n: usize, scale: f64| Init::normal(scale / (n as f64).sqrt());
         let lif = || Lif { tau: ms(10.0).into(), ..Lif::default() };
         let net = Net::new(ms(1.0)).input("in", self.inputs).population("h1", self.hidden[0], lif());
-        let net = net.project("in", "h1", Connect::All, init(self.inputs, scale[0]));
+        let net = net.project("in", "h1", connect, sparse(self.inputs, scale[0]));
         let (net, last, width) = match self.hidden {
-            [h, 0] => (net.project("h1", "h1", Connect::All, init(h, scale[1])).delay(ms(1.0)), "h1", h),
-            [a, b] => (net.population("h2", b, lif()).project("h1", "h2", Connect::All, init(a, scale[1])).delay(ms(1.0)), "h2", b),
+            [h, 0] => (net.project("h1", "h1", connect, sparse(h, scale[1])).delay(ms(1.0)), "h1", h),
+            [a, b] => (net.population("h2", b, lif()).project("h1", "h2", connect, sparse(a, scale[1])).delay(ms(1.0)), "h2", b),
         };
         let net = net.population("out", self.outputs, Li { tau: ms(20.0).into() });
         let net = net.project(last, "out", Connect::All, init(width, 1.0)).delay(ms(1.0)).output("out");
@@ -112,7 +117,7 @@ impl Shape {
     }
 
     /// Scales weights for the wanted spiking and the window for the wanted active share, on a few trials.
-    fn calibrate(&self, data: &Trials) -> (Network, Surrogate) {
+    pub(crate) fn calibrate(&self, data: &Trials) -> (Network, Surrogate) {
         let few: Vec<usize> = (0..4.min(self.batch)).collect();
         let layers = if self.hidden[1] == 0 { 1 } else { 2 };
         let probe = |scale: [f64; 2], window: f64| gradient(&self.network(scale), sparse(window), data, &few).1;
@@ -139,15 +144,20 @@ fn sparse(window: f64) -> SparseBptt {
 }
 
 /// Spiking and active share of the hidden layers.
-fn hidden(stats: &Stats, layers: usize) -> (f64, f64) {
+pub(crate) fn hidden(stats: &Stats, layers: usize) -> (f64, f64) {
     let share = |n: &[u64]| n[..layers].iter().sum::<u64>() as f64 / stats.entries[..layers].iter().sum::<u64>().max(1) as f64;
     (share(&stats.spikes), share(&stats.active))
 }
 
+/// A trainer for timing gradients: no regulariser, no updates.
+pub(crate) fn gradient_trainer(net: &Network, rule: impl Rule<f32> + 'static) -> Trainer {
+    let options = Options { regulariser: Regulariser::NONE, ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(1)) };
+    Trainer::new(net, rule, Optimiser::sgd(0.0), options).unwrap_or_else(|e| panic!("the bench's own trainer: {e}"))
+}
+
 /// The gradient of `batch`: wall seconds, counts, bytes of state.
 fn gradient(net: &Network, rule: impl Rule<f32> + 'static, data: &Trials, batch: &[usize]) -> (f64, Stats, usize) {
-    let options = Options { regulariser: Regulariser::NONE, ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(1)) };
-    let mut trainer = Trainer::new(net, rule, Optimiser::sgd(0.0), options).unwrap_or_else(|e| panic!("the bench's own trainer: {e}"));
+    let mut trainer = gradient_trainer(net, rule);
     let start = Instant::now();
     let stats = trainer.gradient(data, batch);
     (start.elapsed().as_secs_f64(), stats, trainer.state_bytes())
@@ -155,12 +165,10 @@ fn gradient(net: &Network, rule: impl Rule<f32> + 'static, data: &Trials, batch:
 
 /// Times the gradient of a whole batch: a first run warms memory up, the best of `repeats` counts.
 fn measure(shape: &Shape, data: &Trials, net: &Network, surrogate: Surrogate, engine: &'static str, threads: usize, repeats: usize) -> Row {
-    let options = Options { regulariser: Regulariser::NONE, ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(1)) };
-    let made = match engine {
-        "dense" => Trainer::new(net, Bptt::new(surrogate), Optimiser::sgd(0.0), options),
-        _ => Trainer::new(net, SparseBptt { surrogate }, Optimiser::sgd(0.0), options),
+    let mut trainer = match engine {
+        "dense" => gradient_trainer(net, Bptt::new(surrogate)),
+        _ => gradient_trainer(net, SparseBptt { surrogate }),
     };
-    let mut trainer = made.unwrap_or_else(|e| panic!("the bench's own trainer: {e}"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap_or_else(|e| panic!("{threads} threads: {e}"));
     let batch: Vec<usize> = (0..data.len()).collect();
     let mut best = (f64::INFINITY, Stats::default());

@@ -1,6 +1,7 @@
 //! Trials to learn from: spike trains in, what should come out.
 
 use crate::Raster;
+use std::ops::Range;
 
 /// What the network should answer to one trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -184,5 +185,64 @@ impl Dataset for Subset<'_> {
     }
     fn target(&self, index: usize) -> Target<'_> {
         self.of.target(self.indices[index])
+    }
+}
+
+/// A data set of one class per trial in which the answer is asked for in a window of steps, and judged by these only.
+///
+/// ```
+/// use snn_core::{Answered, Cue, Dataset, Raster, Target, Trials};
+/// let mut trials = Trials::new("one", 3, 10, 2);
+/// trials.push(Raster::new(3, 10), 1);
+/// let late = Answered::new(trials, 8..10);
+/// assert_eq!(late.target(0), Target::Cues(&[Cue { start: 8, end: 10, class: 1 }]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Answered<D> {
+    of: D,
+    cues: Vec<Cue>,
+}
+
+impl<D: Dataset> Answered<D> {
+    /// The trials of `of`, with their answers in the steps `window`. What gives no class keeps its target. Memory: 12 bytes per trial.
+    ///
+    /// # Panics
+    /// If the window is empty or goes beyond the trial.
+    #[track_caller]
+    pub fn new(of: D, window: Range<usize>) -> Self {
+        assert!(!window.is_empty() && window.end <= of.steps(), "a window {window:?} in {} steps", of.steps());
+        let cue = |class: usize| Cue { start: window.start as u32, end: window.end as u32, class: class as u32 };
+        let class = |index| if let Target::Class(class) = of.target(index) { Some(cue(class)) } else { None };
+        let cues = (0..of.len()).map_while(class).collect();
+        Answered { of, cues }
+    }
+
+    /// The data set behind it.
+    pub fn of(&self) -> &D {
+        &self.of
+    }
+}
+
+impl<D: Dataset> Dataset for Answered<D> {
+    fn name(&self) -> &str {
+        self.of.name()
+    }
+    fn len(&self) -> usize {
+        self.of.len()
+    }
+    fn inputs(&self) -> usize {
+        self.of.inputs()
+    }
+    fn steps(&self) -> usize {
+        self.of.steps()
+    }
+    fn classes(&self) -> usize {
+        self.of.classes()
+    }
+    fn load(&self, index: usize, into: &mut Raster) {
+        self.of.load(index, into);
+    }
+    fn target(&self, index: usize) -> Target<'_> {
+        self.cues.get(index).map_or_else(|| self.of.target(index), |cue| Target::Cues(std::slice::from_ref(cue)))
     }
 }

@@ -2,9 +2,13 @@
 
 use std::ops::Range;
 
-/// The spikes of a group of units over one trial, sorted by time step.
+/// The events of a group of units over one trial, sorted by time step: spikes, or graded events that carry a value.
 ///
-/// Memory: 4 bytes per event and 4 per step. A raster is cleared and filled again for the next trial without allocating.
+/// A raster of spikes holds no values; every event counts 1. A *graded* raster holds one number per event: the pixels of an image, the
+/// outputs of rectified units. Where a unit has no event its value is 0, so a dense signal is a graded raster without its zeros.
+///
+/// Memory: 4 bytes per event and 4 per step, 8 more per graded event. A raster is cleared and filled again for the next trial without
+/// allocating.
 ///
 /// ```
 /// use snn_core::Raster;
@@ -13,30 +17,37 @@ use std::ops::Range;
 /// assert_eq!(raster.at(0), &[1]);
 /// assert_eq!(raster.at(1), &[] as &[u32]);
 /// assert_eq!(raster.at(2), &[0, 2]);
+/// assert!(raster.values_at(2).is_empty());                 // spikes: every value is 1
+///
+/// raster.fill_dense([0.0, 0.5, 0.0, 0.0, 0.0, -2.0]);      // steps 0 and 1, unit by unit; silent from there on
+/// assert_eq!(raster.iter().collect::<Vec<_>>(), [(0, 1), (1, 2)]);
+/// assert_eq!((raster.values_at(0), raster.values_at(1)), (&[0.5][..], &[-2.0][..]));
 /// ```
 #[derive(Debug)]
 pub struct Raster {
     units: usize,
     ends: Vec<u32>, // ends[t]..ends[t + 1] are the events of step t
     unit: Vec<u32>,
+    value: Vec<f64>, // one per event; empty: every value is 1
     scratch: Vec<(u32, u32)>,
 }
 
 impl Clone for Raster {
     fn clone(&self) -> Self {
-        Raster { units: self.units, ends: self.ends.clone(), unit: self.unit.clone(), scratch: Vec::new() }
+        Raster { units: self.units, ends: self.ends.clone(), unit: self.unit.clone(), value: self.value.clone(), scratch: Vec::new() }
     }
     /// Keeps the memory it has.
     fn clone_from(&mut self, source: &Self) {
         self.units = source.units;
         self.ends.clone_from(&source.ends);
         self.unit.clone_from(&source.unit);
+        self.value.clone_from(&source.value);
     }
 }
 
 impl PartialEq for Raster {
     fn eq(&self, other: &Self) -> bool {
-        (self.units, &self.ends, &self.unit) == (other.units, &other.ends, &other.unit)
+        (self.units, &self.ends, &self.unit, &self.value) == (other.units, &other.ends, &other.unit, &other.value)
     }
 }
 
@@ -50,7 +61,7 @@ impl Default for Raster {
 impl Raster {
     /// A silent raster of `units` units and `steps` time steps.
     pub fn new(units: usize, steps: usize) -> Self {
-        Raster { units, ends: vec![0; steps + 1], unit: Vec::new(), scratch: Vec::new() }
+        Raster { units, ends: vec![0; steps + 1], unit: Vec::new(), value: Vec::new(), scratch: Vec::new() }
     }
 
     /// Number of units (channels).
@@ -79,15 +90,40 @@ impl Raster {
         &self.unit[self.ends[t] as usize..self.ends[t + 1] as usize]
     }
 
+    /// The values of the events of step `t`, in the order of [`at`](Self::at); nothing if the events are spikes, all of value 1.
+    #[inline(always)]
+    pub fn values_at(&self, t: usize) -> &[f64] {
+        if self.value.is_empty() { &[] } else { &self.value[self.ends[t] as usize..self.ends[t + 1] as usize] }
+    }
+
+    /// Whether the events carry values. A raster without events is not graded.
+    #[inline(always)]
+    pub fn is_graded(&self) -> bool {
+        !self.value.is_empty()
+    }
+
+    /// The value of `unit` at step `t`: 0 where it has no event, 1 where it spiked. Cost: events of the step.
+    pub fn value(&self, t: usize, unit: u32) -> f64 {
+        let place = self.at(t).iter().position(|&u| u == unit);
+        place.map_or(0.0, |k| self.values_at(t).get(k).copied().unwrap_or(1.0))
+    }
+
     /// All events as `(step, unit)`, in time order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         (0..self.steps()).flat_map(move |t| self.at(t).iter().map(move |&u| (t, u)))
+    }
+
+    /// All events as `(step, unit, value)`, in time order.
+    pub fn iter_values(&self) -> impl Iterator<Item = (usize, u32, f64)> + '_ {
+        let value = |k: usize| self.value.get(k).copied().unwrap_or(1.0);
+        self.iter().enumerate().map(move |(k, (t, u))| (t, u, value(k)))
     }
 
     /// Gives the raster another shape and forgets its events.
     pub fn reset(&mut self, units: usize, steps: usize) {
         self.units = units;
         self.unit.clear();
+        self.value.clear();
         self.ends.clear();
         self.ends.resize(steps + 1, 0);
     }
@@ -119,9 +155,61 @@ impl Raster {
         self.scratch = scratch;
     }
 
+    /// Replaces all events by graded ones, given as `(step, unit, value)` in any order. A value of 0 is no event.
+    ///
+    /// ```
+    /// use snn_core::Raster;
+    /// let mut raster = Raster::new(3, 4);
+    /// raster.fill_values([(2, 1, 0.5), (0, 2, -1.5), (1, 1, 0.0)]);
+    /// assert_eq!(raster.iter_values().collect::<Vec<_>>(), [(0, 2, -1.5), (2, 1, 0.5)]);
+    /// ```
+    ///
+    /// # Panics
+    /// If a step or unit lies outside the raster, an event is given twice, or a value is not finite: a reader or encoder checks its data
+    /// before it gets here.
+    #[track_caller]
+    pub fn fill_values(&mut self, events: impl IntoIterator<Item = (u32, u32, f64)>) {
+        let (units, steps) = (self.units, self.steps());
+        let mut list: Vec<(u32, u32, f64)> = events.into_iter().filter(|&(_, _, value)| value != 0.0).collect();
+        let inside = |&(t, u, value): &(u32, u32, f64)| (t as usize) < steps && (u as usize) < units && value.is_finite();
+        assert!(list.iter().all(inside), "event outside a raster of {units} units × {steps} steps, or with a value that is no number");
+        list.sort_unstable_by_key(|&(t, u, _)| (t, u));
+        let twice = list.windows(2).find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
+        assert!(twice.is_none(), "the value of one unit at one step is given twice: {twice:?}");
+        self.reset(units, steps);
+        list.iter().for_each(|&(t, ..)| self.ends[t as usize + 1] += 1);
+        (0..steps).for_each(|t| self.ends[t + 1] += self.ends[t]);
+        self.unit.extend(list.iter().map(|&(_, u, _)| u));
+        self.value.extend(list.iter().map(|&(.., value)| value));
+    }
+
+    /// Replaces all events by those of a dense signal `[step][unit]`: one graded event for every value that is not 0. Where the signal ends
+    /// early the rest is silent. One pass, and no allocation once the raster has held as many events.
+    ///
+    /// # Panics
+    /// If the signal is longer than units × steps, or a value is not finite.
+    #[track_caller]
+    pub fn fill_dense(&mut self, signal: impl IntoIterator<Item = f64>) {
+        let (units, steps) = (self.units, self.steps());
+        let mut signal = signal.into_iter();
+        self.reset(units, steps);
+        for t in 0..steps {
+            for (u, value) in (0..units as u32).zip(signal.by_ref().take(units)) {
+                assert!(value.is_finite(), "the value of unit {u} at step {t} is {value}");
+                if value != 0.0 {
+                    self.unit.push(u);
+                    self.value.push(value);
+                }
+            }
+            self.ends[t + 1] = self.unit.len() as u32;
+        }
+        assert!(signal.next().is_none(), "a signal of more values than a raster of {units} units × {steps} steps has");
+    }
+
     /// Replaces all events step by step: `write(t, list)` appends the units that fire at step `t`.
     pub fn write(&mut self, mut write: impl FnMut(usize, &mut Vec<u32>)) {
         self.unit.clear();
+        self.value.clear();
         for t in 0..self.steps() {
             write(t, &mut self.unit);
             self.ends[t + 1] = self.unit.len() as u32;
@@ -133,8 +221,19 @@ impl Raster {
     /// have been written.
     #[inline]
     pub fn push_step(&mut self, t: usize, write: impl FnOnce(&mut Vec<u32>)) {
+        debug_assert!(self.value.is_empty(), "a step of spikes in a graded raster");
         self.unit.truncate(self.ends[t] as usize);
         write(&mut self.unit);
+        self.ends[t + 1] = self.unit.len() as u32;
+    }
+
+    /// As [`push_step`](Self::push_step), for graded events: `write` appends units, ascending, and as many values, none of them 0.
+    #[inline]
+    pub fn push_values(&mut self, t: usize, write: impl FnOnce(&mut Vec<u32>, &mut Vec<f64>)) {
+        self.unit.truncate(self.ends[t] as usize);
+        self.value.truncate(self.ends[t] as usize);
+        write(&mut self.unit, &mut self.value);
+        debug_assert_eq!(self.unit.len(), self.value.len());
         self.ends[t + 1] = self.unit.len() as u32;
     }
 
@@ -153,6 +252,7 @@ impl Raster {
     pub fn shift(&mut self, by: usize) {
         let (gone, steps) = (self.ends[by], self.steps());
         self.unit.drain(..gone as usize);
+        self.value.drain(..(gone as usize).min(self.value.len()));
         self.ends.copy_within(by.., 0);
         self.ends[..=steps - by].iter_mut().for_each(|end| *end -= gone);
         let last = self.ends[steps - by];
@@ -177,6 +277,7 @@ impl Raster {
     pub fn fill_latencies(&mut self, latency: impl Iterator<Item = u32> + Clone) {
         let (units, steps) = (self.units, self.steps());
         self.ends.fill(0);
+        self.value.clear();
         let mut items = 0;
         for t in latency.clone() {
             if (t as usize) < steps {
@@ -203,11 +304,11 @@ impl Raster {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        4 * (self.ends.capacity() + self.unit.capacity()) + 8 * self.scratch.capacity()
+        4 * (self.ends.capacity() + self.unit.capacity()) + 8 * (self.value.capacity() + self.scratch.capacity())
     }
 }
 
-/// The same spikes by unit: for each, the steps at which it fired. A backward pass walks these.
+/// The same events by unit: for each, the steps at which it fired, and the values if they are graded. A backward pass walks these.
 ///
 /// ```
 /// use snn_core::{Raster, Trains};
@@ -221,15 +322,16 @@ impl Raster {
 pub struct Trains {
     ends: Vec<u32>, // ends[u]..ends[u + 1] are the spikes of unit u
     time: Vec<u32>,
+    value: Vec<f64>, // one per event; empty: every value is 1
 }
 
 impl Trains {
-    /// Takes the spikes of `raster`, in place of those before. Cost: events + units.
+    /// Takes the events of `raster`, in place of those before. Cost: events + units.
     pub fn of(&mut self, raster: &Raster) {
         self.of_steps(raster, 0..raster.steps(), 0);
     }
 
-    /// Takes the spikes of `raster` in `steps`, in place of those before; the first of these steps counts as step `first`. Cost: events in
+    /// Takes the events of `raster` in `steps`, in place of those before; the first of these steps counts as step `first`. Cost: events in
     /// `steps` + units.
     ///
     /// # Panics
@@ -242,11 +344,17 @@ impl Trains {
         (2..self.ends.len()).for_each(|k| self.ends[k] += self.ends[k - 1]);
         self.time.clear();
         self.time.resize(here.len(), 0);
+        self.value.clear();
+        self.value.resize(if raster.value.is_empty() { 0 } else { here.len() }, 0.0);
         for (k, t) in steps.enumerate() {
-            for &u in raster.at(t) {
-                // ends[u + 1] is the place of the next spike of u, and becomes its end.
+            let values = raster.values_at(t);
+            for (n, &u) in raster.at(t).iter().enumerate() {
+                // ends[u + 1] is the place of the next event of u, and becomes its end.
                 let place = &mut self.ends[u as usize + 1];
                 self.time[*place as usize] = (first + k) as u32;
+                if let Some(&value) = values.get(n) {
+                    self.value[*place as usize] = value;
+                }
                 *place += 1;
             }
         }
@@ -258,6 +366,12 @@ impl Trains {
         &self.time[self.ends[unit] as usize..self.ends[unit + 1] as usize]
     }
 
+    /// The values of the events of `unit`, in the order of [`at`](Self::at); nothing if they are spikes, all of value 1.
+    #[inline(always)]
+    pub fn values_at(&self, unit: usize) -> &[f64] {
+        if self.value.is_empty() { &[] } else { &self.value[self.ends[unit] as usize..self.ends[unit + 1] as usize] }
+    }
+
     /// Number of units.
     pub fn units(&self) -> usize {
         self.ends.len().saturating_sub(2)
@@ -265,7 +379,7 @@ impl Trains {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        4 * (self.ends.capacity() + self.time.capacity())
+        4 * (self.ends.capacity() + self.time.capacity()) + 8 * self.value.capacity()
     }
 }
 
@@ -308,6 +422,52 @@ mod tests {
             filled.fill((0..).zip(&latencies).filter(|&(_, &t)| t < 9).map(|(u, &t)| (t, u)));
             prop_assert_eq!(counted.iter().collect::<Vec<_>>(), filled.iter().collect::<Vec<_>>());
         }
+    }
+
+    proptest! {
+        /// A dense signal, its nonzero values in any order, and the trains by unit are the same events; spikes of value 1 hold no values.
+        #[test]
+        fn graded_events_are_a_dense_signal_without_zeros(signal in prop::collection::vec(prop_oneof![Just(0.0f64), -2.0f64..2.0], 0..=63), turn in 0usize..64) {
+            let (mut dense, mut listed) = (Raster::new(7, 9), Raster::new(7, 9));
+            dense.fill([(0, 3), (8, 6)]); // whatever was there is gone
+            dense.fill_dense(signal.iter().copied());
+            let mut events: Vec<_> = (0..).zip(&signal).map(|(k, &value)| (k / 7, k % 7, value)).collect();
+            let middle = turn.min(events.len());
+            events.rotate_left(middle);
+            listed.fill_values(events);
+            prop_assert_eq!(&dense, &listed);
+            let mut trains = Trains::default();
+            trains.of(&dense);
+            for (t, u) in (0..9usize).flat_map(|t| (0..7usize).map(move |u| (t, u))) {
+                let expected = signal.get(t * 7 + u).copied().unwrap_or(0.0);
+                prop_assert_eq!(dense.value(t, u as u32), expected);
+                let place = trains.at(u).iter().position(|&time| time == t as u32);
+                prop_assert_eq!(place.map_or(0.0, |k| trains.values_at(u)[k]), expected);
+            }
+            let mut pushed = dense.clone();
+            (0..9).for_each(|t| pushed.push_values(t, |units, values| {
+                units.extend_from_slice(dense.at(t));
+                values.extend_from_slice(dense.values_at(t));
+            }));
+            prop_assert_eq!(&pushed, &dense);
+            prop_assert_eq!(dense.iter_values().map(|(t, u, _)| (t, u)).collect::<Vec<_>>(), dense.iter().collect::<Vec<_>>());
+            let spikes: Vec<(u32, u32)> = dense.iter().map(|(t, u)| (t as u32, u)).collect();
+            dense.fill(spikes);
+            trains.of(&dense);
+            prop_assert!(!dense.is_graded() && dense.iter_values().all(|event| event.2 == 1.0) && (0..7).all(|u| trains.values_at(u).is_empty()));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "given twice")]
+    fn a_value_given_twice_is_refused() {
+        Raster::new(2, 3).fill_values([(1, 0, 0.5), (0, 0, 1.0), (1, 0, 0.25)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the value of unit 1 at step 0 is NaN")]
+    fn a_value_that_is_no_number_is_refused() {
+        Raster::new(2, 3).fill_dense([0.0, f64::NAN]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod seed;
 mod surrogate;
 mod value;
 
-pub use dataset::{Cue, Dataset, Subset, Target, Trials};
+pub use dataset::{Answered, Cue, Dataset, Subset, Target, Trials};
 pub use event::{Raster, Trains};
 pub use fix::Fix;
 pub use net::{Net, Network, NetworkError, ms};

@@ -93,7 +93,7 @@ impl Population {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Projection {
-    /// Source group: an input or a spiking population.
+    /// Source group: an input, or a population whose output comes as events.
     pub from: String,
     /// Target population.
     pub to: String,
@@ -363,9 +363,9 @@ impl Projection {
         if to.is_none() {
             return Err("an input cannot be a target".into());
         }
-        if let Some(from) = draft.populations.iter().find(|p| p.name == self.from && !p.model.spikes()) {
+        if let Some(from) = draft.populations.iter().find(|p| p.name == self.from && !p.model.output().is_events()) {
             return Err(format!(
-                "`{}` ({}) does not spike; only inputs and spiking populations can be sources",
+                "`{}` ({}) does not spike: its output is read out, not sent; only inputs and populations with events can be sources",
                 from.name,
                 from.model.name()
             ));

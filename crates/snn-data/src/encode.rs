@@ -1,4 +1,4 @@
-//! Intensities to spikes.
+//! Intensities to spikes, or to graded events.
 //!
 //! An intensity is a number from 0 (dark) to 1 (bright), one per input channel; a byte `p` stands for `p/255`. Steps are `dt` seconds long
 //! and step `k` covers the times `k·dt ≤ t < (k+1)·dt`. No encoder panics on any intensity: NaN is silent.
@@ -7,7 +7,7 @@ use crate::error::{DataError, check, count, positive};
 use rand::RngExt;
 use snn_core::{Raster, Seed};
 
-/// A rule that turns intensities into the spikes of one trial.
+/// A rule that turns intensities into the events of one trial.
 pub trait Encoder: Sync {
     /// Time steps of every trial.
     fn steps(&self) -> usize;
@@ -17,7 +17,7 @@ pub trait Encoder: Sync {
         intensities
     }
 
-    /// Writes the spikes of `intensities` (one per input) into `into`, resized as needed. An encoder without randomness ignores `seed`.
+    /// Writes the events of `intensities` (one per input) into `into`, resized as needed. An encoder without randomness ignores `seed`.
     fn encode(&self, intensities: &[f32], seed: Seed, into: &mut Raster);
 
     /// The same for bytes, `p` standing for `p/255`.
@@ -207,6 +207,75 @@ impl Encoder for Rate {
     }
 }
 
+/// Graded code: every input has one event at the only step, of value `(x − mean)/std`; none where that is 0.
+///
+/// What a dense network takes in. As it is (mean 0, std 1) the dark pixels of an image cost nothing; normalised, every pixel has a value.
+/// NaN and infinite intensities are silent. No randomness. Cost: one pass, and a table for bytes.
+///
+/// ```
+/// use snn_core::{Raster, Seed};
+/// use snn_data::{Analog, Encoder};
+/// let mut raster = Raster::default();
+/// Analog::default().encode_bytes(&[0, 51, 255], Seed::new(0), &mut raster);
+/// assert_eq!((raster.steps(), raster.at(0)), (1, &[1, 2][..]));
+/// assert_eq!(raster.value(0, 2), 1.0);
+/// Analog::normalised(0.5, 0.25)?.encode(&[0.0, 0.5, 1.0], Seed::new(0), &mut raster);
+/// assert_eq!(raster.iter_values().collect::<Vec<_>>(), [(0, 0, -2.0), (0, 2, 2.0)]);
+/// # Ok::<(), snn_data::DataError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analog {
+    mean: f64,
+    std: f64,
+    of_byte: [f64; 256],
+}
+
+impl Default for Analog {
+    /// The intensities as they are.
+    fn default() -> Self {
+        Analog::of(0.0, 1.0)
+    }
+}
+
+impl Analog {
+    /// Intensities minus `mean` (finite), divided by `std` (above 0): numbers of the training set, given by whoever computed them there.
+    ///
+    /// # Errors
+    /// [`DataError::Parameter`] for a value outside its range.
+    pub fn normalised(mean: f64, std: f64) -> Result<Self, DataError> {
+        check(mean.is_finite(), "Analog", "mean", mean, "finite")?;
+        positive("Analog", "std", std)?;
+        Ok(Analog::of(mean, std))
+    }
+
+    fn of(mean: f64, std: f64) -> Self {
+        let mut analog = Analog { mean, std, of_byte: [0.0; 256] };
+        analog.of_byte = std::array::from_fn(|p| analog.value(intensity(p as u8)));
+        analog
+    }
+
+    fn value(&self, x: f32) -> f64 {
+        let value = (f64::from(x) - self.mean) / self.std;
+        if value.is_finite() { value } else { 0.0 }
+    }
+}
+
+impl Encoder for Analog {
+    fn steps(&self) -> usize {
+        1
+    }
+
+    fn encode(&self, intensities: &[f32], _: Seed, into: &mut Raster) {
+        into.reset(intensities.len(), 1);
+        into.fill_dense(intensities.iter().map(|&x| self.value(x)));
+    }
+
+    fn encode_bytes(&self, pixels: &[u8], _: Seed, into: &mut Raster) {
+        into.reset(pixels.len(), 1);
+        into.fill_dense(pixels.iter().map(|&p| self.of_byte[usize::from(p)]));
+    }
+}
+
 fn spikes_per_step(of: &'static str, rate_max: f64, dt: f64, steps: usize) -> Result<f64, DataError> {
     positive(of, "rate_max", rate_max)?;
     positive(of, "dt", dt)?;
@@ -303,6 +372,20 @@ mod tests {
     }
 
     #[test]
+    fn graded_events_are_the_intensities() {
+        let (mut bytes, mut numbers) = (Raster::default(), Raster::default());
+        let (mean, std) = (0.1307, 0.3081);
+        for analog in [Analog::default(), Analog::normalised(mean, std).unwrap()] {
+            let pixels: Vec<u8> = (0..=255).collect();
+            analog.encode_bytes(&pixels, SEED, &mut bytes);
+            analog.encode(&pixels.iter().map(|&p| intensity(p)).collect::<Vec<_>>(), SEED, &mut numbers);
+            assert_eq!(bytes, numbers);
+        }
+        assert_eq!((bytes.len(), bytes.steps(), bytes.units()), (256, 1, 256));
+        assert!((0..256u32).all(|p| (bytes.value(0, p) - (f64::from(p) / 255.0 - mean) / std).abs() < 1e-6));
+    }
+
+    #[test]
     fn parameters_are_checked_and_named() {
         let message = |result: Result<Latency, DataError>| result.unwrap_err().to_string();
         assert_eq!(message(Latency::new(-1.0, 0.2, 1e-3, 10)), "Latency: tau = -1, but it must be finite and above 0");
@@ -311,13 +394,17 @@ mod tests {
         assert!(message(Latency::new(0.02, 0.2, 0.0, 10)).contains("dt = 0"));
         assert!(message(Latency::new(0.02, 0.2, 1e-3, 0)).contains("steps = 0"));
         assert!(Poisson::new(2000.0, 1e-3, 10).unwrap_err().to_string().contains("rate_max · dt = 2"));
+        assert_eq!(Analog::normalised(0.1, 0.0).unwrap_err().to_string(), "Analog: std = 0, but it must be finite and above 0");
+        assert!(Analog::normalised(f64::NAN, 1.0).unwrap_err().to_string().contains("mean = NaN"));
         assert!(Rate::new(f64::INFINITY, 1e-3, 10).is_err() && Rate::new(10.0, 1e-3, usize::MAX).is_err());
     }
 
     proptest! {
         #[test]
         fn any_intensity_is_encoded_by_any_encoder(intensities in prop::collection::vec(prop::num::f32::ANY, 0..30), seed: u64) {
-            let encoders: [&dyn Encoder; 3] = [&ssgd(), &Poisson::new(300.0, 1e-3, 20).unwrap(), &Rate::new(300.0, 1e-3, 20).unwrap()];
+            let (poisson, rate) = (Poisson::new(300.0, 1e-3, 20).unwrap(), Rate::new(300.0, 1e-3, 20).unwrap());
+            let analog = Analog::normalised(0.3, 1e-9).unwrap();
+            let encoders: [&dyn Encoder; 4] = [&ssgd(), &poisson, &rate, &analog];
             for encoder in encoders {
                 spikes(encoder, &intensities, Seed::new(seed));
             }

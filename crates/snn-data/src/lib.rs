@@ -2,7 +2,7 @@
 //!
 //! | I have | use |
 //! |---|---|
-//! | pictures | [`Images`] (MNIST, Fashion-MNIST) as [`Encoded`] by an [`Encoder`]: [`Latency`], [`Poisson`], [`Rate`], or pixel by pixel [`PixelCrossings`] |
+//! | pictures | [`Images`] (MNIST, Fashion-MNIST) as [`Encoded`] by an [`Encoder`]: [`Latency`], [`Poisson`], [`Rate`], pixel by pixel [`PixelCrossings`], or as they are [`Analog`] |
 //! | signals over time | a [`SignalEncoder`]: [`Delta`] (changes), [`Crossings`] (levels), [`Drive`] (strengths) |
 //! | sound | a front end, [`Mel`] or [`Cochlea`], and then a signal encoder |
 //! | recordings | [`Nmnist`] (event camera), [`SpokenDigits`] (WAV files and a front end), [`Shd`] (spiking Heidelberg data) |
@@ -78,13 +78,13 @@ pub use crossing::{Crossings, PixelCrossings};
 pub use delta::Delta;
 pub use drawn::{Answer, Drawn, Task};
 pub use drive::Drive;
-pub use encode::{Encoder, Latency, Poisson, Rate, SignalEncoder};
+pub use encode::{Analog, Encoder, Latency, Poisson, Rate, SignalEncoder};
 pub use environment::{
     Action, Actions, Bandit, BanditParams, DelayedCue, DelayedCueParams, Environment, Feedback, Navigation, NavigationParams,
 };
 pub use error::DataError;
 pub use evidence::EvidenceParams;
-pub use images::{Encoded, ImageSet, Images, LatencyImages, Pooled};
+pub use images::{AnalogImages, Encoded, ImageSet, Images, LatencyImages, Pooled};
 pub use mel::{Mel, MelParams, MelScale};
 pub use nmnist::{Nmnist, NmnistParams};
 pub use packed::Generated;

@@ -3,6 +3,7 @@
 //! * [`SparseBptt`]: the gradient computed only where it is not zero; [`Bptt`]: the dense baseline and oracle.
 //! * [`Eprop`]: eligibility propagation, as a reverse sweep or online.
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
+//! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
 //! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints.
 //!
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
@@ -11,9 +12,11 @@ pub mod gemm;
 mod loss;
 mod optim;
 pub mod rule;
+pub mod structure;
 mod trainer;
 
 pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};
 pub use rule::{Bptt, Eprop, Feedback, Form, Gradients, Job, Rule, RuleError, SparseBptt, Stats, Worker};
+pub use structure::{DeepR, GradR, GradRByRows, SoftDeepR, Structure, StructureError, Turnover};
 pub use trainer::{Checkpoint, Options, TrainError, Trainer};

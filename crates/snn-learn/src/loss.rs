@@ -7,8 +7,9 @@ use std::ops::Range;
 
 /// How a trial is scored.
 ///
-/// `y[t][k]` is the output population's value: its graded output, or its spike (0 or 1). A class is judged by all steps of the trial, or, where the data set
-/// asks for answers by [`Cue`](snn_core::Cue)s, each by the steps of its cue; the loss is then the mean over the cues of the trial.
+/// `y[t][k]` is the output population's value: its graded output, or the value of its event (of a spike 1), 0 without. A class is judged by
+/// all steps of the trial, or, where the data set asks for answers by [`Cue`](snn_core::Cue)s, each by the steps of its cue; the loss is then
+/// the mean over the cues of the trial.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
@@ -18,6 +19,9 @@ pub enum Loss {
     MeanSquared,
     /// `½·Σ_t Σ_k (y − y*)²` against a target series.
     SumSquared,
+    /// `Σ_t Σ_k y·y*`: the target series is the derivative by the outputs. For objectives that are judged elsewhere, as those of reinforcement learning:
+    /// whoever knows `∂L/∂y` of recorded trials gets `∂L/∂w` from any rule. The value of the loss means nothing then.
+    Linear,
     /// `½·Σ_k (r_k − r*_k)²` with `r_k` the mean output per step, and `r* = correct` for the class, `wrong` for the others.
     Rate {
         /// Wanted mean output of the class's unit.
@@ -102,7 +106,7 @@ impl Loss {
         let name = || population.name.clone();
         let target = |wanted, found| Err(LossError::Target { data: data.into(), wanted, found });
         match self {
-            Loss::MeanSquared | Loss::SumSquared if classes > 0 => return target("a target series", "classes"),
+            Loss::MeanSquared | Loss::SumSquared | Loss::Linear if classes > 0 => return target("a target series", "classes"),
             Loss::CrossEntropy(_) | Loss::Rate { .. } if classes == 0 => return target("classes", "a target series"),
             Loss::CrossEntropy(over @ (Over::Max | Over::Last | Over::Each)) if population.model.spikes() => {
                 return Err(LossError::Graded { over: *over, population: name() });
@@ -169,7 +173,7 @@ impl Loss {
                     }
                     (loss, best((0..units).map(mean)))
                 }
-                Loss::MeanSquared | Loss::SumSquared => (f64::NAN, units), // a sum over steps, taken above
+                Loss::MeanSquared | Loss::SumSquared | Loss::Linear => (f64::NAN, units), // a sum over steps, taken above
             };
             outcome.loss += part * loss;
             outcome.correct += usize::from(best == class);
@@ -180,7 +184,7 @@ impl Loss {
     /// Whether the loss is a sum over steps, so that its derivative by the output of a step is known at that step: what learning while a trial runs
     /// needs.
     pub fn stepwise(&self) -> bool {
-        matches!(self, Loss::MeanSquared | Loss::SumSquared | Loss::CrossEntropy(Over::Each))
+        matches!(self, Loss::MeanSquared | Loss::SumSquared | Loss::Linear | Loss::CrossEntropy(Over::Each))
     }
 
     /// The part of [`evaluate`](Self::evaluate) that `steps` of a trial of `all` steps make up, for a loss that is [`stepwise`](Self::stepwise): `y` and
@@ -208,9 +212,13 @@ impl Loss {
                 let part = if *self == Loss::MeanSquared { 1.0 / all as f64 } else { 1.0 };
                 for t in steps.clone() {
                     for k in 0..units {
-                        let e = at(t, k) - f64::from(wanted[t * units + k]);
-                        outcome.loss += 0.5 * e * e * part;
-                        set(t, k, e * part);
+                        let (y, wanted) = (at(t, k), f64::from(wanted[t * units + k]));
+                        let (value, derivative) = match self {
+                            Loss::Linear => (y * wanted, wanted),
+                            _ => (0.5 * (y - wanted) * (y - wanted) * part, (y - wanted) * part),
+                        };
+                        outcome.loss += value;
+                        set(t, k, derivative);
                     }
                 }
                 return outcome;
@@ -338,7 +346,7 @@ mod tests {
     proptest! {
         /// The derivative of every loss is its finite difference.
         #[test]
-        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..12) {
+        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..13) {
             let series: Vec<f32> = y.iter().map(|v| (v * 7.3).sin() as f32).collect();
             let cues = [Cue { start: 0, end: 1, class: 2 }, Cue { start: 2, end: 4, class: class as u32 }];
             let (loss, target) = match kind {
@@ -349,6 +357,7 @@ mod tests {
                 4 => (Loss::MeanSquared, Target::Series(&series)),
                 5 => (Loss::SumSquared, Target::Series(&series)),
                 6 => (Loss::CrossEntropy(Over::Each), Target::Class(class)),
+                12 => (Loss::Linear, Target::Series(&series)),
                 7 => (Loss::CrossEntropy(Over::Each), Target::Cues(&cues)),
                 8 => (Loss::CrossEntropy(Over::Mean), Target::Cues(&cues)),
                 9 => (Loss::CrossEntropy(Over::Max), Target::Cues(&cues)),

@@ -48,6 +48,13 @@ impl Optimiser {
         Optimiser::Adam { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay }
     }
 
+    /// Learning rate η, without the schedule's factor.
+    pub const fn lr(&self) -> f64 {
+        match *self {
+            Optimiser::Sgd { lr, .. } | Optimiser::Adam { lr, .. } => lr,
+        }
+    }
+
     /// The reason why the parameters are impossible, if they are.
     pub fn check(&self) -> Result<(), String> {
         let within =

@@ -3,11 +3,15 @@
 use crate::loss::{Loss, LossError, Regulariser};
 use crate::optim::{Moments, Optimiser, Schedule};
 use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker};
+use crate::structure::{State, Structure, StructureError, Update, Wiring};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use snn_core::net::Links;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
-use snn_sparse::{Block, Clocked, LANES, Record, Synapses, Wants, lanes::flat};
+use snn_sparse::lanes::{blocks, flat, flat_mut};
+use snn_sparse::store::Csr;
+use snn_sparse::{Block, Clocked, LANES, Record, Store, Synapses, Wants};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
@@ -27,7 +31,8 @@ pub struct Options {
     pub schedule: Schedule,
     /// Largest norm of a batch gradient; larger ones are scaled down to it.
     pub clip: Option<f64>,
-    /// A hidden population without any entry near threshold for this many batches in a row is dead: training stops and says so.
+    /// A population with events but without any derivative (no entry near threshold, no rectified unit above 0) for this many batches in a
+    /// row is dead: training stops and says so.
     pub dead_after: usize,
     /// Seed of the order of trials.
     pub seed: Seed,
@@ -47,6 +52,9 @@ pub enum TrainError {
     /// The rule cannot take the network.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// The structural rule cannot take the network.
+    #[error(transparent)]
+    Structure(#[from] StructureError),
     /// The loss cannot be taken.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -70,7 +78,7 @@ pub enum TrainError {
     Empty(String),
     /// Once no unit is near threshold nothing has a gradient, not even a lower bound on the rate.
     #[error(
-        "population `{population}` is dead since epoch {epoch}: no neuron came within the surrogate's window in {batches} batches, so nothing \
+        "population `{population}` is dead since epoch {epoch}: no neuron came within the surrogate's window (or, rectified, above 0) in {batches} batches, so nothing \
          reaches it or the populations before it. Start from larger weights, widen the window, lower the learning rate or the upper bound on spikes"
     )]
     Dead {
@@ -116,6 +124,10 @@ pub struct Checkpoint {
     pub first: Vec<Vec<f32>>,
     /// Optimiser's second moments.
     pub second: Vec<Vec<f32>>,
+    /// Listed links that a structural rule may have replaced, in the engine's order; `None` where links stay as described.
+    pub links: Vec<Option<Links>>,
+    /// Name of the structural rule, and what it keeps beside the weights.
+    pub structure: Option<(String, State)>,
 }
 
 /// Trains a network with a rule and an optimiser, on all threads of the current rayon pool.
@@ -149,6 +161,7 @@ pub struct Trainer {
     optimiser: Optimiser,
     options: Options,
     moments: Moments,
+    structure: Option<(&'static str, Box<dyn Wiring>)>,
     epochs: usize,
     begun: Stats,
     quiet: Vec<usize>,
@@ -184,6 +197,7 @@ impl Trainer {
             optimiser,
             options,
             moments,
+            structure: None,
             epochs: 0,
             begun: Stats::default(),
             quiet,
@@ -191,6 +205,30 @@ impl Trainer {
             chunks,
             workers: Mutex::default(),
         })
+    }
+
+    /// The same trainer with a structural rule, before any training: it removes and grows links at every update. A rule that fixes the signs
+    /// of links may turn the sign of initial weights.
+    ///
+    /// ```
+    /// use snn_core::{Net, Seed, ms, net::{Connect, Init}, neuron::{Li, Lif}};
+    /// use snn_learn::{DeepR, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+    /// let net = Net::new(ms(1.0)).input("in", 50).population("hidden", 20, Lif::default()).population("out", 2, Li::default())
+    ///     .project("in", "hidden", Connect::Random { p: 0.05 }, Init::normal(0.5))
+    ///     .project("hidden", "out", Connect::Random { p: 0.5 }, Init::normal(0.5))
+    ///     .output("out").build(Seed::new(1))?;
+    /// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
+    /// let trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::sgd(0.1), options)?.with_structure(DeepR::new(1e-4))?;
+    /// assert_eq!(trainer.network()?.links(), 50 + 20); // now and after any number of updates
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StructureError`], naming what the rule cannot take.
+    pub fn with_structure(mut self, rule: impl Structure) -> Result<Self, TrainError> {
+        rule.check(&self.engine)?;
+        self.structure = Some((rule.name(), rule.begin(&mut self.engine, self.options.seed.child("structure"))));
+        Ok(self)
     }
 
     /// One pass over `data` in a new random order. `progress` is told the number of trials done after every batch.
@@ -244,14 +282,21 @@ impl Trainer {
         self.rates = std::mem::take(&mut stats.counts);
         let all = (batch.len() * data.steps()) as f64;
         self.rates.iter_mut().flatten().for_each(|n| *n /= all);
-        let scale = self.options.clip.map_or(1.0, |clip| (clip / self.chunks[0].norm()).min(1.0));
+        let (gradients, rest) = self.chunks.split_first_mut().expect("there are chunks");
+        let scale = self.options.clip.map_or(1.0, |clip| (clip / gradients.norm()).min(1.0));
+        if scale < 1.0 {
+            gradients.links.iter_mut().flatten().flat_map(|b| &mut b.0).for_each(|g| *g *= scale as f32);
+        }
         self.moments.tick();
-        for (k, link) in self.engine.links_mut().iter_mut().enumerate().filter(|(_, link)| !link.store.frozen()) {
-            let gradient = &mut self.chunks[0].links[k];
-            if scale < 1.0 {
-                gradient.iter_mut().flat_map(|b| &mut b.0).for_each(|g| *g *= scale as f32);
-            }
-            self.moments.update(&self.optimiser, factor, k, link.store.weights_mut(), gradient);
+        let (engine, optimiser, moments) = (&mut self.engine, self.optimiser, &mut self.moments);
+        let mut update = Update { engine, optimiser, factor, moments, gradients };
+        let before = update.engine.relinked();
+        match &mut self.structure {
+            None => (0..update.engine.links().len()).for_each(|k| update.optimise(k)),
+            Some((_, wiring)) => stats.turnover = wiring.update(&mut update),
+        }
+        if self.engine.relinked() != before {
+            rest.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
         }
         for &(k, keep) in &self.decay {
             self.engine.links_mut()[k].store.weights_mut().iter_mut().flat_map(|b| &mut b.0).for_each(|w| *w *= keep as f32);
@@ -285,7 +330,7 @@ impl Trainer {
 
     fn look_for_dead(&mut self, stats: &Stats) -> Result<(), TrainError> {
         for (p, cells) in self.engine.cells().iter().enumerate() {
-            let quiet = cells.spikes() && stats.active[p] == 0;
+            let quiet = cells.output().is_events() && stats.active[p] == 0;
             self.quiet[p] = if quiet { self.quiet[p] + 1 } else { 0 };
             if self.quiet[p] >= self.options.dead_after {
                 let population = self.engine.network().draft().populations[p].name.clone();
@@ -311,7 +356,7 @@ impl Trainer {
         Ok(self.options.loss.check(&self.engine, data.name(), data.classes())?)
     }
 
-    /// Runs all trials without learning. The statistics have no active entries.
+    /// Runs all trials without learning. The statistics have no active entries but those of rectified populations.
     ///
     /// # Errors
     /// If the data do not fit.
@@ -374,6 +419,10 @@ impl Trainer {
     /// The exact state between batches.
     pub fn checkpoint(&self) -> Checkpoint {
         let plain = |moments: &[Vec<Block<f32>>]| moments.iter().map(|m| flat(m).to_vec()).collect();
+        let links = |store: &Store<f32>| match store {
+            Store::Csr(csr) if self.structure.is_some() => Some(csr.description()),
+            _ => None,
+        };
         Checkpoint {
             epochs: self.epochs,
             begun: self.begun.clone(),
@@ -383,27 +432,60 @@ impl Trainer {
             weights: self.engine.links().iter().map(|l| flat(l.store.weights()).to_vec()).collect(),
             first: plain(&self.moments.first),
             second: plain(&self.moments.second),
+            links: self.engine.links().iter().map(|link| links(&link.store)).collect(),
+            structure: self.structure.as_ref().map(|(name, wiring)| ((*name).into(), wiring.save())),
         }
     }
 
-    /// Goes back to a state saved by a trainer of the same network and optimiser.
+    /// Goes back to a state saved by a trainer of the same network, optimiser and structural rule.
     ///
     /// # Errors
     /// If the shapes differ; then nothing is changed.
     pub fn restore(&mut self, saved: &Checkpoint) -> Result<(), TrainError> {
-        let lengths = |blocks: Vec<&Vec<Block<f32>>>| blocks.iter().map(|b| b.len() * LANES).collect::<Vec<_>>();
-        let here = self.engine.links().iter().map(|l| l.store.weights().len() * LANES).collect::<Vec<_>>();
-        let second = lengths(self.moments.second.iter().collect());
+        let other = || TrainError::Checkpoint("it holds another network or another optimiser; start again without resuming".into());
         let of = |v: &[Vec<f32>]| v.iter().map(Vec::len).collect::<Vec<_>>();
-        if of(&saved.weights) != here || of(&saved.first) != here || of(&saved.second) != second || saved.quiet.len() != self.quiet.len() {
-            return Err(TrainError::Checkpoint("it holds another network or another optimiser; start again without resuming".into()));
+        if saved.links.len() != self.engine.links().len() {
+            return Err(other());
         }
-        let copy = |to: &mut [Block<f32>], from: &[f32]| snn_sparse::lanes::flat_mut(to).copy_from_slice(from);
+        let mut here = Vec::new();
+        for (link, saved) in self.engine.links().iter().zip(&saved.links) {
+            here.push(match (&link.store, saved) {
+                (Store::Csr(_), Some(Links::Csr { ends, targets })) if self.structure.is_some() => {
+                    let (from, to) = (self.engine.size(link.from), self.engine.cells()[link.to].size());
+                    let csr = Csr::<f32>::checked(ends, targets, from, to).map_err(|e| TrainError::Checkpoint(e.to_string()))?;
+                    blocks(csr.links()) * LANES
+                }
+                (store, None) if self.structure.is_none() || !matches!(store, Store::Csr(_)) => store.weights().len() * LANES,
+                _ => return Err(TrainError::Checkpoint("it was made with another structural rule; start again without resuming".into())),
+            });
+        }
+        let second = if self.moments.second.is_empty() { &[][..] } else { &here };
+        if of(&saved.weights) != here || of(&saved.first) != here || of(&saved.second) != second || saved.quiet.len() != self.quiet.len() {
+            return Err(other());
+        }
+        let same_rule = match (&mut self.structure, &saved.structure) {
+            (None, None) => true,
+            (Some((name, wiring)), Some((theirs, state))) => name == theirs && wiring.restore(state),
+            _ => false,
+        };
+        if !same_rule {
+            return Err(TrainError::Checkpoint("it was made with another structural rule; start again without resuming".into()));
+        }
+        for (k, links) in saved.links.iter().enumerate() {
+            if let Some(links) = links {
+                self.engine.set_links(k, links).map_err(|e| TrainError::Checkpoint(e.to_string()))?;
+            }
+        }
+        let copy = |to: &mut [Block<f32>], from: &[f32]| flat_mut(to).copy_from_slice(from);
         for (link, w) in self.engine.links_mut().iter_mut().zip(&saved.weights) {
             copy(link.store.weights_mut(), w);
         }
-        self.moments.first.iter_mut().zip(&saved.first).for_each(|(m, s)| copy(m, s));
-        self.moments.second.iter_mut().zip(&saved.second).for_each(|(m, s)| copy(m, s));
+        let moments = self.moments.first.iter_mut().zip(&saved.first).chain(self.moments.second.iter_mut().zip(&saved.second));
+        for (m, s) in moments {
+            m.resize(s.len() / LANES, Block::zero());
+            copy(m, s);
+        }
+        self.chunks.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
         (self.moments.updates, self.epochs, self.quiet) = (saved.updates, saved.epochs, saved.quiet.clone());
         (self.begun, self.rates) = (saved.begun.clone(), saved.rates.clone());
         Ok(())

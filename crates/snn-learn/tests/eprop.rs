@@ -62,7 +62,7 @@ fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize
     let (steps, output) = (raster.steps(), engine.outputs()[0]);
     let dense = |spikes: &Raster| {
         let mut plane = vec![vec![0.0; spikes.units()]; steps];
-        spikes.iter().for_each(|(t, j)| plane[t][j as usize] = 1.0);
+        spikes.iter_values().for_each(|(t, j, z)| plane[t][j as usize] = z);
         plane
     };
     let fired: Vec<_> = record.spikes.iter().map(dense).collect();
@@ -81,7 +81,7 @@ fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize
     let constant = fired.iter().enumerate().map(|(p, fired)| {
         let size = engine.cells()[p].size();
         let mut constant = vec![Block::zero(); blocks(size)];
-        if p != output {
+        if engine.cells()[p].spikes() {
             let counts: Vec<f64> = (0..size).map(|j| fired.iter().map(|row| row[j]).sum()).collect();
             regulariser.evaluate(&counts, steps, None, 0.5, &mut constant);
         }
@@ -108,13 +108,13 @@ impl Played {
     }
     /// The eligibility traces `e[t]` of a link into unit `j` of population `p`; of a readout the derivatives of its value.
     fn traces(&self, engine: &Clocked<f64>, p: usize, j: usize, x: impl Fn(usize) -> f64) -> Vec<f64> {
-        let (states, spikes) = (engine.cells()[p].states(), engine.cells()[p].spikes());
+        let (states, events) = (engine.cells()[p].states(), engine.cells()[p].output().is_events());
         let (mut eps, mut e) = ([0.0; 4], 0.0);
         let step = |t: usize| {
             let jac = self.local[p][t][j];
             let h = (0..states).fold(jac.u_z * e + jac.u_x * x(t), |sum, k| sum + jac.u_s[k] * eps[k]);
             eps = std::array::from_fn(|i| (0..states).fold(jac.s_z[i] * e + jac.s_x[i] * x(t), |s, k| s + jac.s_s[i][k] * eps[k]));
-            e = if spikes { self.psi[p][t][j] * h } else { h };
+            e = if events { self.psi[p][t][j] * h } else { h };
             e
         };
         (0..self.steps()).map(step).collect()
@@ -210,7 +210,7 @@ fn close(a: &[Vec<f64>], b: &[Vec<f64>]) -> Result<(), TestCaseError> {
 
 /// Input → one recurrent layer → readout, both dense or listed.
 fn layer(model: Model, recurrent: bool, delay: f64, p: f64, seed: u64) -> Network {
-    let quiet = ms((seed % 4) as f64);
+    let quiet = ms(if model.spikes() { (seed % 4) as f64 } else { 0.0 });
     let connect = if p < 1.0 { Connect::Random { p } } else { Connect::All };
     let mut net = Net::new(ms(1.0)).input("in", 6).population("a", 70, model).refractory(quiet);
     net = net.population("out", 3, Li { tau: 0.01.into() }).project("in", "a", connect, Init::normal(0.7));
@@ -230,7 +230,8 @@ fn trials(seed: u64, steps: usize) -> Trials {
         spread: 0,
         p: 1.0,
         steps,
-        quiet: [0; 2],
+        quiet: [0, 0],
+        graded: false,
     }
     .trials(2)
 }
@@ -545,7 +546,7 @@ fn misfits_are_refused_by_name() {
     let spiking =
         Net::new(ms(1.0)).input("in", 9).population("out", 2, Lif::default()).project("in", "out", Connect::All, Init::normal(0.1));
     let error = refused(&spiking.output("out").build(Seed::new(1)).unwrap(), Feedback::Broadcast, Form::Reverse);
-    assert!(error.contains("`out` is the readout and spikes"), "{error}");
+    assert!(error.contains("`out` is the readout and gives events"), "{error}");
     let slow = with_taus(&deep(2), vec![0.01, 0.02]);
     assert!(refused(&slow, Feedback::Broadcast, Form::Online { window: 5 }).contains("one time constant for all units"));
     Rule::<f64>::check(&eprop(Surrogate::triangle(0.3, 1.0), Feedback::Broadcast, Form::Reverse), &Clocked::compile(&slow)).unwrap();

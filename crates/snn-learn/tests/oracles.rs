@@ -3,13 +3,13 @@
 
 mod common;
 
-use common::{Case, any_model, case, distance, gradient, models, surrogate};
+use common::{Case, any_model, case, distance, gradient, models, random_events, surrogate};
 use proptest::prelude::*;
 use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, Links, SumPool2d};
-use snn_core::neuron::{Li, Lif, Model};
+use snn_core::neuron::{Li, Lif, Model, Output, Relu};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
-use snn_learn::{Bptt, Loss, Over, SparseBptt};
+use snn_learn::{Bptt, Loss, Over, Rule, SparseBptt};
 use snn_sparse::lanes::flat_mut;
 use snn_sparse::{Clocked, Simd, Synapses};
 
@@ -37,18 +37,31 @@ proptest! {
         prop_assert!(distance(&sparse, &dense) < 2e-13 || size < 1e-14, "{} of {size}", distance(&sparse, &dense));
     }
 
-    /// The dense gradient is the exact gradient of the smoothed network.
+    /// The dense gradient is the exact gradient of the smoothed network, and of rectified units as they are.
     #[test]
-    fn dense_equals_finite_differences(case in case(5), first in models(1.0), second in models(1.0), beta in 1.0f64..3.0) {
+    fn dense_equals_finite_differences(case in case(5), first in smooth_models(), second in smooth_models(), beta in 1.0f64..3.0) {
         let case = Case { models: [first, second], quiet: [0, 0], ..case };
-        let (numeric, exact) = finite_differences(&case.network(), &case.trials(2), beta);
+        let (numeric, exact, kink) = finite_differences(&case.network(), &case.trials(2), beta);
+        prop_assume!(!kink);
         prop_assert!(distance(&numeric, &exact) < 1e-5, "{}", distance(&numeric, &exact));
+    }
+
+    /// Rectified units have no surrogate: the sparse gradient of a network of them is exact as it is, dense, listed or recurrent, from
+    /// graded input over one step or several.
+    #[test]
+    fn rectified_networks_have_exact_gradients(case in case(6), surrogate in surrogate(), steps in 1usize..4) {
+        let relu = || Model::from(Relu {});
+        let case = Case { models: [relu(), relu()], delays: [0, 0, 0], graded: true, steps, ..case };
+        let (net, data) = (case.network(), case.trials(2));
+        let (numeric, exact, kink) = differences(&net, &data, &SparseBptt { surrogate });
+        prop_assume!(!kink);
+        prop_assert!(distance(&numeric, &exact) < 1e-5 || exact.concat().iter().all(|g| g.abs() < 1e-9), "{}", distance(&numeric, &exact));
     }
 
     /// Both again with windows: shared weights, padding, groups, a pool whose weight is not learned, and a loop of convolutions.
     #[test]
-    fn windows_have_the_same_gradients(net in windows(any_model(), 6), surrogate in surrogate(), seed in any::<u64>()) {
-        let (engine, data) = (Clocked::<f64>::compile(&net), events(&net, seed, 15));
+    fn windows_have_the_same_gradients(net in windows(any_model(), 6), surrogate in surrogate(), seed in any::<u64>(), graded in any::<bool>()) {
+        let (engine, data) = (Clocked::<f64>::compile(&net), events(&net, seed, 15, graded));
         let (sparse, s) = gradient(&engine, &SparseBptt { surrogate }, &data, LOSS);
         let (dense, d) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
         let (events_in, _) = gradient(&engine, &Bptt::new(surrogate).events_in(), &data, LOSS);
@@ -61,8 +74,9 @@ proptest! {
     }
 
     #[test]
-    fn windows_pass_finite_differences(net in windows(models(1.0), 3), beta in 1.0f64..3.0, seed in any::<u64>()) {
-        let (numeric, exact) = finite_differences(&net, &events(&net, seed, 6), beta);
+    fn windows_pass_finite_differences(net in windows(smooth_models(), 3), beta in 1.0f64..3.0, seed in any::<u64>(), graded in any::<bool>()) {
+        let (numeric, exact, kink) = finite_differences(&net, &events(&net, seed, 6, graded), beta);
+        prop_assume!(!kink);
         prop_assert!(distance(&numeric, &exact) < 1e-5, "{}", distance(&numeric, &exact));
     }
 
@@ -86,8 +100,11 @@ proptest! {
         let engine = Clocked::<f64>::compile(&case.network());
         let data = case.trials(2);
         let (closed, stats) = gradient(&engine, &SparseBptt { surrogate: Surrogate::fast_sigmoid(100.0).window(0.0) }, &data, LOSS);
-        prop_assert!(closed[0].iter().chain(&closed[1]).all(|&g| g == 0.0));
-        prop_assert_eq!(stats.active.iter().sum::<u64>(), 0);
+        // Rectified units have no window, and nothing goes past the others.
+        let rectified = case.models.clone().map(|m| m.output() == Output::Rectified);
+        prop_assert!(rectified == [true; 2] || closed[0].iter().all(|&g| g == 0.0));
+        prop_assert!(rectified[1] || closed[1].iter().all(|&g| g == 0.0));
+        prop_assert_eq!(stats.active[..2].to_vec(), (0..2).map(|p| if rectified[p] { stats.spikes[p] } else { 0 }).collect::<Vec<_>>());
 
         // An infinite window is the untruncated surrogate.
         let open = SparseBptt { surrogate: Surrogate::fast_sigmoid(100.0).window(f64::INFINITY) };
@@ -114,29 +131,42 @@ proptest! {
     }
 }
 
-/// A third of the weights' gradients by finite differences of the smoothed network (the others as they are), and the exact ones.
-fn finite_differences(net: &Network, data: &Trials, beta: f64) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-    let rule = Bptt { smooth: true, ..Bptt::new(Surrogate::fast_sigmoid(beta)) };
+/// Models whose smoothed form is differentiable, or all but.
+fn smooth_models() -> impl Strategy<Value = Model> {
+    prop_oneof![2 => models(1.0), 1 => Just(Model::from(Relu {}))]
+}
+
+/// [`differences`] of the smoothed network.
+fn finite_differences(net: &Network, data: &Trials, beta: f64) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, bool) {
+    differences(net, data, &Bptt { smooth: true, ..Bptt::new(Surrogate::fast_sigmoid(beta)) })
+}
+
+/// A third of the weights' gradients by finite differences of what `rule` takes for the loss (the others as they are), those it gives, and
+/// whether a rectified unit went over its kink in between: then they need not agree.
+fn differences(net: &Network, data: &Trials, rule: &dyn Rule<f64>) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, bool) {
     let mut engine = Clocked::<f64>::compile(net);
     let loss = Loss::CrossEntropy(Over::Sum);
-    let (exact, _) = gradient(&engine, &rule, data, loss);
+    let (exact, before) = gradient(&engine, rule, data, loss);
+    let rectified: Vec<usize> = (0..engine.cells().len()).filter(|&p| engine.cells()[p].output() == Output::Rectified).collect();
+    let mut kink = false;
     let mut numeric = exact.clone();
     for k in (0..engine.links().len()).filter(|&k| !engine.links()[k].store.frozen()).collect::<Vec<_>>() {
         let link = &engine.links()[k];
         let (projection, slots) = (link.projection, link.store.slots());
         let places: Vec<usize> = (0..slots.len()).map(|i| link.subset.as_ref().map_or(i, |subset| subset[i] as usize)).collect();
         for (&slot, i) in slots.iter().zip(places).step_by(3) {
-            let h = 1e-5;
+            let h = if rectified.is_empty() { 1e-5 } else { 1e-6 };
             let mut value = |h: f64| {
                 flat_mut(engine.links_mut()[k].store.weights_mut())[slot] += h;
-                let stats = gradient(&engine, &rule, data, loss).1;
+                let stats = gradient(&engine, rule, data, loss).1;
+                kink |= rectified.iter().any(|&p| stats.spikes[p] != before.spikes[p]);
                 flat_mut(engine.links_mut()[k].store.weights_mut())[slot] -= h;
                 0.5 * (stats.loss + stats.penalty)
             };
             numeric[projection][i] = (value(h) - value(-h)) / (2.0 * h);
         }
     }
-    (numeric, exact)
+    (numeric, exact, kink)
 }
 
 prop_compose! {
@@ -149,12 +179,13 @@ prop_compose! {
         let again = Conv2d::new(4, h, w, 4, (3, 1)).padding((1, 0)).groups(4);
         let pool = SumPool2d::new(4, h, w, (2, 2)).stride((1, 2)).padding((1, 1));
         let (ph, pw) = pool.output();
+        let loop_gain = if model.output() == Output::Rectified { 0.2 } else { 0.5 };
         let second = Conv2d::new(4, ph, pw, 6, (2, 2)).padding((1, 1)).groups(2);
         Net::new(ms(1.0)).input("image", first.sources())
             .population("a", first.targets(), model.clone()).population("b", pool.targets(), Lif { reset_grad: 1.0.into(), ..Lif::default() })
             .population("c", second.targets(), model).population("out", 3, Li { tau: 0.01.into() })
             .project("image", "a", Connect::Conv2d(first), Init::normal(0.8)).delay(ms(delay.into()))
-            .project("a", "a", Connect::Conv2d(again), Init::normal(0.5)).delay(ms(1.0))
+            .project("a", "a", Connect::Conv2d(again), Init::normal(loop_gain)).delay(ms(1.0))
             .project("a", "b", Connect::SumPool2d(pool), Init::Constant(0.6))
             .project("b", "c", Connect::Conv2d(second), Init::normal(0.9)).delay(ms(delay.into()))
             .project("c", "out", Connect::All, Init::normal(0.5))
@@ -163,16 +194,44 @@ prop_compose! {
 }
 
 /// Two trials of random events for a network's input.
-fn events(net: &Network, seed: u64, steps: usize) -> Trials {
+fn events(net: &Network, seed: u64, steps: usize, graded: bool) -> Trials {
     let n = net.draft().inputs[0].size;
     let mut trials = Trials::new("random", n, steps, 3);
     for k in 0..2u64 {
         let mut rng = Seed::new(seed).nth(k).rng();
-        let mut raster = Raster::new(n, steps);
-        raster.write(|_, list| list.extend((0..n as u32).filter(|_| rng.random_bool(0.3))));
-        trials.push(raster, k as usize);
+        trials.push(random_events(n, steps, graded, &mut rng), k as usize);
     }
     trials
+}
+
+/// A network of rectified units for one step is a dense network: outputs and gradients by hand, in one line of algebra each.
+#[test]
+fn one_step_of_rectified_units_is_a_dense_network() {
+    // x = (1, −2), hidden u = (0.5, −1.5, 2), z = (0.5, 0, 2); y = κ'·Wᵀz with a readout without memory.
+    let net = Net::new(ms(1.0))
+        .input("in", 2)
+        .population("hidden", 3, Relu {})
+        .population("out", 2, Li { tau: 1e-9.into() })
+        .project("in", "hidden", Connect::All, Init::Constant(0.0))
+        .project("hidden", "out", Connect::All, Init::Constant(0.0))
+        .output("out")
+        .build(Seed::new(0))
+        .unwrap();
+    let net = net.with_weights(vec![vec![1.5, 0.5, -1.0, 0.5, 1.0, -1.5], vec![1.0, -1.0, 5.0, 5.0, 0.5, 0.25]]).unwrap();
+    let mut trials = Trials::new("one", 2, 1, 2);
+    let mut raster = Raster::new(2, 1);
+    raster.fill_values([(0, 0, 1.0), (0, 1, -2.0)]);
+    trials.push(raster, 1);
+    let engine = Clocked::<f64>::compile(&net);
+    let (g, stats) = gradient(&engine, &SparseBptt::default(), &trials, Loss::CrossEntropy(Over::Last));
+    assert_eq!((&stats.spikes, &stats.active), (&vec![2, 0], &vec![2, 0]));
+    // y = (1.5, 0): e = scale·(softmax − (0, 1)); the first weights get x·(W₂e)·[u > 0].
+    let p = 1.0 / (1.0 + (-1.5f64).exp());
+    let e = [0.5 * p, -0.5 * p];
+    let (d0, d2) = (e[0] - e[1], 0.5 * e[0] + 0.25 * e[1]);
+    let expected = vec![vec![d0, 0.0, d2, -2.0 * d0, 0.0, -2.0 * d2], vec![0.5 * e[0], 0.5 * e[1], 0.0, 0.0, 2.0 * e[0], 2.0 * e[1]]];
+    assert!(distance(&g, &expected) < 1e-15, "{g:?} {expected:?}");
+    assert!((stats.loss - (-(1.0 - p).ln())).abs() < 1e-15);
 }
 
 /// A window that never closes: the gradient to a LIF neuron long after its last active entry is α^n times the one then.

@@ -4,10 +4,12 @@ use std::ops::ControlFlow;
 
 use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
-use snn_core::neuron::{Alif, Li, Lif, LifRefractory};
+use snn_core::neuron::{Alif, Li, Lif, Relu};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
+use snn_learn::structure::{Budget, Signs};
 use snn_learn::{
-    Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer,
+    Bptt, DeepR, Eprop, Feedback, Form, GradR, GradRByRows, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule,
+    SoftDeepR, SparseBptt, Structure, TrainError, Trainer,
 };
 
 fn data() -> Trials {
@@ -38,12 +40,130 @@ fn network(weight: f64) -> Network {
         .unwrap()
 }
 
-fn trainer(rule: impl Rule<f32> + 'static) -> Trainer {
-    trainer_for(6, rule)
+/// The same with few links, some with delays of their own.
+fn sparse_network(delays: f64) -> Network {
+    let net = Net::new(ms(1.0))
+        .input("in", 30)
+        .population("a", 70, Lif::default())
+        .population("b", 20, Alif::default())
+        .population("out", 3, Li::default())
+        .project("in", "a", Connect::Random { p: 0.4 }, Init::normal(0.6));
+    let net = if delays > 0.0 { net.delays(0.0, ms(delays)) } else { net };
+    net.project("a", "b", Connect::Random { p: 0.5 }, Init::normal(0.4))
+        .project("b", "b", Connect::All, Init::normal(0.2))
+        .delay(ms(2.0))
+        .project("b", "out", Connect::All, Init::normal(0.4))
+        .output("out")
+        .build(Seed::new(2))
+        .unwrap()
 }
 
-fn trainer_for(epochs: usize, rule: impl Rule<f32> + 'static) -> Trainer {
-    let options = Options {
+/// Calls `each` with every structural rule (and none) beside every optimiser, and beside every learning rule: some remember where links are.
+fn each_structure(mut each: impl FnMut(&str, &(dyn Fn() -> Trainer + Sync))) {
+    type Make = fn() -> Option<Box<dyn Structure>>;
+    let structures: [(&str, f64, Make); 7] = [
+        ("none", 2.0, || None),
+        ("deep_r", 2.0, || Some(Box::new(DeepR { temperature: 1e-3, ..DeepR::new(0.02) }))),
+        ("deep_r, total", 2.0, || Some(Box::new(DeepR { budget: Budget::Total, signs: Signs::Pair, ..DeepR::new(0.05) }))),
+        ("deep_r, Dale", 0.0, || Some(Box::new(DeepR { signs: Signs::Source { inhibitory: 0.3 }, ..DeepR::new(0.05) }))),
+        ("soft_deep_r", 2.0, || Some(Box::new(SoftDeepR { l1: 0.05, temperature: 1e-3, connectivity: 0.7.into() }))),
+        ("grad_r", 2.0, || Some(Box::new(GradR::new(0.3)))),
+        ("grad_r_by_rows", 0.0, || Some(Box::new(GradRByRows { prior: GradR::new(0.01), rows: 4 }))),
+    ];
+    let (sgd, adam) = (Optimiser::momentum(0.1, 0.5), Optimiser::adamw(5e-3, 1e-3));
+    let choices = [(0, sgd)].into_iter().chain((0..RULES.len()).map(|rule| (rule, adam)));
+    for (name, delays, make) in structures {
+        for (rule, optimiser) in choices.clone() {
+            let net = sparse_network(delays);
+            each(&format!("{name}, rule {rule}, {optimiser:?}"), &|| {
+                let trainer = Trainer::new(&net, RULES[rule](), optimiser, options()).unwrap();
+                match make() {
+                    None => trainer,
+                    Some(structure) => trainer.with_structure(structure).unwrap(),
+                }
+            });
+        }
+    }
+}
+
+/// Everything that a run leaves, to the bit.
+fn state(trainer: &Trainer) -> (Vec<u32>, Network, Vec<u8>) {
+    let checkpoint = trainer.checkpoint();
+    let moments = checkpoint.first.concat().into_iter().chain(checkpoint.second.concat()).map(f32::to_bits);
+    let structure = checkpoint.structure.iter().flat_map(|(_, state)| state.strength.concat()).map(f32::to_bits);
+    let all = moments.chain(structure).flat_map(u32::to_le_bytes).collect();
+    (bits(trainer), trainer.network().unwrap(), all)
+}
+
+#[test]
+fn structural_rules_give_the_same_bits_on_any_number_of_threads_and_after_a_restart() {
+    each_structure(|name, make| {
+        let run = |threads: usize, restart: bool| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut now = make();
+                let mut turnover = Vec::new();
+                while now.epochs() < 2 {
+                    let pause = &mut |_| if restart { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+                    if let Some(stats) = now.epoch_or_pause(&data(), pause).unwrap() {
+                        turnover.push(stats.turnover);
+                    }
+                    if restart {
+                        let mut next = make();
+                        next.restore(&now.checkpoint()).unwrap();
+                        now = next;
+                    }
+                }
+                (state(&now), turnover)
+            })
+        };
+        let one = run(1, false);
+        let changes = one.1.iter().flatten().fold((0, 0), |sum, entry| (sum.0 + entry.pruned, sum.1 + entry.grown));
+        if name.starts_with("none") {
+            assert_eq!((one.1.concat().len(), changes), (0, (0, 0)));
+        } else {
+            assert!(changes.0 > 0 && changes.1 > 0, "{name}: {changes:?} links pruned and grown");
+        }
+        for threads in [2, 3, 7] {
+            assert_eq!(run(threads, false), one, "{name}: {threads} threads");
+        }
+        assert_eq!(run(1, true), one, "{name}: a restart after every batch");
+        assert_eq!(run(3, true), one, "{name}: a restart after every batch, three threads");
+    });
+}
+
+#[test]
+fn a_checkpoint_of_another_structural_rule_is_refused() {
+    let net = sparse_network(2.0);
+    let plain = || Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-3), options()).unwrap();
+    let of: [fn(Trainer) -> Trainer; 3] =
+        [|t| t, |t| t.with_structure(DeepR::new(0.1)).unwrap(), |t| t.with_structure(GradR::new(0.1)).unwrap()];
+    for (k, from) in of.iter().enumerate() {
+        let saved = train(from(plain()), 1).checkpoint();
+        for (l, to) in of.iter().enumerate() {
+            let mut to = to(plain());
+            let before = state(&to);
+            let restored = to.restore(&saved);
+            assert_eq!(restored.is_ok(), k == l, "{restored:?}");
+            if k != l {
+                assert!(restored.unwrap_err().to_string().contains("another structural rule"));
+                assert_eq!(state(&to), before);
+            }
+        }
+    }
+    // Links that are none.
+    let mut trainer = of[1](plain());
+    let mut saved = trainer.checkpoint();
+    saved.links[0] = Some(snn_core::net::Links::Csr { ends: vec![0, 1], targets: vec![5] });
+    assert!(matches!(trainer.restore(&saved), Err(TrainError::Checkpoint(_))));
+}
+
+fn options() -> Options {
+    options_for(6)
+}
+
+fn options_for(epochs: usize) -> Options {
+    Options {
         batch: 20,
         schedule: Schedule::Cosine { epochs: epochs as f64 },
         clip: Some(1.0),
@@ -55,8 +175,15 @@ fn trainer_for(epochs: usize, rule: impl Rule<f32> + 'static) -> Trainer {
             ..Regulariser::rate(1.0, 0.05, RateOver::Batch)
         },
         ..Options::new(Loss::CrossEntropy(Over::Sum), Seed::new(9))
-    };
-    Trainer::new(&network(0.4), rule, Optimiser::adamw(5e-3, 1e-3), options).unwrap()
+    }
+}
+
+fn trainer(rule: impl Rule<f32> + 'static) -> Trainer {
+    trainer_for(6, rule)
+}
+
+fn trainer_for(epochs: usize, rule: impl Rule<f32> + 'static) -> Trainer {
+    Trainer::new(&network(0.4), rule, Optimiser::adamw(5e-3, 1e-3), options_for(epochs)).unwrap()
 }
 
 fn bits(trainer: &Trainer) -> Vec<u32> {
@@ -213,14 +340,37 @@ fn misfits_are_refused_by_name() {
     let error = Trainer::new(&network(0.4), negative, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap();
     assert!(error.to_string().contains("sparse_bptt") && error.to_string().contains("beta = -1"), "{error}");
 
-    // What has no constant derivatives, or is noisy, has no gradient here: all rules say so.
-    let clamped = Net::new(ms(1.0)).input("in", 30).population("out", 3, LifRefractory::default());
+    // What is noisy has no gradient here: all rules say so.
     let noisy = Net::new(ms(1.0)).input("in", 30).population("out", 3, Lif::default()).drive("out", 10.0, 0.1);
-    for (net, what) in [(clamped, "the model lif_refractory"), (noisy, "driven by Poisson noise")] {
-        let net = net.project("in", "out", Connect::All, Init::normal(0.1)).output("out").build(Seed::new(1)).unwrap();
-        for rule in RULES.map(|rule| rule()) {
-            let error = Trainer::new(&net, rule, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap().to_string();
-            assert!(error.contains(what) && error.contains("`out`"), "{error}");
-        }
+    let net = noisy.project("in", "out", Connect::All, Init::normal(0.1)).output("out").build(Seed::new(1)).unwrap();
+    for rule in RULES.map(|rule| rule()) {
+        let error = Trainer::new(&net, rule, Optimiser::adam(1e-3), Options::new(loss, Seed::new(1))).err().unwrap().to_string();
+        assert!(error.contains("driven by Poisson noise") && error.contains("`out`"), "{error}");
     }
+}
+
+/// A dense network on graded events: exclusive or of two pixels. Rectified units that are silent now and then are not dead; units that
+/// can never be above 0 are, and the trainer says so.
+#[test]
+fn rectified_units_learn_and_die() {
+    let mut data = Trials::new("xor", 3, 1, 2);
+    for k in 0..64 {
+        let (a, b) = (k % 2, k / 2 % 2);
+        let mut raster = Raster::new(3, 1);
+        let noise = 0.002 * f64::from(k);
+        raster.fill_dense([f64::from(a) + noise, f64::from(b) - noise, 1.0]);
+        data.push(raster, (a ^ b) as usize);
+    }
+    let net = |init: Init| {
+        let net = Net::new(ms(1.0)).input("in", 3).population("hidden", 12, Relu {}).population("out", 2, Li { tau: 1e-9.into() });
+        let net = net.project("in", "hidden", Connect::All, init).project("hidden", "out", Connect::All, Init::normal(0.5));
+        net.output("out").build(Seed::new(4)).unwrap()
+    };
+    let options = Options { batch: 1, dead_after: 20, ..Options::new(Loss::CrossEntropy(Over::Last), Seed::new(4)) };
+    let make = |init: Init| Trainer::new(&net(init), SparseBptt::default(), Optimiser::sgd(0.1), options).unwrap();
+    let mut trainer = make(Init::normal(1.0));
+    (0..60).for_each(|_| drop(trainer.epoch(&data, &|_| ()).unwrap()));
+    assert_eq!(trainer.evaluate(&data).unwrap().accuracy(), 1.0);
+    let error = make(Init::Constant(-1.0)).epoch(&data, &|_| ()).unwrap_err();
+    assert!(matches!(&error, TrainError::Dead { population, batches: 20, .. } if population == "hidden"), "{error}");
 }

@@ -9,9 +9,9 @@ use ndarray::ArrayView;
 use ndarray_npy::NpzWriter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use snn_core::Dataset;
 use snn_core::net::Links;
-use snn_learn::{Checkpoint, Stats, Trainer};
+use snn_core::{Dataset, Subset};
+use snn_learn::{Checkpoint, Stats, Trainer, Turnover};
 
 use crate::{Lab, LabError};
 
@@ -28,6 +28,9 @@ pub struct Epoch {
     pub spikes: Vec<f64>,
     /// Multiply-accumulates on weights in backward passes.
     pub macs_backward: u64,
+    /// What a structural rule did, per projection; empty without one.
+    #[serde(default)]
+    pub turnover: Vec<Turnover>,
     /// Accuracy on the held-out data given for the curve, if any.
     pub held_out: Option<f64>,
     /// What [`Lab::train_with`] was asked to measure after the epoch.
@@ -42,7 +45,8 @@ pub struct Training {
     /// Epochs trained.
     pub epochs: usize,
     /// File beside the result with the weights after them: for NumPy, one array `K_FROM_TO` per projection `K` from 0, of shape
-    /// (sources, targets) where every source reaches every target, and else one weight per link, source by source.
+    /// (sources, targets) where every source reaches every target, and else one weight per link, source by source. Links that a structural
+    /// rule has replaced are beside them: `K_FROM_TO_links`, a row (source, target) per link.
     pub weights: String,
     /// SHA-256 of that file. Weights of the same bits make a file of the same bytes.
     pub sha256: String,
@@ -66,6 +70,7 @@ impl Epoch {
             active: populations.clone().map(|p| stats.active_fraction(p)).collect(),
             spikes: populations.map(|p| stats.spike_fraction(p)).collect(),
             macs_backward: stats.macs_backward,
+            turnover: stats.turnover.clone(),
             held_out: None,
             measured: None,
         }
@@ -103,17 +108,36 @@ impl Lab {
         epochs: usize,
         data: &dyn Dataset,
         held_out: Option<&dyn Dataset>,
+        measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
+    ) -> anyhow::Result<Vec<Epoch>> {
+        let whole = |_| -> anyhow::Result<Box<dyn Dataset + '_>> { Ok(Box::new(Subset::new(data, (0..data.len()).collect()))) };
+        self.train_drawn(name, trainer, epochs, whole, held_out, measure)
+    }
+
+    /// As [`Lab::train_with`], on other trials in every epoch: `draw` gives those of epoch 0, 1, … It must be a function of that number alone, and
+    /// always give as many: then a resumed training meets the same trials.
+    ///
+    /// # Errors
+    /// As [`Lab::train_with`], and what `draw` reports.
+    pub fn train_drawn<'a>(
+        &mut self,
+        name: &str,
+        trainer: &mut Trainer,
+        epochs: usize,
+        mut draw: impl FnMut(usize) -> anyhow::Result<Box<dyn Dataset + 'a>>,
+        held_out: Option<&dyn Dataset>,
         mut measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
     ) -> anyhow::Result<Vec<Epoch>> {
         let path = self.checkpoint("training")?.join(format!("{}.ckpt", file_name(name)));
         let mut history = restore(&path, name, epochs, trainer)?;
+        let mut data = draw(history.len())?;
         let progress = self.progress(name, (epochs * data.len()) as u64);
         let mut shown = trainer.trials();
         progress.resume_at((history.len() * data.len() + shown) as u64);
         let every = (epochs / 20).max(1);
         let mut saved_at = Instant::now();
         while history.len() < epochs {
-            let stats = trainer.epoch_or_pause(data, &mut |done| {
+            let stats = trainer.epoch_or_pause(&*data, &mut |done| {
                 progress.inc((done - std::mem::replace(&mut shown, done)) as u64);
                 match self.interrupt().requested() || saved_at.elapsed() >= self.checkpoint_every() {
                     true => ControlFlow::Break(()),
@@ -133,6 +157,9 @@ impl Lab {
                 progress.message(format!("loss {:.4}, {:.2} %{held}, active {} %", epoch.loss, 100.0 * epoch.accuracy, active.join(" ")));
                 epoch.measured = measure(trainer)?;
                 history.push(epoch);
+                if number < epochs {
+                    data = draw(number)?;
+                }
             }
             let stop = self.interrupt().requested();
             if paused || stop || history.len() == epochs || saved_at.elapsed() >= self.checkpoint_every() {
@@ -177,6 +204,7 @@ fn restore(path: &Path, name: &str, epochs: usize, trainer: &mut Trainer) -> Res
 /// The weights as the bytes of an uncompressed `.npz`, see [`Training::weights`].
 fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
     let draft = trainer.engine().network().draft();
+    let now = trainer.network()?;
     let mut file = NpzWriter::new(Cursor::new(Vec::new()));
     for (k, (projection, weights)) in draft.projections.iter().zip(trainer.engine().weights()).enumerate() {
         let targets = draft.populations.iter().find(|population| population.name == projection.to).map_or(1, |population| population.size);
@@ -184,13 +212,19 @@ fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
             Links::All => vec![weights.len() / targets.max(1), targets],
             _ => vec![weights.len()],
         };
-        file.add_array(format!("{k}_{}_{}", projection.from, projection.to), &ArrayView::from_shape(shape, &weights)?)?;
+        let name = format!("{k}_{}_{}", projection.from, projection.to);
+        file.add_array(&name, &ArrayView::from_shape(shape, &weights)?)?;
+        let links = &now.draft().projections[k].links;
+        if *links != projection.links {
+            let pairs: Vec<u32> = links.triplets(now.size(&projection.from), targets).flat_map(|(i, j, _)| [i as u32, j as u32]).collect();
+            file.add_array(format!("{name}_links"), &ArrayView::from_shape((pairs.len() / 2, 2), &pairs)?)?;
+        }
     }
     Ok(file.finish()?.into_inner())
 }
 
 /// `name` as part of a file name: "Fashion-MNIST sparse, pair" becomes "fashion-mnist-sparse-pair".
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let plain = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', " ");
     plain.split_whitespace().collect::<Vec<_>>().join("-")
 }

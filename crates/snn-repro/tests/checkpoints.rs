@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif};
 use snn_core::{Dataset, Net, Raster, Target, Trials, ms};
-use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+use snn_learn::{DeepR, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
 use snn_repro::{Bound, Claim, Cost, Interrupt, Lab, LabError, Paper, RunResult, Scale, Settings, reproduce};
 
 /// Trials until somebody asks the run to stop.
@@ -77,10 +77,12 @@ fn run(lab: &mut Lab) -> anyhow::Result<()> {
         .output("out")
         .build(seed)?;
     let options = Options { batch: 3, ..Options::new(Loss::CrossEntropy(Over::Max), seed) };
-    let mut trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-2), options)?;
+    // Links are replaced on the way: a checkpoint holds them too.
+    let mut trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-2), options)?.with_structure(DeepR::new(2.0))?;
     let data = Stopping(trials, lab.interrupt().clone());
     let history = lab.train("Small, one", &mut trainer, 4, &data, Some(&data))?;
-    lab.attach("bits.txt", format!("{history:?} {:?}", trainer.engine().weights()))?;
+    assert!(history.iter().any(|epoch| epoch.turnover[1].pruned > 0), "no link was replaced");
+    lab.attach("bits.txt", format!("{history:?} {:?} {:?}", trainer.engine().weights(), trainer.network()?.draft().projections[1].links))?;
     lab.report("sum of losses", history.iter().map(|epoch| epoch.loss).sum())?;
     Ok(())
 }
@@ -143,12 +145,18 @@ fn the_weights_are_a_file_for_numpy() {
     let hex: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, training.sha256);
     let mut file = NpzReader::new(std::io::Cursor::new(bytes)).unwrap();
-    assert_eq!(file.names().unwrap(), ["0_in_hidden", "1_hidden_out"]);
+    assert_eq!(file.names().unwrap(), ["0_in_hidden", "1_hidden_out", "1_hidden_out_links"]);
     let arrays: [ArrayD<f32>; 2] = [file.by_name("0_in_hidden").unwrap(), file.by_name("1_hidden_out").unwrap()];
     assert_eq!(arrays[0].shape(), [2, 5]);
     assert_eq!(arrays[1].ndim(), 1);
     let weights: Vec<Vec<f32>> = arrays.iter().map(|array| array.iter().copied().collect()).collect();
-    assert!(bits.ends_with(&format!("{weights:?}")), "{bits}");
+    // The links that DEEP R has left, a row for each weight, as the network lists them.
+    let links: ArrayD<u32> = file.by_name("1_hidden_out_links").unwrap();
+    assert_eq!(links.shape(), [weights[1].len(), 2]);
+    let targets: Vec<u32> = links.iter().skip(1).step_by(2).copied().collect();
+    assert!(links.iter().step_by(2).is_sorted());
+    let ends: Vec<usize> = (0..=5).map(|i| links.iter().step_by(2).filter(|source| **source < i).count()).collect();
+    assert!(bits.ends_with(&format!("{weights:?} Csr {{ ends: {ends:?}, targets: {targets:?} }}")), "{bits}");
 }
 
 #[test]

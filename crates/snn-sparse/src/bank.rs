@@ -3,10 +3,10 @@
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
 use crate::noise::Poisson;
-use crate::store::{Store, Synapses};
+use crate::store::Store;
 use crate::trace::{Sink, Wants};
 use snn_core::net::Population;
-use snn_core::neuron::{MAX_STATE, Neuron, Visit};
+use snn_core::neuron::{MAX_STATE, Neuron, Output, Visit};
 use snn_core::{Dual, Raster, Vars};
 use std::ops::Range;
 
@@ -16,8 +16,12 @@ pub trait Cells<F: Scalar>: Send + Sync {
     fn size(&self) -> usize;
     /// State variables per neuron.
     fn states(&self) -> usize;
-    /// Whether the output is spikes.
-    fn spikes(&self) -> bool;
+    /// What the output is.
+    fn output(&self) -> Output;
+    /// Whether the output is spikes: events of value 1.
+    fn spikes(&self) -> bool {
+        self.output() == Output::Spike
+    }
     /// Steps after a spike without spike and derivative.
     fn refractory(&self) -> usize;
     /// The local derivatives: all a learning rule sees of the neurons.
@@ -27,7 +31,7 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// affine; by dual numbers, one direction after the other.
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]);
     /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
-    /// in cache. Leaves spikes, active entries and graded output in the sink.
+    /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>);
     /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
     /// (or the graded output). `z` is the output of the step before, `state` is `[block][state variable]`.
@@ -76,6 +80,19 @@ pub struct Link<F> {
     pub store: Store<F>,
 }
 
+impl<F: Scalar> Link<F> {
+    /// Listed links as `(source, target)`, in any order; none of any other store.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let csr = if let Store::Csr(csr) = &self.store { Some(csr) } else { None };
+        csr.into_iter().flat_map(|csr| csr.cells())
+    }
+
+    /// Whether there is a listed link from `i` to `j`.
+    pub(crate) fn find(&self, i: u32, j: u32) -> bool {
+        matches!(&self.store, Store::Csr(csr) if csr.find(i, j).is_some())
+    }
+}
+
 /// Where a projection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -86,7 +103,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The spikes of this source.
+    /// The events of this source.
     #[inline(always)]
     pub fn spikes<'a>(self, inputs: &[&'a Raster], populations: &'a [Raster]) -> &'a Raster {
         match self {
@@ -97,7 +114,7 @@ impl Source {
 }
 
 impl<F: Scalar> Feed<'_, F> {
-    /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`.
+    /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`, times their values if they have any.
     #[inline(always)]
     fn input<I: Isa>(&self, block: usize, t: usize) -> Block<F> {
         let pushed = || self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start];
@@ -108,8 +125,8 @@ impl<F: Scalar> Feed<'_, F> {
         for &k in self.incoming {
             let link = &self.links[k];
             if t >= link.delay {
-                let spikes = link.from.spikes(self.inputs, self.spikes);
-                acc = link.store.deliver::<I>(block, spikes.at(t - link.delay), acc);
+                let events = link.from.spikes(self.inputs, self.spikes);
+                acc = link.store.hear::<I>(block, events, t - link.delay, acc);
             }
         }
         acc
@@ -197,12 +214,12 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let mut tile: [Block<F>; TILE] = [Block::zero(); TILE];
         for (k, b) in sink.blocks.clone().enumerate() {
             let valid = valid_lanes(bank.size, b);
-            let fired = if N::SPIKES { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
+            let fired = if N::OUTPUT.is_events() { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
             let kept = &mut sink.state[k * states..(k + 1) * states];
             let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
             state[..states].copy_from_slice(kept);
             let mut z = Block::zero();
-            if N::SPIKES && steps.start > 0 {
+            if N::OUTPUT == Output::Spike && steps.start > 0 {
                 bits(fired[steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
             }
             // Steps for which each neuron is still refractory.
@@ -224,7 +241,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         before[states] = *u;
                     }
                     bank.step_block(b, &mut state, &z, u);
-                    if N::SPIKES && refractory > 0 {
+                    if N::OUTPUT == Output::Spike && refractory > 0 {
                         for l in 0..LANES {
                             let (free, left) = (quiet.0[l] <= F::default(), quiet.0[l] - F::of(1.0));
                             u.0[l] = if free { u.0[l] } else { F::of(f64::NEG_INFINITY) };
@@ -232,7 +249,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                             quiet.0[l] = if fires { F::count(refractory as u32) } else { left };
                         }
                     }
-                    if N::SPIKES {
+                    if N::OUTPUT == Output::Spike {
                         for l in 0..LANES {
                             z.0[l] = if u.0[l] > F::default() { F::of(1.0) } else { F::default() };
                         }
@@ -240,24 +257,36 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                 }
                 for (k, u) in tile.iter().enumerate() {
                     let t = start + k;
-                    if N::SPIKES {
+                    if N::OUTPUT.is_events() {
                         fired[t] = F::positive::<I>(u) & valid;
                     }
                     let Some(rest) = &mut sink.rest else { continue };
-                    if !N::SPIKES {
-                        rest.output[t * width + b] = *u;
-                    } else if wants != Wants::Spikes {
-                        let near = F::within::<I>(u, reach) & valid;
-                        rest.near[b * all + t] = near;
-                        rest.start[b * all + t] = rest.active.len() as u32;
-                        rest.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
-                    }
+                    let near = match N::OUTPUT {
+                        Output::Graded => {
+                            rest.output[t * width + b] = *u;
+                            continue;
+                        }
+                        Output::Spike if wants == Wants::Spikes => continue,
+                        Output::Spike => F::within::<I>(u, reach) & valid,
+                        Output::Rectified => fired[t],
+                    };
+                    rest.near[b * all + t] = near;
+                    rest.start[b * all + t] = rest.active.len() as u32;
+                    rest.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
                 }
             }
             kept.copy_from_slice(&state[..states]);
         }
-        if let (Wants::Active(surrogate), Some(rest)) = (wants, sink.rest) {
-            rest.active.value[first..].iter_mut().for_each(|u| *u = surrogate.slope_within(*u));
+        // What was pushed is u; it becomes the derivative of the output by u.
+        let Some(rest) = sink.rest else { return };
+        let entries = &mut rest.active.value[first..];
+        match (N::OUTPUT, wants) {
+            (Output::Rectified, _) => {
+                rest.values.extend_from_slice(entries);
+                entries.fill(F::of(1.0));
+            }
+            (_, Wants::Active(surrogate)) => entries.iter_mut().for_each(|u| *u = surrogate.slope_within(*u)),
+            _ => {}
         }
     }
 }
@@ -325,8 +354,8 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     fn states(&self) -> usize {
         Self::STATES
     }
-    fn spikes(&self) -> bool {
-        N::SPIKES
+    fn output(&self) -> Output {
+        N::OUTPUT
     }
     fn refractory(&self) -> usize {
         self.refractory

@@ -3,10 +3,11 @@
 use crate::bank::{Cells, Feed, Link, Noise, Source};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
-use crate::store::{Rewire, RewireError, Rewiring, Store};
+use crate::store::{Csr, Rewire, RewireError, Rewiring, Store};
 use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
 use crate::trace::{Listed, Sink, Trace, Wants};
+use snn_core::net::Links;
 use snn_core::{Network, NetworkError, Raster, Seed, Value};
 use std::ops::Range;
 use std::sync::{Mutex, RwLock};
@@ -44,6 +45,7 @@ pub struct Clocked<F: Scalar = f32> {
     drives: Vec<(usize, Noise<F>)>,
     simd: Simd,
     threads: usize,
+    relinked: u64,
 }
 
 /// Steps taken together by a population without a loop that is pushed to.
@@ -52,7 +54,7 @@ const PUSH_STRIDE: usize = 32;
 /// Everything recorded in one trial, reused from trial to trial.
 #[derive(Clone, Debug)]
 pub struct Record<F> {
-    /// The spikes of each population, in the order of the description; silent for graded ones.
+    /// The events of each population, in the order of the description: spikes, or events with values; silent for graded output.
     pub spikes: Vec<Raster>,
     /// What else each population did.
     pub traces: Vec<Trace<F>>,
@@ -152,7 +154,7 @@ impl<F: Scalar> Clocked<F> {
                 Some((draft.populations.iter().position(|p| p.name == d.to)?, noise))
             })
             .collect();
-        Clocked { network: network.clone(), cells, links, incoming, pulled, components, outputs, drives, simd, threads: 1 }
+        Clocked { network: network.clone(), cells, links, incoming, pulled, components, outputs, drives, simd, threads: 1, relinked: 0 }
     }
 
     /// Runs one trial: one raster per input, all of the same number of steps. Starts from rest.
@@ -278,7 +280,9 @@ impl<F: Scalar> Clocked<F> {
         let Scratch { heard, listed } = &mut scratch[0];
         let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
         stride.run(p, traces[p].whole(), heard);
-        if self.cells[p].spikes() {
+        if self.cells[p].output().has_values() {
+            steps.for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
+        } else if self.cells[p].spikes() {
             traces[p].whole().list(self.simd, steps.clone(), listed);
             steps.enumerate().for_each(|(k, t)| spikes[p].push_step(t, |units| units.extend_from_slice(listed.at(k))));
         }
@@ -354,22 +358,101 @@ impl<F: Scalar> Clocked<F> {
                 draft.projections[link.projection].links = csr.description();
             }
         }
-        draft.try_into()
-    }
-    /// Replaces links of `links()[k]`: see [`Csr::rewire`](crate::store::Csr::rewire). Workers of a rule that were made before may not
-    /// know: make new ones.
-    ///
-    /// # Errors
-    /// If these are not listed links with one delay for all, or as [`Csr::rewire`](crate::store::Csr::rewire).
-    pub fn rewire(&mut self, k: usize, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
-        let link = &mut self.links[k];
-        match &mut link.store {
-            Store::Csr(csr) if link.subset.is_none() => csr.rewire(changes, work),
-            _ => {
-                let p = &self.network.draft().projections[link.projection];
-                Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() })
+        for projection in 0..draft.projections.len() {
+            if let Some((links, delays)) = self.listed(projection) {
+                let p = &mut draft.projections[projection];
+                (p.links, p.delay) = (links, Value::Each(delays));
             }
         }
+        draft.try_into()
+    }
+    /// Links and delays (s) of a projection that was lowered to one list for each delay; `None` of any other, and before the first change.
+    fn listed(&self, projection: usize) -> Option<(Links, Vec<f64>)> {
+        let parts = || self.links.iter().filter(move |link| link.projection == projection && link.subset.is_some());
+        let first = parts().next().filter(|_| self.relinked > 0)?;
+        let (sources, targets) = (self.size(first.from), self.cells[first.to].size());
+        let cells = parts().flat_map(|link| link.cells().map(|cell| (cell, link.delay as f64 * self.network.dt())));
+        let mut cells: Vec<((u32, u32), f64)> = cells.collect();
+        cells.sort_unstable_by_key(|&(cell, _)| cell);
+        let mut ends = vec![0; sources + 1];
+        cells.iter().for_each(|&((i, _), _)| ends[i as usize + 1] += 1);
+        (0..sources).for_each(|i| ends[i + 1] += ends[i]);
+        let all = cells.len() == sources * targets;
+        let links = if all { Links::All } else { Links::Csr { ends, targets: cells.iter().map(|&((_, j), _)| j).collect() } };
+        Some((links, cells.into_iter().map(|(_, delay)| delay).collect()))
+    }
+    /// Replaces links of `links()[k]`: see [`Csr::rewire`](crate::store::Csr::rewire), and [`relink`](Self::relink).
+    ///
+    /// # Errors
+    /// As [`relink`](Self::relink).
+    pub fn rewire(&mut self, k: usize, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
+        self.relink(k, changes.iter().map(|c| c.slot), changes.iter().map(|c| (c.from, c.to)), work)
+    }
+    /// Removes and adds links of `links()[k]`: see [`Csr::relink`](crate::store::Csr::relink). New links have the delay of `links()[k]`. A
+    /// projection whose links have delays of their own has one list for each delay; a pair that goes from one list to another is removed
+    /// first and added in a second call.
+    ///
+    /// Cost: as [`Csr::relink`](crate::store::Csr::relink); with delays of their own O(links · log links) of the projection.
+    ///
+    /// # Errors
+    /// If these are not listed links, or a pair has a link of another delay, or as [`Csr::relink`](crate::store::Csr::relink). Then nothing
+    /// is changed.
+    pub fn relink<N>(&mut self, k: usize, gone: impl IntoIterator<Item = u32>, new: N, work: &mut Rewiring<F>) -> Result<(), RewireError>
+    where
+        N: IntoIterator<Item = (u32, u32)>,
+        N::IntoIter: Clone,
+    {
+        let (projection, new) = (self.links[k].projection, new.into_iter());
+        if self.links[k].subset.is_some() {
+            let others = || self.links.iter().enumerate().filter(|(other, link)| *other != k && link.projection == projection);
+            let taken = |&(i, j): &(u32, u32)| others().any(|(_, link)| link.find(i, j));
+            if let Some((from, to)) = new.clone().find(taken) {
+                return Err(RewireError::Exists { from, to });
+            }
+        }
+        match &mut self.links[k].store {
+            Store::Csr(csr) => csr.relink(gone, new, work)?,
+            _ => {
+                let p = &self.network.draft().projections[projection];
+                return Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() });
+            }
+        }
+        self.renumber(projection);
+        Ok(())
+    }
+    /// Puts other listed links in the place of those of `links()[k]`, all weights zero: for a state that was saved.
+    ///
+    /// # Errors
+    /// If there are no listed links, or as [`Csr::checked`](crate::store::Csr::checked). Then nothing is changed.
+    pub fn set_links(&mut self, k: usize, links: &Links) -> Result<(), RewireError> {
+        let (from, to) = (self.size(self.links[k].from), self.cells[self.links[k].to].size());
+        match (&mut self.links[k].store, links) {
+            (Store::Csr(csr), Links::Csr { ends, targets }) => *csr = Csr::checked(ends, targets, from, to)?,
+            _ => {
+                let p = &self.network.draft().projections[self.links[k].projection];
+                return Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() });
+            }
+        }
+        self.renumber(self.links[k].projection);
+        Ok(())
+    }
+    /// Finds anew which links of the projection each of its lists holds.
+    fn renumber(&mut self, projection: usize) {
+        self.relinked += 1;
+        let mut cells: Vec<(u32, u32, usize)> = Vec::new();
+        for (k, link) in self.links.iter_mut().enumerate().filter(|(_, link)| link.projection == projection) {
+            let Some(subset) = &mut link.subset else { return };
+            subset.clear();
+            cells.extend(link.cells().map(|(i, j)| (i, j, k)));
+        }
+        cells.sort_unstable();
+        for (place, &(_, _, k)) in cells.iter().enumerate() {
+            self.links[k].subset.get_or_insert_default().push(place as u32);
+        }
+    }
+    /// How often links were replaced. Whoever remembers where links are compares it with what it was then.
+    pub fn relinked(&self) -> u64 {
+        self.relinked
     }
     /// The populations.
     pub fn cells(&self) -> &[Box<dyn Cells<F>>] {
@@ -484,10 +567,13 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
         let links = || engine.incoming[self.p].iter().map(|&k| &engine.links[k]);
         for (t, into) in steps.clone().zip(self.heard.chunks_mut(self.blocks.len())) {
             for link in links().filter(|link| t >= link.delay) {
-                let fired = link.from.spikes(inputs, spikes).at(t - link.delay);
-                match &link.store {
-                    Store::Rows(rows) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
-                    Store::Bits(bits) => bits.push::<I>(fired, self.blocks.start, into),
+                let events = link.from.spikes(inputs, spikes);
+                let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));
+                match (&link.store, values) {
+                    (Store::Rows(rows), []) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
+                    (Store::Rows(rows), values) => rows.push_values(fired, values, self.blocks.clone(), flat_mut(into)),
+                    (Store::Bits(bits), []) => bits.push::<I>(fired, self.blocks.start, into),
+                    (Store::Bits(bits), values) => bits.push_values(fired, values, self.blocks.start, into),
                     _ => {}
                 }
             }

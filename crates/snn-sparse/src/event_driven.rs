@@ -64,6 +64,16 @@ pub enum EventError {
         /// Its model.
         model: &'static str,
     },
+    /// Events with values.
+    #[error(
+        "population `{population}`: the model {model} sends events that carry values, the queue carries spikes; run this network on the clocked engine"
+    )]
+    Values {
+        /// Population.
+        population: String,
+        /// Its model.
+        model: &'static str,
+    },
     /// Noise at every step.
     #[error("population `{population}` is driven by Poisson noise, drawn at every step; run this network on the clocked engine")]
     Drive {
@@ -99,6 +109,7 @@ const WAKE: u32 = u32::MAX;
 
 /// A projection, or those of its links that have one delay.
 struct Fan<F> {
+    from: Source,
     to: usize,
     delay: u32,
     rows: Rows<F>,
@@ -107,8 +118,8 @@ struct Fan<F> {
 /// One population, unit by unit.
 trait Units<F: Real>: Send {
     fn reset(&mut self);
-    /// Adds a row of weights to the inputs of this step; returns how many.
-    fn hear(&mut self, rows: &Rows<F>, source: usize) -> usize;
+    /// Adds a row of weights, times the event's value if it has one, to the inputs of this step; returns how many.
+    fn hear(&mut self, rows: &Rows<F>, source: usize, value: Option<F>) -> usize;
     /// Looks at a unit though nothing reached it.
     fn touch(&mut self, unit: u32);
     /// Advances what was touched to the end of step `t`: appends who fired, and who must be looked at in the next step. Returns how many
@@ -179,10 +190,10 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
         self.knots.clear();
     }
 
-    fn hear(&mut self, rows: &Rows<F>, source: usize) -> usize {
+    fn hear(&mut self, rows: &Rows<F>, source: usize, value: Option<F>) -> usize {
         let row = rows.row(source);
         row.each(|j, w| {
-            self.input[j as usize] = self.input[j as usize] + w;
+            self.input[j as usize] = self.input[j as usize] + value.map_or(w, |x| x * w);
             self.touch(j);
         });
         row.len()
@@ -203,8 +214,8 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
             let (c, (s, z)) = (self.consts[j], self.carried(j, t));
             let (s, u) = N::step(c, s, z, std::mem::replace(&mut self.input[j], zero));
             (self.state[j], self.next[j], self.is_touched[j]) = (s, t + 1, false);
-            self.fired[j] = N::SPIKES && u > zero && self.free.get(j).is_none_or(|&free| t >= free);
-            if !N::SPIKES {
+            self.fired[j] = N::OUTPUT.is_events() && u > zero && self.free.get(j).is_none_or(|&free| t >= free);
+            if !N::OUTPUT.is_events() {
                 self.knots.push((unit, t, s, u));
                 continue;
             }
@@ -260,7 +271,7 @@ impl<F: Real> EventDriven<F> {
     /// Lowers a network.
     ///
     /// # Errors
-    /// [`EventError`]: a model without a closed form over silence, or noise at every step.
+    /// [`EventError`]: a model without a closed form over silence, events that carry values, or noise at every step.
     pub fn compile(network: &Network) -> Result<Self, EventError> {
         struct Lower<'a, F>(&'a Population, f64, std::marker::PhantomData<F>);
         impl<F: Real> Visit for Lower<'_, F> {
@@ -275,6 +286,9 @@ impl<F: Real> EventDriven<F> {
         let draft = network.draft();
         if let Some(drive) = draft.drives.first() {
             return Err(EventError::Drive { population: drive.to.clone() });
+        }
+        if let Some(p) = draft.populations.iter().find(|p| p.model.output().has_values()) {
+            return Err(EventError::Values { population: p.name.clone(), model: p.model.name() });
         }
         let lower = |p: &Population| {
             let refuse = || EventError::NoJump { population: p.name.clone(), model: p.model.name() };
@@ -293,7 +307,7 @@ impl<F: Real> EventDriven<F> {
                     Source::Input(i) => leaving[0][i].push(links.len() as u32),
                     Source::Population(i) => leaving[1][i].push(links.len() as u32),
                 }
-                links.push(Fan { to, delay: delay as u32, rows: Rows::new(&part, network.size(&p.from), network.size(&p.to)) });
+                links.push(Fan { from, to, delay: delay as u32, rows: Rows::new(&part, network.size(&p.from), network.size(&p.to)) });
             }
         }
         let inputs = draft.inputs.iter().map(|i| (i.name.clone(), i.size)).collect();
@@ -301,7 +315,7 @@ impl<F: Real> EventDriven<F> {
         Ok(EventDriven { cells, order, rank, links, leaving, inputs, queue: BinaryHeap::new(), spikes, work: Work::default() })
     }
 
-    /// Runs one trial from rest: one raster per input, all of the same number of steps.
+    /// Runs one trial from rest: one raster per input, graded or not, all of the same number of steps.
     ///
     /// # Panics
     /// If the rasters do not fit the network's inputs.
@@ -335,7 +349,15 @@ impl<F: Real> EventDriven<F> {
                 {
                     self.queue.pop();
                     match self.links.get(due.link as usize) {
-                        Some(link) => self.work.synaptic_events += self.cells[p].hear(&link.rows, due.unit as usize) as u64,
+                        Some(link) => {
+                            let value = match link.from {
+                                Source::Input(i) if inputs[i].is_graded() => {
+                                    Some(F::of(inputs[i].value((t - link.delay) as usize, due.unit)))
+                                }
+                                _ => None,
+                            };
+                            self.work.synaptic_events += self.cells[p].hear(&link.rows, due.unit as usize, value) as u64;
+                        }
                         None => self.cells[p].touch(due.unit),
                     }
                 }

@@ -55,6 +55,15 @@ impl<F: Scalar> Block<F> {
         self
     }
 
+    /// Lane by lane `self + k·other`, product and sum rounded one after the other.
+    #[inline(always)]
+    pub fn plus_scaled(mut self, k: F, other: &Self) -> Self {
+        for l in 0..LANES {
+            self.0[l] += k * other.0[l];
+        }
+        self
+    }
+
     /// `Σ self·other`, summed as a tree of halves, `x[l] + x[l + 32]` first: the same bits on every instruction set.
     #[inline(always)]
     pub fn dot<I: Isa>(&self, other: &Self) -> F {
@@ -207,6 +216,9 @@ pub trait Isa: Copy {
     fn poisson(below: &[u32], key: u64, first: u64) -> [u32; LANES] {
         crate::noise::poisson(below, key, first)
     }
+    /// Runs `kernel` with the same instruction set, but as a function of its own: for rare work that would only lengthen the loop that
+    /// calls it.
+    fn apart<K: Kernel>(kernel: K) -> K::Out;
     /// Appends `first + l` for every bit `l` of `mask`.
     #[inline(always)]
     fn push_units(units: &mut Vec<u32>, mask: u64, first: u32) {
@@ -283,6 +295,10 @@ impl Simd {
 pub struct Portable;
 
 impl Isa for Portable {
+    #[inline(never)]
+    fn apart<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Portable>()
+    }
     #[inline(always)]
     fn positive(x: &Block<f32>) -> u64 {
         mask(|l| x.0[l] > 0.0)
@@ -393,6 +409,18 @@ mod x86 {
         kernel.run::<Avx2>()
     }
 
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline(never)]
+    fn avx512_apart<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Avx512>()
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline(never)]
+    fn avx2_apart<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Avx2>()
+    }
+
     /// Joins `LANES / W` masks of `W` lanes.
     #[inline(always)]
     fn join<const W: usize>(x: &Block<f32>, lanes: impl Fn(*const f32) -> u64) -> u64 {
@@ -437,6 +465,11 @@ mod x86 {
     }
 
     impl Isa for Avx512 {
+        #[inline(always)]
+        fn apart<K: Kernel>(kernel: K) -> K::Out {
+            // SAFETY: only reached from `avx512`.
+            unsafe { avx512_apart(kernel) }
+        }
         /// One byte per target in one register: a masked addition per event, four rows at a time.
         #[inline(always)]
         fn tally(mask: &[u64], width: usize, first: usize, events: &[u32], counts: &mut [[u8; LANES]]) {
@@ -539,6 +572,11 @@ mod x86 {
     }
 
     impl Isa for Avx2 {
+        #[inline(always)]
+        fn apart<K: Kernel>(kernel: K) -> K::Out {
+            // SAFETY: only reached from `avx2`.
+            unsafe { avx2_apart(kernel) }
+        }
         /// Bits are spread to bytes: each byte picks its bit of the 32 broadcast.
         #[inline(always)]
         fn tally(mask: &[u64], width: usize, first: usize, events: &[u32], counts: &mut [[u8; LANES]]) {

@@ -1,4 +1,5 @@
-//! What a population did in one trial: who fired, who was near threshold, its graded output. Nothing dense is kept of spiking populations.
+//! What a population did in one trial: who fired, who was near threshold, its graded output. Nothing dense is kept of populations whose
+//! output comes as events.
 
 use crate::bank::Cells;
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
@@ -14,15 +15,15 @@ pub enum Wants {
     Active(Surrogate),
 }
 
-/// What a population did in one trial, besides its spikes, which stand in [`Record::spikes`](crate::Record::spikes).
+/// What a population did in one trial, besides its events, which stand in [`Record::spikes`](crate::Record::spikes).
 ///
 /// The active set are the entries `(step, unit)` with a derivative, in the order in which they were met: without a loop block by block
-/// and then by step, inside a loop step by step.
+/// and then by step, inside a loop step by step. Those of a population whose events carry values are its events, whatever a run wants.
 #[derive(Clone, Debug)]
 pub struct Trace<F> {
-    /// The active set, with the slope of the surrogate at every entry.
+    /// The active set, with the derivative of the output at every entry: the slope of the surrogate, or 1 where the output is rectified.
     pub active: Entries<F>,
-    /// Graded output `[step][block]` of a population that does not spike; empty otherwise.
+    /// Graded output `[step][block]` of a population without events; empty otherwise.
     pub output: Vec<Block<F>>,
     size: usize,
     steps: usize,
@@ -30,6 +31,7 @@ pub struct Trace<F> {
     pub(crate) fired: Vec<u64>,      // [block][step]
     pub(crate) near: Vec<u64>,       // [block][step]: the active set as bits
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
+    pub(crate) values: Vec<F>,       // of events that carry one: entry by entry of the active set
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
     before: Vec<Block<F>>,           // [block][step][state variables, input], of models that are not affine
 }
@@ -39,8 +41,8 @@ impl<F: Scalar> Trace<F> {
     pub fn new(size: usize) -> Self {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
         let (output, state, before) = Default::default();
-        let (fired, near, start) = Default::default();
-        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, state, before }
+        let (fired, near, start, values) = Default::default();
+        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, values, state, before }
     }
 
     /// Number of units.
@@ -104,7 +106,7 @@ impl<F: Scalar> Trace<F> {
         self.output.iter().skip(j / LANES).step_by(self.blocks()).map(move |block| block[j % LANES])
     }
 
-    /// Writes the output values `[step][block]`: the graded output, or the spikes as 0 and 1.
+    /// Writes the output values `[step][block]`: the graded output, or the events, 0 between them.
     pub fn values(&self, into: &mut Vec<Block<F>>) {
         into.clear();
         if !self.output.is_empty() {
@@ -113,8 +115,22 @@ impl<F: Scalar> Trace<F> {
         into.resize(self.steps * self.blocks(), Block::zero());
         for t in 0..self.steps {
             for b in 0..self.blocks() {
-                bits(self.fired(t, b)).for_each(|l| into[t * blocks(self.size) + b][l] = F::of(1.0));
+                let block = &mut into[t * blocks(self.size) + b];
+                if self.values.is_empty() {
+                    bits(self.fired(t, b)).for_each(|l| block[l] = F::of(1.0));
+                } else {
+                    self.active_at(t, b).for_each(|e| block[self.active.unit[e] as usize % LANES] = self.values[e]);
+                }
             }
+        }
+    }
+
+    /// Appends the events of step `t` that carry values, units ascending.
+    pub(crate) fn list_values(&self, t: usize, units: &mut Vec<u32>, values: &mut Vec<f64>) {
+        for b in 0..self.blocks() {
+            let here = self.active_at(t, b);
+            units.extend_from_slice(&self.active.unit[here.clone()]);
+            values.extend(self.values[here].iter().map(|x| x.value()));
         }
     }
 
@@ -123,21 +139,24 @@ impl<F: Scalar> Trace<F> {
             v.clear();
             v.resize(n, x);
         }
-        let (width, places, spikes, states) = (self.blocks(), self.blocks() * steps, cells.spikes(), cells.states());
-        let active = if spikes && wants != Wants::Spikes { places } else { 0 };
+        let (width, places, states, output) = (self.blocks(), self.blocks() * steps, cells.states(), cells.output());
+        let events = output.is_events();
+        let active = if output.has_values() || events && wants != Wants::Spikes { places } else { 0 };
         let before = if !cells.local().affine && wants != Wants::Spikes { places * (states + 1) } else { 0 };
         (self.steps, self.by_step) = (steps, by_step);
         self.active.clear();
+        self.values.clear();
         fill(&mut self.state, width * states, Block::zero());
-        fill(&mut self.output, if spikes { 0 } else { places }, Block::zero());
-        fill(&mut self.fired, if spikes { places } else { 0 }, 0);
+        fill(&mut self.output, if events { 0 } else { places }, Block::zero());
+        fill(&mut self.fired, if events { places } else { 0 }, 0);
         fill(&mut self.near, active, 0);
         fill(&mut self.start, active, 0);
         // Every place is written before it is read.
         self.before.resize(before, Block::zero());
     }
 
-    /// Forgets the first `by` steps: the others move to the front, and the state stays. The active set is forgotten.
+    /// Forgets the first `by` steps: the others move to the front, and the state stays. The active set is forgotten, but for events with
+    /// values.
     pub(crate) fn shift(&mut self, by: usize) {
         let (steps, width) = (self.steps, self.blocks());
         for row in self.fired.chunks_mut(steps.max(1)) {
@@ -148,8 +167,23 @@ impl<F: Scalar> Trace<F> {
             self.output.copy_within(by * width.., 0);
             self.output[(steps - by) * width..].fill(Block::zero());
         }
-        self.near.fill(0);
-        self.active.clear();
+        if self.values.is_empty() {
+            self.near.fill(0);
+            return self.active.clear();
+        }
+        // Taken step by step, so the entries are in the order of time.
+        let gone = self.active.step.partition_point(|&t| (t as usize) < by);
+        self.active.value.drain(..gone);
+        self.active.unit.drain(..gone);
+        self.active.step.drain(..gone);
+        self.active.step.iter_mut().for_each(|t| *t -= by as u32);
+        self.values.drain(..gone);
+        for (near, start) in self.near.chunks_mut(steps.max(1)).zip(self.start.chunks_mut(steps.max(1))) {
+            near.copy_within(by.., 0);
+            near[steps - by..].fill(0);
+            start.copy_within(by.., 0);
+            start.iter_mut().for_each(|start| *start = start.saturating_sub(gone as u32));
+        }
     }
 
     /// Bytes held.
@@ -158,6 +192,7 @@ impl<F: Scalar> Trace<F> {
         self.active.bytes()
             + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
+            + size_of::<F>() * self.values.capacity()
             + size_of::<Block<F>>() * planes
     }
 }
@@ -176,19 +211,15 @@ pub(crate) struct Rest<'a, F> {
     pub(crate) near: &'a mut [u64],
     pub(crate) start: &'a mut [u32],
     pub(crate) active: &'a mut Entries<F>,
+    pub(crate) values: &'a mut Vec<F>,
     pub(crate) before: &'a mut [Block<F>],
 }
 
 impl<F: Scalar> Trace<F> {
     /// All blocks.
     pub(crate) fn whole(&mut self) -> Sink<'_, F> {
-        let rest = Rest {
-            output: &mut self.output,
-            near: &mut self.near,
-            start: &mut self.start,
-            active: &mut self.active,
-            before: &mut self.before,
-        };
+        let Trace { output, near, start, active, before, values, .. } = self;
+        let rest = Rest { output, near, start, active, before, values };
         Sink { blocks: 0..blocks(self.size), all: self.steps, fired: &mut self.fired, state: &mut self.state, rest: Some(rest) }
     }
 

@@ -74,11 +74,36 @@ fn a_rewired_engine_describes_itself() {
     assert_eq!((engine.matrix(0), engine.weights()), (again.matrix(0), again.weights()));
     assert_eq!(again.describe().unwrap(), described);
 
-    for (connect, delay) in [(Connect::All, 0.0), (Connect::OneToOne, 2.0)] {
-        let net = Net::new(ms(1.0)).input("in", 3).population("out", 3, Li::default());
-        let net = net.project("in", "out", connect, Init::Constant(1.0)).delays(ms(delay), ms(delay)).output("out").build(Seed::new(0));
-        let mut engine = Clocked::<f32>::compile(&net.unwrap());
-        let error = engine.rewire(0, &[], &mut work).unwrap_err();
-        assert!(matches!(&error, RewireError::Links { from, to } if from == "in" && to == "out"), "{error}");
-    }
+    let net = self::network(Connect::All, 3, 3);
+    let error = Clocked::<f32>::compile(&net).rewire(0, &[], &mut work).unwrap_err();
+    assert!(matches!(&error, RewireError::Links { from, to } if from == "in" && to == "out"), "{error}");
+}
+
+#[test]
+fn links_with_delays_of_their_own_are_rewired_and_described() {
+    let net = Net::new(ms(1.0))
+        .input("in", 3)
+        .population("out", 3, Li::default())
+        .project("in", "out", Connect::OneToOne, Init::Constant(1.0))
+        .delay(vec![ms(2.0), ms(1.0), ms(2.0)])
+        .output("out");
+    let net = net.build(Seed::new(0)).unwrap().with_weights(vec![vec![1.0, 2.0, 3.0]]).unwrap();
+    let mut engine = Clocked::<f32>::compile(&net); // links()[0]: 1 -> 1 after 1 step; [1]: 0 -> 0 and 2 -> 2 after 2
+    assert_eq!(engine.describe().unwrap(), net);
+    let mut work = Rewiring::default();
+    engine.rewire(1, &[Rewire { slot: 1, from: 0, to: 2 }], &mut work).unwrap(); // 2 -> 2 becomes 0 -> 2, of the same delay
+    let described = engine.describe().unwrap();
+    let p = &described.draft().projections[0];
+    assert_eq!(p.links, Links::Csr { ends: vec![0, 2, 3, 3], targets: vec![0, 2, 1] });
+    assert_eq!((p.weights.given(), p.delay.given()), (&[1.0, 0.0, 2.0][..], &[ms(2.0), ms(2.0), ms(1.0)][..]));
+    let again = Clocked::<f32>::compile(&described);
+    assert_eq!((engine.weights(), again.describe().unwrap()), (again.weights(), described));
+    // A pair has one link, whatever its delay; from one list to another it goes in two steps.
+    let taken = engine.rewire(0, &[Rewire { slot: 0, from: 0, to: 2 }], &mut work).unwrap_err();
+    assert_eq!(taken, RewireError::Exists { from: 0, to: 2 });
+    engine.relink(1, [1], [], &mut work).unwrap();
+    engine.relink(0, [], [(0, 2)], &mut work).unwrap();
+    let p = engine.describe().unwrap().draft().projections[0].clone();
+    assert_eq!(p.delay.given(), &[ms(2.0), ms(1.0), ms(1.0)]);
+    assert_eq!((engine.relinked(), engine.links()[0].subset.as_deref()), (3, Some(&[1, 2][..])));
 }

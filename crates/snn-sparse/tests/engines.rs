@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Lsnn, Model, Reset};
+use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Lsnn, Model, Relu, Reset};
 use snn_core::{Fix, Net, Network, Raster, Real, Seed, Surrogate, Value, ms};
 use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
 
@@ -39,11 +39,19 @@ prop_compose! {
     }
 }
 
+/// The same events with values: small whole numbers, so that sums stay exact where those of spikes are.
+fn graded(spikes: &Raster) -> Raster {
+    let mut raster = spikes.clone();
+    raster.fill_values(spikes.iter().map(|(t, u)| (t as u32, u, f64::from((t as u32 + 3 * u) % 5) - 1.0)));
+    raster
+}
+
 proptest! {
     #[test]
-    fn from_event_to_event_is_step_by_step(net in any_network(), events in prop::collection::vec((0u32..120, 0u32..SIZE as u32), 0..150), steps in 120usize..200) {
+    fn from_event_to_event_is_step_by_step(net in any_network(), events in prop::collection::vec((0u32..120, 0u32..SIZE as u32), 0..150), steps in 120usize..200, values in any::<bool>()) {
         let mut input = Raster::new(SIZE, steps);
         input.fill(events);
+        let input = if values { graded(&input) } else { input };
         let clocked = Clocked::<f64>::compile(&net);
         let mut record = Record::new(&clocked);
         clocked.run(&[&input], Wants::Spikes, &mut record);
@@ -144,9 +152,10 @@ prop_compose! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn frozen_engines_with_any_number_of_threads_give_the_same_spikes(net in exact_network(), noise in any::<u64>(), events in prop::collection::vec((0u32..40, 0u32..70), 0..150)) {
+    fn frozen_engines_with_any_number_of_threads_give_the_same_spikes(net in exact_network(), noise in any::<u64>(), events in prop::collection::vec((0u32..40, 0u32..70), 0..150), values in any::<bool>()) {
         let mut input = Raster::new(70, 40);
         input.fill(events);
+        let input = if values { graded(&input) } else { input };
         let run = |engine: Clocked<f32>, wants: Wants| {
             let mut record = Record::new(&engine);
             record.noise = Seed::new(noise);
@@ -195,6 +204,39 @@ fn fixed_point_follows_floating_point() {
         assert!((0..2).all(|p| events.spikes(p).len().abs_diff(of_chip.spikes[p].len()) <= 3), "seed {seed}: engines on fixed point");
     }
     assert!(spikes > 1000 && same >= 45, "{same} of 60 networks gave the same {spikes} spikes");
+}
+
+/// Rectified units hear each other by values: a layer, and a loop of one step or two, worked by hand; every engine that takes them.
+#[test]
+fn values_travel_between_populations() {
+    let net = |delay: f64| {
+        let net = Net::new(ms(1.0)).input("in", 1).population("b", 1, Relu {}).population("a", 1, Relu {});
+        let net = net.population("out", 1, Li { tau: 1e-9.into() }).project("in", "a", Connect::All, Init::Constant(2.0));
+        let net = net.project("a", "b", Connect::All, Init::Constant(0.5)).project("b", "b", Connect::All, Init::Constant(0.5));
+        net.delay(ms(delay)).project("b", "out", Connect::All, Init::Constant(2.0)).output("out").build(Seed::new(0)).unwrap()
+    };
+    let mut input = Raster::new(1, 5);
+    input.fill_dense([0.5, -1.0, 1.5]);
+    // u_a = 1, −2, 3, 0, 0.
+    let cases = [(1.0, [0.5, 0.25, 1.625, 0.8125, 0.40625]), (2.0, [0.5, 0.0, 1.75, 0.0, 0.875])];
+    for (delay, b) in cases {
+        for engine in [Clocked::<f64>::compile(&net(delay)), Clocked::frozen(&net(delay), 1), Clocked::frozen(&net(delay), 2)] {
+            for wants in [Wants::Spikes, Wants::Active(Surrogate::fast_sigmoid(1.0))] {
+                let mut record = Record::new(&engine);
+                engine.run(&[&input], wants, &mut record);
+                assert_eq!(record.spikes[1].iter_values().collect::<Vec<_>>(), [(0, 0, 1.0), (2, 0, 3.0)]);
+                assert_eq!((0..5).map(|t| record.spikes[0].value(t, 0)).collect::<Vec<_>>(), b);
+                assert_eq!(record.traces[2].series(0).collect::<Vec<_>>(), b.map(|z| 2.0 * z));
+                let mut values = Vec::new();
+                record.traces[0].values(&mut values);
+                assert_eq!(values.iter().map(|block| block[0]).collect::<Vec<_>>(), b);
+                // The active set is the events, with a slope of 1.
+                assert_eq!((record.traces[1].active.value.clone(), record.traces[1].active.step.clone()), (vec![1.0; 2], vec![0, 2]));
+            }
+        }
+    }
+    let refused = EventDriven::<f64>::compile(&net(1.0)).err();
+    assert_eq!(refused, Some(EventError::Values { population: "b".into(), model: "relu" }));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::{Neuron, Param, Range, Value, decay};
+use super::{Neuron, Output, Param, Range, Value, decay};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl Default for Alif {
 
 impl Neuron for Alif {
     const NAME: &'static str = "alif";
-    const SPIKES: bool = true;
+    const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 2];
     type Consts<R: Real> = [R; 5];
 

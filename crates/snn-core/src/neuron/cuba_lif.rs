@@ -1,4 +1,4 @@
-use super::{Neuron, Param, Range, Value, decay, filtered};
+use super::{Neuron, Output, Param, Range, Value, decay, filtered};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ impl Default for CubaLif {
 
 impl Neuron for CubaLif {
     const NAME: &'static str = "cuba_lif";
-    const SPIKES: bool = true;
+    const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 2];
     type Consts<R: Real> = [R; 4];
 

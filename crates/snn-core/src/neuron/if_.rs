@@ -1,4 +1,4 @@
-use super::{Neuron, Param, Range, Reset, Value};
+use super::{Neuron, Output, Param, Range, Reset, Value};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,7 @@ impl Default for If {
 
 impl Neuron for If {
     const NAME: &'static str = "if";
-    const SPIKES: bool = true;
+    const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 4];
 

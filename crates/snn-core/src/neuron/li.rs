@@ -1,4 +1,4 @@
-use super::{Neuron, Param, Range, Value, decay};
+use super::{Neuron, Output, Param, Range, Value, decay};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ impl Default for Li {
 
 impl Neuron for Li {
     const NAME: &'static str = "li";
-    const SPIKES: bool = false;
+    const OUTPUT: Output = Output::Graded;
     type State<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 2];
 

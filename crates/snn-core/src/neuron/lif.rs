@@ -1,4 +1,4 @@
-use super::{Neuron, Param, Range, Value, decay};
+use super::{Neuron, Output, Param, Range, Value, decay};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ impl Default for Lif {
 
 impl Neuron for Lif {
     const NAME: &'static str = "lif";
-    const SPIKES: bool = true;
+    const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 5];
 

@@ -1,4 +1,4 @@
-use super::{Neuron, Param, Range, Value, decay};
+use super::{Neuron, Output, Param, Range, Value, decay};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ impl Default for Lsnn {
 
 impl Neuron for Lsnn {
     const NAME: &'static str = "lsnn";
-    const SPIKES: bool = true;
+    const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
     type Consts<R: Real> = [R; 6];

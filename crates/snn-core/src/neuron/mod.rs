@@ -9,13 +9,12 @@ use serde::{Deserialize, Serialize};
 /// A neuron model.
 ///
 /// One time step takes the state `s[t−1]`, the own output `z[t−1]` and the summed input `x[t]`, and gives `s[t]` and `u[t]`.
-/// If the model [`SPIKES`](Neuron::SPIKES), `u` is the distance to threshold and the output is `z[t] = 1` where `u > 0`, else 0;
-/// otherwise `u` itself is the (graded) output, as in a readout.
+/// What the output is made of `u` says [`OUTPUT`](Neuron::OUTPUT): for a model that spikes `u` is the distance to threshold.
 pub trait Neuron: Clone + Send + Sync + 'static {
     /// Name in network files.
     const NAME: &'static str;
-    /// Whether the output is a spike (else a graded value).
-    const SPIKES: bool;
+    /// What the output is.
+    const OUTPUT: Output;
     /// Whether `step` is affine in state and input for a given `z`, so that its derivatives are two sets of constants. Of other models an engine
     /// records the state, and the backward pass takes the derivatives there, which costs time and memory.
     const AFFINE: bool = true;
@@ -40,6 +39,30 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     /// no bound, and the event-driven engine then looks at every step.
     fn ceiling<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>) -> R {
         R::of(f64::INFINITY)
+    }
+}
+
+/// What a neuron's output `z` is, given `u`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// `z = H(u)`: an event of value 1 where `u > 0`. A rule puts its surrogate in the place of the derivative.
+    Spike,
+    /// `z = max(u, 0)`: an event of value `u` where `u > 0`. The derivative is 1 there and 0 elsewhere, exactly: its active set is its
+    /// events, and no surrogate is used. The model's `step` must not look at the own last output (keep in the state what it needs): values
+    /// differ from event to event, and the engines hand it 0.
+    Rectified,
+    /// `z = u` at every step: read out, but no event that another population could hear.
+    Graded,
+}
+
+impl Output {
+    /// Whether the output comes as events, which other populations can hear.
+    pub const fn is_events(self) -> bool {
+        !matches!(self, Output::Graded)
+    }
+    /// Whether it comes as events that carry a value.
+    pub const fn has_values(self) -> bool {
+        matches!(self, Output::Rectified)
     }
 }
 
@@ -69,7 +92,7 @@ macro_rules! models {
     };
 }
 
-models! { if_::If, lif::Lif, lif_refractory::LifRefractory, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, li::Li }
+models! { if_::If, lif::Lif, lif_refractory::LifRefractory, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, li::Li, relu::Relu }
 
 pub use lif::Reset;
 
@@ -107,16 +130,21 @@ impl Model {
         self.visit(Name)
     }
 
-    /// Whether the model emits spikes (else graded values).
-    pub fn spikes(&self) -> bool {
-        struct Spikes;
-        impl Visit for Spikes {
-            type Out = bool;
-            fn visit<N: Neuron>(self, _: &N) -> bool {
-                N::SPIKES
+    /// What the model's output is.
+    pub fn output(&self) -> Output {
+        struct Of;
+        impl Visit for Of {
+            type Out = Output;
+            fn visit<N: Neuron>(self, _: &N) -> Output {
+                N::OUTPUT
             }
         }
-        self.visit(Spikes)
+        self.visit(Of)
+    }
+
+    /// Whether the output is spikes: events of value 1.
+    pub fn spikes(&self) -> bool {
+        self.output() == Output::Spike
     }
 
     /// The reason why the parameters are impossible for `size` neurons, if they are.
@@ -269,7 +297,13 @@ mod laws {
             }
             // A silent neuron without input stays where it is: at rest.
             let (rest, u) = N::step(c, N::State::from_fn(|_| 0.0), 0.0, 0.0);
-            prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && (!N::SPIKES || u < 0.0), "{}: rest", N::NAME);
+            prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && u <= 0.0 && (N::OUTPUT != Output::Spike || u < 0.0), "{}: rest", N::NAME);
+            // An output with values is not looked at.
+            if N::OUTPUT.has_values() {
+                let run = |z: f64| N::step(c, N::State::from_fn(|i| self.s[i]), z, self.x);
+                let (here, other) = (run(0.0), run(self.x.abs()));
+                prop_assert!(here.1 == other.1 && (0..k).all(|i| here.0.get(i) == other.0.get(i)), "{}: looks at z", N::NAME);
+            }
             // The closed form over silence is as many steps, and nothing in it rises above the ceiling.
             let (mut s, ceiling) = (N::State::from_fn(|i| self.s[i].abs()), N::ceiling(c, N::State::from_fn(|i| self.s[i].abs())));
             let start = s;
@@ -278,7 +312,7 @@ mod laws {
                 prop_assert!((0..k).all(|i| (jumped.get(i) - s.get(i)).abs() <= 1e-12), "{}: jump over {n}", N::NAME);
                 let u;
                 (s, u) = N::step(c, s, 0.0, 0.0);
-                prop_assert!(!N::SPIKES || u <= ceiling + 1e-12, "{}: {u} above the ceiling {ceiling}", N::NAME);
+                prop_assert!(!N::OUTPUT.is_events() || u <= ceiling + 1e-12, "{}: {u} above the ceiling {ceiling}", N::NAME);
             }
             // f32 follows f64.
             let at = |k: usize| self.s[k].abs();

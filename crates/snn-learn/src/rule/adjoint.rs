@@ -164,10 +164,14 @@ impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
     }
 }
 
-/// Calls `$body` with `K` bound to the number of state variables, 1 to [`snn_core::neuron::MAX_STATE`].
+/// Calls `$body` with `K` bound to the number of state variables, 0 to [`snn_core::neuron::MAX_STATE`].
 macro_rules! with_states {
     ($states:expr, $K:ident => $body:expr) => {
         match $states {
+            0 => {
+                const $K: usize = 0;
+                $body
+            }
             1 => {
                 const $K: usize = 1;
                 $body

@@ -4,6 +4,7 @@ use super::adjoint::{Adjoint, Carry, DenseStep, with_states};
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use crate::gemm::{Field, add_product, matrix, matrix_mut};
 use serde::{Deserialize, Serialize};
+use snn_core::neuron::Output;
 use snn_core::{Raster, Surrogate};
 use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut, valid_lanes};
 use snn_sparse::{Block, Cells, Clocked, LANES, Link, Local, Scalar, Source, Synapses};
@@ -79,6 +80,7 @@ impl<F: Field> Rule<F> for Bptt {
             rule: *self,
             layers: (0..engine.cells().len()).map(layer).collect(),
             places: (0..engine.links().len()).map(|k| places(engine, k)).collect(),
+            relinked: engine.relinked(),
             input: Vec::new(),
             rasters: Vec::new(),
             weights: Vec::new(),
@@ -112,7 +114,7 @@ struct Layer<F: Scalar> {
     state: Vec<Block<F>>,
     /// `[step][trial][block][state variables, input]` before each step; of a model that is not affine.
     before: Vec<Block<F>>,
-    /// Spikes and entries with a slope.
+    /// Events and entries with a slope.
     counts: [u64; 2],
     scan: Box<dyn ScanBack<F>>,
 }
@@ -121,6 +123,7 @@ struct Dense<F: Scalar> {
     rule: Bptt,
     layers: Vec<Layer<F>>,
     places: Vec<Vec<(u32, u32)>>,
+    relinked: u64, // what they were found in: `Clocked::relinked`
     input: Vec<F>, // [step][trial][channel]
     rasters: Vec<Raster>,
     weights: Vec<Vec<F>>,
@@ -129,9 +132,10 @@ struct Dense<F: Scalar> {
     dy: Vec<Block<F>>,
 }
 
-/// Output and slope from the distance to threshold, whole rows at a time. Returns how many units spiked, and how many have a slope.
+/// Output and slope from `u`, whole rows at a time. Returns how many units had an event, and how many have a slope.
 struct Emit<'a, F> {
     rule: Bptt,
+    output: Output,
     size: usize,
     u: &'a [Block<F>],
     z: &'a mut [Block<F>],
@@ -148,6 +152,16 @@ impl<F: Scalar> Kernel for Emit<'_, F> {
         let (zero, one) = (F::default(), F::of(1.0));
         let mut counts = [0; 2];
         for (k, ((u, z), slope)) in self.u.iter().zip(self.z).zip(self.slope).enumerate() {
+            let valid = valid_lanes(self.size, k % blocks(self.size));
+            counts[0] += u64::from((F::positive::<I>(u) & valid).count_ones());
+            if self.output == Output::Rectified {
+                for l in 0..LANES {
+                    (z.0[l], slope.0[l]) = if u.0[l] > zero { (u.0[l], one) } else { (zero, zero) };
+                }
+                counts[1] = counts[0];
+                continue;
+            }
+            counts[1] += u64::from((F::within::<I>(u, reach) & valid).count_ones());
             for l in 0..LANES {
                 z.0[l] = if u.0[l] > zero { one } else { zero };
                 slope.0[l] = if u.0[l].abs() < reach { surrogate.slope_within(u.0[l]) } else { zero };
@@ -157,9 +171,6 @@ impl<F: Scalar> Kernel for Emit<'_, F> {
                     z.0[l] = F::of(surrogate.smooth_step(u.0[l].value()));
                 }
             }
-            let valid = valid_lanes(self.size, k % blocks(self.size));
-            counts[0] += u64::from((F::positive::<I>(u) & valid).count_ones());
-            counts[1] += u64::from((F::within::<I>(u, reach) & valid).count_ones());
         }
         counts
     }
@@ -216,8 +227,12 @@ impl<F: Field> Dense<F> {
         if !self.rule.events_in {
             self.input.resize(steps * m * n, F::default());
             for (k, raster) in self.rasters[..m].iter().enumerate() {
-                raster.iter().for_each(|(t, i)| self.input[(t * m + k) * n + i as usize] = F::of(1.0));
+                raster.iter_values().for_each(|(t, i, x)| self.input[(t * m + k) * n + i as usize] = F::of(x));
             }
+        }
+        if self.relinked != job.engine.relinked() {
+            self.places = (0..job.engine.links().len()).map(|k| places(job.engine, k)).collect();
+            self.relinked = job.engine.relinked();
         }
         self.weights.clear();
         for (link, places) in job.engine.links().iter().zip(&self.places) {
@@ -315,9 +330,9 @@ impl<F: Field> Dense<F> {
             }
         }
         let all = t * m * w..(t + 1) * m * w;
-        if cells.spikes() {
+        if cells.output().is_events() {
             let (u, z, slope) = (&layer.u[all.clone()], &mut layer.z[all.clone()], &mut layer.slope[all]);
-            let counts = engine.simd().run(Emit { rule: self.rule, size: cells.size(), u, z, slope });
+            let counts = engine.simd().run(Emit { rule: self.rule, output: cells.output(), size: cells.size(), u, z, slope });
             layer.counts.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
         } else {
             layer.slope[all].fill(Block::splat(F::of(1.0)));
@@ -332,7 +347,7 @@ impl<F: Field> Dense<F> {
             for (k, &trial) in trials.iter().enumerate() {
                 let row = |t: usize| (t * m + k) * w..(t * m + k + 1) * w;
                 if p == output {
-                    let y = if cells.spikes() { &layer.z } else { &layer.u };
+                    let y = if cells.output().is_events() { &layer.z } else { &layer.u };
                     self.y.clear();
                     (0..steps).for_each(|t| self.y.extend_from_slice(&y[row(t)]));
                     self.dy.resize(self.y.len(), Block::zero());
@@ -458,12 +473,15 @@ impl<F: Scalar> Kernel for FromEvents<'_, F> {
         for b in 0..width {
             for (k, raster) in self.rasters.iter().enumerate() {
                 for t in self.steps.start.max(self.link.delay)..self.steps.end {
-                    let (events, row) = (raster.at(t - self.link.delay), (t * m + k) * width + b);
+                    let row = (t * m + k) * width + b;
                     match &mut self.rows {
-                        Rows::Deliver(u) => u[row] = self.link.store.deliver::<I>(b, events, u[row]),
+                        Rows::Deliver(u) => u[row] = self.link.store.hear::<I>(b, raster, t - self.link.delay, u[row]),
                         Rows::Correlate(delta, gradient) => {
-                            let store = &self.link.store;
-                            events.iter().for_each(|&i| store.correlate(b, i as usize, &[row as u32], delta, gradient));
+                            let values = raster.values_at(t - self.link.delay);
+                            for (n, &i) in raster.at(t - self.link.delay).iter().enumerate() {
+                                let value = values.get(n..n + 1).unwrap_or(&[]);
+                                self.link.store.learn(b, i as usize, &[row as u32], value, delta, gradient);
+                            }
                         }
                     }
                 }

@@ -13,6 +13,7 @@ pub use eprop::{Eprop, Feedback, Form};
 pub use sparse_bptt::SparseBptt;
 
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};
+use crate::structure::Turnover;
 use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::flat;
 use snn_sparse::{Block, Clocked, Record, Scalar};
@@ -179,6 +180,13 @@ impl<F: Scalar> Gradients<F> {
         Gradients { links: engine.links().iter().map(|l| vec![Block::zero(); l.store.weights().len()]).collect() }
     }
 
+    /// Takes the lengths of the weights as they are, after links were replaced.
+    pub fn fit(&mut self, engine: &Clocked<F>) {
+        use snn_sparse::Synapses;
+        let links = self.links.iter_mut().zip(engine.links());
+        links.for_each(|(g, link)| g.resize(link.store.weights().len(), Block::zero()));
+    }
+
     /// Sets all to zero.
     pub fn clear(&mut self) {
         self.links.iter_mut().for_each(|g| g.fill(Block::zero()));
@@ -224,7 +232,7 @@ pub struct Stats {
     pub decisions: usize,
     /// Right answers.
     pub correct: usize,
-    /// Spikes, per population.
+    /// Events, per population: spikes, or outputs above 0.
     pub spikes: Vec<u64>,
     /// Spikes of every unit, per population; counted only where the regulariser is [`RateOver::Batch`](crate::RateOver).
     #[serde(default, skip)]
@@ -241,6 +249,8 @@ pub struct Stats {
     pub forward_s: f64,
     /// Seconds in the backward pass, summed over threads.
     pub backward_s: f64,
+    /// What a structural rule did, per projection; empty without one.
+    pub turnover: Vec<Turnover>,
 }
 
 impl Stats {
@@ -302,6 +312,8 @@ impl Stats {
         self.macs_backward += other.macs_backward;
         self.forward_s += other.forward_s;
         self.backward_s += other.backward_s;
+        self.turnover.resize(other.turnover.len().max(self.turnover.len()), Turnover::default());
+        self.turnover.iter_mut().zip(&other.turnover).for_each(|(a, b)| a.add(b));
     }
 
     /// Mean loss per trial.

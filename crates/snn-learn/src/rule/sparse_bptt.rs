@@ -20,7 +20,8 @@ use std::ops::Range;
 /// ∂L/∂z_i[t − delay] += Σ_j W_ij·δ_j[t]     a dot product for every active entry of the source
 /// ```
 /// This is the paper's `∇W_ij = Σ_A d_j·x_i` summed the other way round (`Σ_t d[t]·Σ_s α^{t−s}·S[s] = Σ_s S[s]·δ[s]`), so that no
-/// presynaptic trace is stored. A block of 64 neurons whose δ is still exactly zero is skipped.
+/// presynaptic trace is stored. Where the output is rectified, `g` is its derivative, 1 where `u > 0`, and `A` are its events; where events
+/// carry values, `S` are those. A block of 64 neurons whose δ is still exactly zero is skipped.
 ///
 /// Cost: `(events + active entries) × fan-out` multiply-accumulates, plus one multiply per neuron and step for the recursion of δ.
 /// Memory: the events and the active set of one trial per thread, whatever the batch.
@@ -292,7 +293,9 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
             let times = self.trains.at(i);
             let heard = &times[..times.partition_point(|&t| (t as usize) < self.delta.len())];
             if !heard.is_empty() {
-                self.store.correlate(self.block, i, heard, self.delta, self.gradient);
+                let values = self.trains.values_at(i);
+                let values = values.get(..heard.len()).unwrap_or(values);
+                self.store.learn(self.block, i, heard, values, self.delta, self.gradient);
                 spikes += heard.len() as u64;
             }
         }
@@ -338,15 +341,15 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
     fn run<I: Isa>(self) -> u64 {
         let SweepBack { population, pass, b, steps } = self;
         let trace = &pass.traces[pass.p];
-        let (cells, spiking) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
+        let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
         let mut carry = population.carry[b];
         let mut reached = population.reached[b];
         let mut entries = 0;
         for t in steps.clone().rev() {
             let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
             let mut alive = pass.output.is_some();
-            if spiking {
-                // Spikes: the error counts where the surrogate has a slope, and nowhere else.
+            if events {
+                // Events: the error counts where the output has a slope, and nowhere else.
                 let from_output = d;
                 d = Block::zero();
                 let errors = &pass.errors[pass.p];
@@ -362,7 +365,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 }
                 reached = t + 1;
             }
-            let fired = if t > 0 && spiking { trace.fired(t - 1, b) } else { 0 };
+            let fired = if t > 0 && events { trace.fired(t - 1, b) } else { 0 };
             let delta = if cells.local().affine {
                 population.adjoint.step(b, &mut carry, &d, fired)
             } else {

@@ -86,7 +86,13 @@ impl<F: Scalar> Trial<F> {
         }
         let first = *here - by;
         for (k, t) in steps.clone().enumerate() {
-            self.input.push_step(first + k, |units| units.extend_from_slice(input.at(t)));
+            match input.is_graded() {
+                true => self.input.push_values(first + k, |units, values| {
+                    units.extend_from_slice(input.at(t));
+                    values.extend_from_slice(input.values_at(t));
+                }),
+                false => self.input.push_step(first + k, |units| units.extend_from_slice(input.at(t))),
+            }
         }
         let active: Vec<usize> = self.record.traces.iter().map(|trace| trace.active.len()).collect();
         engine.advance(first + steps.len(), &[&self.input], &mut self.record);

@@ -2,8 +2,9 @@
 #![allow(dead_code)] // each test file uses its own part
 
 use proptest::prelude::*;
+use rand::{Rng, RngExt};
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{Alif, CubaLif, Li, Lif, LifRefractory, Lsnn, Model, Reset, Value};
+use snn_core::neuron::{Alif, CubaLif, Li, Lif, LifRefractory, Lsnn, Model, Output, Relu, Reset, Value};
 use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{Gradients, Job, Loss, RateOver, Regulariser, Rule, Stats};
 use snn_sparse::{Clocked, Scalar};
@@ -20,6 +21,7 @@ pub struct Case {
     pub p: f64,      // connectivity; 1 is dense
     pub steps: usize,
     pub quiet: [u32; 2], // refractory steps
+    pub graded: bool,    // whether the input's events carry values
 }
 
 pub fn models(reset_grad: f64) -> impl Strategy<Value = Model> {
@@ -36,13 +38,13 @@ pub fn models(reset_grad: f64) -> impl Strategy<Value = Model> {
 pub fn any_model() -> impl Strategy<Value = Model> {
     let hard = Lif { tau: 0.008.into(), reset: Reset::To(-0.2), ..Lif::default() };
     let clamped = LifRefractory { tau: 0.008.into(), v_th: 1.0.into(), v_reset: 0.2.into(), t_ref: ms(2.0).into() };
-    prop_oneof![3 => models(0.0), 2 => models(1.0), 1 => Just(Model::from(hard)), 1 => Just(Model::from(clamped))]
+    prop_oneof![3 => models(0.0), 2 => models(1.0), 1 => Just(Model::from(hard)), 1 => Just(Model::from(clamped)), 2 => Just(Model::from(Relu {}))]
 }
 
 prop_compose! {
     pub fn case(max: usize)(seed in any::<u64>(), sizes in (1..8usize, 1..max, 1..max, 2..4usize), m in (any_model(), any_model()),
-                  recurrent in any::<[bool; 3]>(), delays in [0u32..3, 0..3, 0..3], spread in 0u32..3, p in prop_oneof![Just(1.0), 0.3f64..0.9], steps in 1usize..25, quiet in prop_oneof![Just([0, 0]), [0u32..4, 0..4]]) -> Case {
-        Case { seed, sizes: [sizes.0, sizes.1, sizes.2, sizes.3], models: [m.0, m.1], recurrent, delays, spread, p, steps, quiet }
+                  recurrent in any::<[bool; 3]>(), delays in [0u32..3, 0..3, 0..3], spread in 0u32..3, p in prop_oneof![Just(1.0), 0.3f64..0.9], steps in 1usize..25, quiet in prop_oneof![Just([0, 0]), [0u32..4, 0..4]], graded in any::<bool>()) -> Case {
+        Case { seed, sizes: [sizes.0, sizes.1, sizes.2, sizes.3], models: [m.0, m.1], recurrent, delays, spread, p, steps, quiet, graded }
     }
 }
 
@@ -54,7 +56,7 @@ impl Case {
         // Every link with a delay of its own, unless `spread` is 0.
         let delay = |net: Net, from: u32| net.delays(ms(f64::from(from)), ms(f64::from(from + self.spread)));
         let [first, second] = self.models.clone();
-        let quiet = |k: usize| ms(f64::from(self.quiet[k]));
+        let quiet = |k: usize| ms(if self.models[k].spikes() { f64::from(self.quiet[k]) } else { 0.0 });
         let net = Net::new(ms(1.0)).input("in", n).population("a", a, first).refractory(quiet(0)).population("b", b, second);
         let mut net = net.refractory(quiet(1)).population("out", o, Li { tau: 0.01.into() });
         net = delay(net.project("in", "a", connect, init(n)), self.delays[0]);
@@ -62,23 +64,34 @@ impl Case {
         net = delay(net.project("b", "out", connect, init(b)), self.delays[2]);
         for (k, (from, to, size)) in [("a", "a", a), ("b", "b", b), ("b", "a", b)].into_iter().enumerate() {
             if self.recurrent[k] {
-                net = delay(net.project(from, to, connect, init(size)), 1 + k as u32);
+                // Nothing bounds a loop of rectified units but its weights.
+                let gain = if self.models.iter().any(|m| m.output() == Output::Rectified) { 0.3 } else { 1.6 };
+                let init = Init::normal(gain / (size as f64 * self.p).sqrt());
+                net = delay(net.project(from, to, connect, init), 1 + k as u32);
             }
         }
         net.output("out").build(Seed::new(self.seed)).unwrap()
     }
 
     pub fn trials(&self, count: usize) -> Trials {
-        use rand::RngExt;
         let mut trials = Trials::new("random", self.sizes[0], self.steps, self.sizes[3]);
         for k in 0..count {
             let mut rng = Seed::new(self.seed).child("trials").nth(k as u64).rng();
-            let mut raster = Raster::new(self.sizes[0], self.steps);
-            raster.write(|_, list| list.extend((0..self.sizes[0] as u32).filter(|_| rng.random_bool(0.3))));
-            trials.push(raster, k % self.sizes[3]);
+            trials.push(random_events(self.sizes[0], self.steps, self.graded, &mut rng), k % self.sizes[3]);
         }
         trials
     }
+}
+
+/// Events at random, three in ten possible ones, each with a value between −1 and 2 if they are graded.
+pub fn random_events(units: usize, steps: usize, graded: bool, rng: &mut impl Rng) -> Raster {
+    let mut raster = Raster::new(units, steps);
+    if graded {
+        raster.fill_dense((0..units * steps).map(|_| if rng.random_bool(0.3) { rng.random_range(-1.0..2.0) } else { 0.0 }));
+    } else {
+        raster.write(|_, list| list.extend((0..units as u32).filter(|_| rng.random_bool(0.3))));
+    }
+    raster
 }
 
 pub const REGULARISER: Regulariser =

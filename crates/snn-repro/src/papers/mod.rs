@@ -14,7 +14,7 @@ macro_rules! papers {
     };
 }
 
-papers! { ssgd }
+papers! { ssgd, lsnn }
 
 /// The paper called `id`.
 pub fn find(id: &str) -> Option<&'static Paper> {

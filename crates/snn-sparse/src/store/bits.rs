@@ -74,10 +74,28 @@ impl<F: Scalar> Bits<F> {
     }
 }
 
+impl<F: Scalar> Bits<F> {
+    /// As [`push`](Self::push), for graded events: their values are added bit by bit.
+    #[inline(always)]
+    pub(crate) fn push_values(&self, events: &[u32], values: &[f64], first: usize, into: &mut [Block<F>]) {
+        for (&i, &x) in events.iter().zip(values) {
+            let x = F::of(x) * self.weight;
+            let row = &self.mask[i as usize * self.width + first..][..into.len()];
+            row.iter().zip(&mut *into).for_each(|(&word, into)| bits(word).for_each(|l| into[l] += x));
+        }
+    }
+}
+
 impl<F: Scalar> Synapses<F> for Bits<F> {
     #[inline(always)]
     fn deliver<I: Isa>(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
         self.push::<I>(events, block, std::slice::from_mut(&mut acc));
+        acc
+    }
+
+    #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
+        self.push_values(events, values, block, std::slice::from_mut(&mut acc));
         acc
     }
 

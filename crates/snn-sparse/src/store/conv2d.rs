@@ -73,6 +73,16 @@ impl<F: Scalar> Synapses<F> for Conv2d<F> {
     }
 
     #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
+        let w = flat(&self.w);
+        for (&i, &x) in events.iter().zip(values) {
+            let x = F::of(x);
+            self.window.each(block, i, |lane, slot| acc[lane % LANES] += x * w[slot]);
+        }
+        acc
+    }
+
+    #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         let (w, mut sum) = (flat(&self.w), F::default());
         self.window.each(block, unit, |lane, slot| sum += w[slot] * delta[lane % LANES]);
@@ -83,6 +93,13 @@ impl<F: Scalar> Synapses<F> for Conv2d<F> {
     fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {
         let grad = flat_mut(grad);
         self.window.each(block, i as u32, |lane, slot| grad[slot] += times.iter().map(|&t| delta[t as usize][lane % LANES]).sum());
+    }
+
+    #[inline(always)]
+    fn correlate_values(&self, block: usize, i: usize, times: &[u32], values: &[f64], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        let grad = flat_mut(grad);
+        let sum = |lane: usize| times.iter().zip(values).map(|(&t, &x)| F::of(x) * delta[t as usize][lane % LANES]).sum();
+        self.window.each(block, i as u32, |lane, slot| grad[slot] += sum(lane));
     }
 
     fn weights(&self) -> &[Block<F>] {

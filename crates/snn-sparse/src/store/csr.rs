@@ -64,6 +64,43 @@ impl<F: Scalar> Csr<F> {
         rows.flat_map(move |(i, b)| self.row(b, i as u32).map(move |k| (i, b * LANES + self.lane[k] as usize, k)))
     }
 
+    /// Every link as `(source, target)`, in the order of the flat weights.
+    ///
+    /// ```
+    /// let csr = snn_sparse::store::Csr::<f32>::new(&[0, 2, 3], &[0, 70, 1], 80);
+    /// assert!(csr.cells().eq([(0, 0), (1, 1), (0, 70)]));
+    /// ```
+    pub fn cells(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let rows = (0..self.ends.len() - 1).map(|row| (row % self.sources, row / self.sources));
+        rows.flat_map(move |(i, b)| self.row(b, i as u32).map(move |k| (i as u32, (b * LANES) as u32 + u32::from(self.lane[k]))))
+    }
+
+    /// The slot of the link from source `i` to target `j`, if there is one. Cost: O(log links in the row).
+    pub fn find(&self, i: u32, j: u32) -> Option<u32> {
+        let row = self.row(j as usize / LANES, i);
+        self.lane[row.clone()].binary_search(&((j as usize % LANES) as u8)).ok().map(|k| (row.start + k) as u32)
+    }
+
+    /// A store of listed links that have not been checked, all weights zero.
+    ///
+    /// # Errors
+    /// [`RewireError::List`] if the lists are not rows of ascending targets between groups of these sizes.
+    pub fn checked(row_ends: &[u32], list: &[u32], sources: usize, targets: usize) -> Result<Self, RewireError> {
+        let bad = |why: &str| Err(RewireError::List { why: why.into(), sources, targets });
+        if row_ends.len() != sources + 1 || row_ends[0] != 0 || row_ends.windows(2).any(|w| w[0] > w[1]) {
+            return bad("`ends` must rise from 0, with one entry more than there are sources");
+        }
+        if row_ends[sources] as usize != list.len() {
+            return bad("`ends` must end with the number of links");
+        }
+        for row in row_ends.windows(2).map(|w| &list[w[0] as usize..w[1] as usize]) {
+            if row.windows(2).any(|w| w[0] >= w[1]) || row.last().is_some_and(|&j| j as usize >= targets) {
+                return bad("the targets of a source must ascend without repeats and exist");
+            }
+        }
+        Ok(Csr::new(row_ends, list, targets))
+    }
+
     /// Slots of the links from `sources` into `block`.
     #[inline(always)]
     pub(super) fn slots_of(&self, block: usize, sources: Range<usize>) -> Range<usize> {
@@ -104,8 +141,25 @@ impl<F: Scalar> Csr<F> {
     /// If a change names a slot, source or target that is not there, a slot twice, or a link that would then exist twice. Then nothing is
     /// changed.
     pub fn rewire(&mut self, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
+        self.relink(changes.iter().map(|c| c.slot), changes.iter().map(|c| (c.from, c.to)), work)
+    }
+
+    /// Removes the links in the slots `gone` and adds links `(source, target)`, as many as are given: [`rewire`](Self::rewire) with a
+    /// number of links that may change. The weights then have another length; [`Rewiring::carry`] fits what is laid out like them.
+    /// [`Rewiring::placed`] goes by the order of `new`.
+    ///
+    /// Cost: as [`rewire`](Self::rewire); memory is taken where there are more links than ever before.
+    ///
+    /// # Errors
+    /// As [`rewire`](Self::rewire).
+    pub fn relink(
+        &mut self,
+        gone: impl IntoIterator<Item = u32>,
+        new: impl IntoIterator<Item = (u32, u32)>,
+        work: &mut Rewiring<F>,
+    ) -> Result<(), RewireError> {
         work.gone.clear();
-        work.gone.extend(changes.iter().map(|c| c.slot));
+        work.gone.extend(gone);
         work.gone.sort_unstable();
         if let Some(pair) = work.gone.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(RewireError::Twice(pair[0]));
@@ -114,14 +168,17 @@ impl<F: Scalar> Csr<F> {
             return Err(RewireError::Slot { slot, links: self.links() });
         }
         work.new.clear();
-        for (n, &Rewire { from, to, .. }) in changes.iter().enumerate() {
+        for (n, (from, to)) in new.into_iter().enumerate() {
             if from as usize >= self.sources || to as usize >= self.targets {
                 return Err(RewireError::Outside { from, to, sources: self.sources, targets: self.targets });
             }
             work.new.push((to as usize / LANES * self.sources + from as usize, (to as usize % LANES) as u8, n as u32));
         }
         work.new.sort_unstable();
-        let double = |&(_, _, n): &(usize, u8, u32)| RewireError::Exists { from: changes[n as usize].from, to: changes[n as usize].to };
+        let double = |&(row, lane, _): &(usize, u8, u32)| {
+            let (from, to) = (row % self.sources, row / self.sources * LANES + lane as usize);
+            RewireError::Exists { from: from as u32, to: to as u32 }
+        };
         if let Some(pair) = work.new.windows(2).find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1)) {
             return Err(double(&pair[1]));
         }
@@ -206,15 +263,17 @@ impl<F: Scalar> Rewiring<F> {
     pub fn placed(&self) -> &[u32] {
         &self.placed
     }
-    /// Moves anything laid out like the weights (an optimiser's moments, signs) as the links moved; new links get zero.
-    pub fn carry(&mut self, like_weights: &mut [Block<F>]) {
+    /// Moves anything laid out like the weights (an optimiser's moments, signs) as the links moved; new links get zero. Where the number
+    /// of links has changed, the length changes with it.
+    pub fn carry(&mut self, like_weights: &mut Vec<Block<F>>) {
         self.spare.clear();
-        self.spare.resize(like_weights.len(), Block::zero());
+        self.spare.resize(blocks(self.before.len()), Block::zero());
         let from = flat(like_weights);
         for (to, &slot) in flat_mut(&mut self.spare).iter_mut().zip(&self.before) {
             *to = from.get(slot as usize).copied().unwrap_or_default();
         }
-        like_weights.copy_from_slice(&self.spare);
+        like_weights.clear();
+        like_weights.extend_from_slice(&self.spare);
     }
 }
 
@@ -253,8 +312,18 @@ pub enum RewireError {
         /// Target.
         to: u32,
     },
+    /// Lists that are no links.
+    #[error("{why} (listed links between {sources} sources and {targets} targets)")]
+    List {
+        /// What is wrong.
+        why: String,
+        /// Sources of the store.
+        sources: usize,
+        /// Targets of the store.
+        targets: usize,
+    },
     /// Not a list of links.
-    #[error("projection `{from}` -> `{to}`: only listed links (csr) with one delay for all can be replaced")]
+    #[error("projection `{from}` -> `{to}`: only listed links (csr) can be replaced")]
     Links {
         /// Source.
         from: String,
@@ -276,6 +345,18 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
     }
 
     #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
+        let w = flat(&self.w);
+        for (&i, &x) in events.iter().zip(values) {
+            let x = F::of(x);
+            for k in self.row(block, i) {
+                acc[self.lane[k] as usize % LANES] += x * w[k];
+            }
+        }
+        acc
+    }
+
+    #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         let w = flat(&self.w);
         self.row(block, unit).map(|k| w[k] * delta[self.lane[k] as usize % LANES]).sum()
@@ -287,6 +368,15 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
         for k in self.row(block, i as u32) {
             let lane = self.lane[k] as usize % LANES;
             grad[k] = times.iter().fold(grad[k], |sum, &t| sum + delta[t as usize][lane]);
+        }
+    }
+
+    #[inline(always)]
+    fn correlate_values(&self, block: usize, i: usize, times: &[u32], values: &[f64], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        let grad = flat_mut(grad);
+        for k in self.row(block, i as u32) {
+            let lane = self.lane[k] as usize % LANES;
+            grad[k] = times.iter().zip(values).fold(grad[k], |sum, (&t, &x)| sum + F::of(x) * delta[t as usize][lane]);
         }
     }
 
@@ -381,6 +471,60 @@ mod tests {
                 let turned = matrix(csr.ordered().map(|(i, j, slot)| (j, i, flat(&csr.w)[slot])), m, n);
                 prop_assert_eq!(turned, by_model.transpose_into().to_csr());
             }
+        }
+    }
+
+    proptest! {
+        /// Links added and removed in any number: the store built anew, and every cell is found where it is.
+        #[test]
+        fn a_relinked_store_is_one_built_anew((n, m) in sources_and_targets(), seed in any::<u64>(), rounds in 1usize..6) {
+            use rand::{RngExt, seq::SliceRandom};
+            let mut rng = snn_core::Seed::new(seed).rng();
+            let mut all: Vec<(u32, u32)> = (0..n as u32).flat_map(|i| (0..m as u32).map(move |j| (i, j))).collect();
+            let (mut model, mut work) = (Model::new(), Rewiring::default());
+            let mut csr = anew(&model, n, m);
+            let mut moments = csr.w.clone();
+            for round in 0..rounds {
+                let p = rng.random::<f64>();
+                let cells: Vec<_> = csr.cells().collect();
+                let gone: Vec<u32> = (0..cells.len() as u32).filter(|_| rng.random_bool(p)).collect();
+                model.retain(|pair, _| !gone.iter().any(|&slot| cells[slot as usize] == *pair));
+                all.shuffle(&mut rng);
+                let most = rng.random_range(0..=all.len());
+                let new: Vec<_> = all.iter().filter(|pair| !model.contains_key(pair)).take(most).copied().collect();
+                csr.relink(gone, new.clone(), &mut work).unwrap();
+                work.carry(&mut moments);
+                prop_assert_eq!(flat(&csr.w), flat(&moments));
+                for (&pair, &slot) in new.iter().zip(work.placed()) {
+                    let w = f64::from(slot) + 1000.0 * (1 + round) as f64;
+                    flat_mut(&mut csr.w)[slot as usize] = w;
+                    flat_mut(&mut moments)[slot as usize] = w;
+                    model.insert(pair, w);
+                }
+                let fresh = anew(&model, n, m);
+                prop_assert_eq!((&csr.ends, &csr.lane, &csr.w), (&fresh.ends, &fresh.lane, &fresh.w));
+                for (slot, (i, j)) in csr.cells().enumerate() {
+                    prop_assert_eq!((csr.find(i, j), flat(&csr.w)[slot]), (Some(slot as u32), model[&(i, j)]));
+                }
+                prop_assert!(all.iter().all(|pair| csr.find(pair.0, pair.1).is_some() == model.contains_key(pair)));
+                let Links::Csr { ends, targets } = csr.description() else { unreachable!() };
+                let again = Csr::<f64>::checked(&ends, &targets, n, m).unwrap();
+                prop_assert_eq!((&csr.ends, &csr.lane), (&again.ends, &again.lane));
+            }
+        }
+    }
+
+    #[test]
+    fn lists_that_are_no_links_are_refused() {
+        for (ends, list) in [
+            (&[0, 1][..], &[0][..]),
+            (&[1, 1, 1], &[0]),
+            (&[0, 2, 1], &[0]),
+            (&[0, 1, 1], &[0, 1]),
+            (&[0, 2, 2], &[1, 1]),
+            (&[0, 1, 1], &[3]),
+        ] {
+            assert!(matches!(Csr::<f32>::checked(ends, list, 2, 3), Err(RewireError::List { .. })), "{ends:?} {list:?}");
         }
     }
 

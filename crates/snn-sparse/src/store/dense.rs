@@ -55,6 +55,15 @@ impl<F: Scalar> Synapses<F> for Dense<F> {
     }
 
     #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
+        let rows = self.rows(block);
+        for (&i, &x) in events.iter().zip(values) {
+            acc = acc.plus_scaled(F::of(x), &rows[i as usize]);
+        }
+        acc
+    }
+
+    #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         self.rows(block)[unit as usize].dot::<I>(delta)
     }
@@ -63,6 +72,12 @@ impl<F: Scalar> Synapses<F> for Dense<F> {
     fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {
         let row = &mut grad[block * self.sources + i];
         *row = times.iter().fold(*row, |sum, &t| sum.plus(&delta[t as usize]));
+    }
+
+    #[inline(always)]
+    fn correlate_values(&self, block: usize, i: usize, times: &[u32], values: &[f64], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        let row = &mut grad[block * self.sources + i];
+        *row = times.iter().zip(values).fold(*row, |sum, (&t, &x)| sum.plus_scaled(F::of(x), &delta[t as usize]));
     }
 
     fn weights(&self) -> &[Block<F>] {

@@ -1,4 +1,6 @@
 //! Synapse stores: where the weights of a projection live, and the three things done with them.
+//!
+//! Two of the three have a form for graded events, each of which counts as often as its value says. Spikes do not pay for it.
 
 mod bits;
 mod conv2d;
@@ -15,9 +17,9 @@ pub use dense::Dense;
 pub use pool::SumPool2d;
 pub use rows::{Row, Rows};
 
-use crate::lanes::{Block, Isa, Scalar, blocks, flat, flat_mut};
-use snn_core::Value;
+use crate::lanes::{Block, Isa, Kernel, Scalar, blocks, flat, flat_mut};
 use snn_core::net::{Links, Projection};
+use snn_core::{Raster, Value};
 use std::ops::Range;
 
 /// What an engine and a rule do with the weights `W` of a projection. Targets are taken a block of 64 at a time.
@@ -27,12 +29,16 @@ use std::ops::Range;
 pub trait Synapses<F: Scalar> {
     /// Forward: `acc + Σ_{i ∈ events} W[i][block]`. Cost: events × links per row and block.
     fn deliver<I: Isa>(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F>;
+    /// Forward, for graded events: `acc + Σ_k values[k]·W[events[k]][block]`. With all values 1 the same numbers as [`deliver`](Self::deliver).
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], acc: Block<F>) -> Block<F>;
     /// Backward: `Σ_l W[unit][l]·delta[l]` over the links of `unit` into the block.
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F;
     /// Weight gradient on the existing links of source `i`: `grad[i][l] += Σ_t delta[t][l]` over the steps `t` in `times`. `grad` is laid
     /// out like [`Synapses::weights`]. Taking source by source reads and writes each gradient once. This and the rest does nothing in a store
     /// whose weights cannot be learned.
     fn correlate(&self, _block: usize, _i: usize, _times: &[u32], _delta: &[Block<F>], _grad: &mut [Block<F>]) {}
+    /// The same for graded events: `grad[i][l] += Σ_k values[k]·delta[times[k]][l]`.
+    fn correlate_values(&self, _block: usize, _i: usize, _times: &[u32], _values: &[f64], _delta: &[Block<F>], _grad: &mut [Block<F>]) {}
     /// The weights, in the store's own layout.
     fn weights(&self) -> &[Block<F>] {
         &[]
@@ -138,6 +144,24 @@ impl<F: Scalar> Store<F> {
         }
     }
 
+    /// Forward, from whatever happened at step `t` of `events`: `acc + Σ_i S_i[t]·W[i][block]`.
+    #[inline(always)]
+    pub fn hear<I: Isa>(&self, block: usize, events: &Raster, t: usize, acc: Block<F>) -> Block<F> {
+        match events.values_at(t) {
+            [] => self.deliver::<I>(block, events.at(t), acc),
+            values => I::apart(Values { store: self, block, events: events.at(t), values, acc }),
+        }
+    }
+
+    /// Weight gradient of source `i` from its events at `times`, with their `values` if they are graded (else none).
+    #[inline(always)]
+    pub fn learn(&self, block: usize, i: usize, times: &[u32], values: &[f64], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        match values {
+            [] => self.correlate(block, i, times, delta, grad),
+            values => self.correlate_values(block, i, times, values, delta, grad),
+        }
+    }
+
     /// Number of links.
     pub fn links(&self) -> usize {
         each!(self, s => s.links())
@@ -173,10 +197,32 @@ impl<F: Scalar> Store<F> {
     }
 }
 
+/// [`Synapses::deliver_values`], away from the loop over spikes.
+struct Values<'a, F> {
+    store: &'a Store<F>,
+    block: usize,
+    events: &'a [u32],
+    values: &'a [f64],
+    acc: Block<F>,
+}
+
+impl<F: Scalar> Kernel for Values<'_, F> {
+    type Out = Block<F>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Block<F> {
+        self.store.deliver_values::<I>(self.block, self.events, self.values, self.acc)
+    }
+}
+
 impl<F: Scalar> Synapses<F> for Store<F> {
     #[inline(always)]
     fn deliver<I: Isa>(&self, block: usize, events: &[u32], acc: Block<F>) -> Block<F> {
         each!(self, s => s.deliver::<I>(block, events, acc))
+    }
+    #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], acc: Block<F>) -> Block<F> {
+        each!(self, s => s.deliver_values::<I>(block, events, values, acc))
     }
     #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
@@ -185,6 +231,10 @@ impl<F: Scalar> Synapses<F> for Store<F> {
     #[inline(always)]
     fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {
         each!(self, s => s.correlate(block, i, times, delta, grad))
+    }
+    #[inline(always)]
+    fn correlate_values(&self, block: usize, i: usize, times: &[u32], values: &[f64], delta: &[Block<F>], grad: &mut [Block<F>]) {
+        each!(self, s => s.correlate_values(block, i, times, values, delta, grad))
     }
     fn weights(&self) -> &[Block<F>] {
         each!(self, s => s.weights())
@@ -292,6 +342,7 @@ mod laws {
         #[test]
         fn every_store_is_its_dense_matrix((p, links, n, m, events, delta) in cases()) {
             let store = Store::<f64>::new(&p, n, m);
+            let values: Vec<f64> = events.iter().map(|&i| (f64::from(i) * 7.3 + 1.0).sin()).collect();
             prop_assert_eq!(store.links(), links.len());
             prop_assert_eq!(&store.triplets(), &links);
             prop_assert_eq!(&p.links.triplets(n, m).collect::<Vec<_>>(), &links);
@@ -317,6 +368,9 @@ mod laws {
                     let near = |x: f64, y: f64| (x - y).abs() < 1e-12;
                     let (found, expected) = (frozen.deliver::<Portable>(b, &events, delta), plain.deliver::<Portable>(b, &events, delta));
                     prop_assert!((0..LANES).all(|l| b * LANES + l >= m || near(found[l], expected[l])));
+                    let graded = |store: &Store<f64>| store.deliver_values::<Portable>(b, &events, &values, delta);
+                    let (found, expected) = (graded(&frozen), graded(&plain));
+                    prop_assert!((0..LANES).all(|l| b * LANES + l >= m || near(found[l], expected[l])));
                     let back = |store: &Store<f64>, i: u32| store.pull_back::<Portable>(b, i, &delta);
                     prop_assert!((0..n as u32).all(|i| near(back(&frozen, i), back(&plain, i))));
                 }
@@ -335,6 +389,7 @@ mod laws {
             let mut w = vec![0.0; n * m];
             links.iter().for_each(|&(i, j, k)| w[i * m + j] = f64::from(p.weights.at(k)));
             let mut grad = vec![Block::zero(); store.weights().len()];
+            let mut of_values = grad.clone();
             for b in 0..blocks(m) {
                 let lanes = |l: usize| (b * LANES + l < m).then_some(b * LANES + l);
                 let d = Block(std::array::from_fn(|l| lanes(l).map_or(0.0, |j| delta[j])));
@@ -343,6 +398,14 @@ mod laws {
                     let expected: f64 = lanes(l).map_or(0.0, |j| events.iter().map(|&i| w[i as usize * m + j]).sum());
                     prop_assert!((out[l] - expected).abs() < 1e-12);
                 }
+                // Graded events count as their values say; all of value 1 are spikes, to the bit.
+                let graded = store.deliver_values::<Portable>(b, &events, &values, Block::zero());
+                for l in 0..LANES {
+                    let sum = |j: usize| events.iter().zip(&values).map(|(&i, &x)| x * w[i as usize * m + j]).sum();
+                    prop_assert!((graded[l] - lanes(l).map_or(0.0, sum)).abs() < 1e-12);
+                }
+                let ones = vec![1.0; events.len()];
+                prop_assert_eq!(store.deliver_values::<Portable>(b, &events, &ones, Block::zero()).0.map(f64::to_bits), out.0.map(f64::to_bits));
                 for i in 0..n {
                     let expected: f64 = (0..LANES).filter_map(lanes).map(|j| w[i * m + j] * delta[j]).sum();
                     prop_assert!((store.pull_back::<Portable>(b, i as u32, &d) - expected).abs() < 1e-12);
@@ -350,6 +413,9 @@ mod laws {
                 // Two steps, the error of the first twice that of the second: a source with an event hears both.
                 let double = Block(d.0.map(|x| 2.0 * x));
                 events.iter().for_each(|&i| store.correlate(b, i as usize, &[0, 1], &[double, d], &mut grad));
+                for (&i, &x) in events.iter().zip(&values) {
+                    store.correlate_values(b, i as usize, &[0, 1], &[x, -0.5], &[double, d], &mut of_values);
+                }
             }
             // The gradient in description order: delta of the targets of the weight's links whose source had an event.
             let mut expected = vec![0.0; p.weights.given().len()];
@@ -358,6 +424,14 @@ mod laws {
             }
             for (found, expected) in store.in_order(&grad).into_iter().zip(expected) {
                 prop_assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
+            }
+            let mut expected = vec![0.0; p.weights.given().len()];
+            for &(i, j, k) in links.iter().filter(|_| !store.frozen()) {
+                let x = events.iter().position(|&e| e as usize == i).map_or(0.25, |place| values[place]); // 2·0.25 − 0.5: nothing
+                expected[k] += (2.0 * x - 0.5) * delta[j];
+            }
+            for (found, expected) in store.in_order(&of_values).into_iter().zip(expected) {
+                prop_assert!((found - expected).abs() < 1e-12, "{found} for {expected}, graded");
             }
         }
     }

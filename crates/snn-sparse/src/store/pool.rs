@@ -40,14 +40,20 @@ impl<F: Scalar> Synapses<F> for SumPool2d<F> {
     }
 
     #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
+        for (&i, &x) in events.iter().zip(values) {
+            let x = F::of(x) * self.w[0];
+            self.window.each(block, i, |lane, _| acc[lane % LANES] += x);
+        }
+        acc
+    }
+
+    #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         let mut sum = F::default();
         self.window.each(block, unit, |lane, _| sum += self.w[0] * delta[lane % LANES]);
         sum
     }
-
-    #[inline(always)]
-    fn correlate(&self, _: usize, _: usize, _: &[u32], _: &[Block<F>], _: &mut [Block<F>]) {}
 
     fn weights(&self) -> &[Block<F>] {
         std::slice::from_ref(&self.w)

@@ -145,6 +145,18 @@ impl<F: Scalar> Rows<F> {
     }
 }
 
+impl<F: Scalar> Rows<F> {
+    /// As [`push`](Self::push), for graded events.
+    #[inline(always)]
+    pub(crate) fn push_values(&self, events: &[u32], values: &[f64], blocks: Range<usize>, into: &mut [F]) {
+        let first = blocks.start * LANES;
+        for (&i, &x) in events.iter().zip(values) {
+            let x = F::of(x);
+            self.row(i as usize).within(blocks.clone()).each(|j, w| into[j as usize - first] += x * w);
+        }
+    }
+}
+
 /// For the law that every store is its matrix, and for rules that look through frozen links; engines walk whole rows.
 impl<F: Scalar> Synapses<F> for Rows<F> {
     #[inline(always)]
@@ -152,6 +164,12 @@ impl<F: Scalar> Synapses<F> for Rows<F> {
         for &i in events {
             self.row(i as usize).within(block..block + 1).each(|j, w| acc[j as usize % LANES] += w);
         }
+        acc
+    }
+
+    #[inline(always)]
+    fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
+        self.push_values(events, values, block..block + 1, &mut acc.0);
         acc
     }
 

@@ -25,7 +25,7 @@ const NAME: &str = "eprop";
 /// ```
 /// `R` is the regulariser's derivative by a spike. The threshold's adaptation keeps its gradient by the own spike (`s_z`); the reset has
 /// none unless the neuron's `reset_grad` says so. Weights into the readout get their exact gradient. Hidden populations may be several,
-/// recurrent or not, with any delays and refractory periods, of any spiking model. For LIF neurons this is eqs. 4, 13, 22–23 of the paper,
+/// recurrent or not, with any delays and refractory periods, of any model with events. For LIF neurons this is eqs. 4, 13, 22–23 of the paper,
 /// for ALIF eqs. 24–25.
 ///
 /// **Two forms give the same gradient** to rounding. [`Form::Reverse`] sums backwards in time, with errors at spikes and near threshold only, as
@@ -141,8 +141,8 @@ impl<F: Scalar> Rule<F> for Eprop {
         let refuse =
             |p: usize, why: &str| Err(RuleError::Population { rule: NAME, population: populations[p].name.clone(), why: why.into() });
         for &output in engine.outputs() {
-            if engine.cells()[output].spikes() {
-                return refuse(output, "is the readout and spikes; read out through a leaky integrator such as li");
+            if engine.cells()[output].output().is_events() {
+                return refuse(output, "is the readout and gives events; read out through a leaky integrator such as li");
             }
             self.feedback.check(engine, output)?;
             if let Form::Online { window } = self.form {
@@ -177,7 +177,7 @@ impl<F: Scalar> Rule<F> for Eprop {
 
 /// The populations that get a learning signal.
 fn hidden<F: Scalar>(engine: &Clocked<F>, output: usize) -> impl Iterator<Item = usize> {
-    (0..engine.cells().len()).filter(move |&p| p != output && engine.cells()[p].spikes())
+    (0..engine.cells().len()).filter(move |&p| p != output && engine.cells()[p].output().is_events())
 }
 
 impl Feedback {

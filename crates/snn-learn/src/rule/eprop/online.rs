@@ -13,7 +13,7 @@ use crate::rule::{Gradients, Job, RuleError, Stats, Worker};
 use snn_core::neuron::Jacobian;
 use snn_core::{Raster, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat, flat_mut};
-use snn_sparse::{Block, Clocked, LANES, Local, Scalar, Store, Trace};
+use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Store, Trace};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -461,8 +461,9 @@ impl<F: Scalar> Links<F> {
             }
         }
         for &i in &*loud {
+            let (times, values) = (trains.at(i as usize), trains.values_at(i as usize));
             for (a, x) in shared[i as usize * width..][..width].iter_mut().enumerate() {
-                *x = trains.at(i as usize).iter().fold(*x, |sum, &t| sum + tail.brings[(steps - 1 - t as usize) * width + a]);
+                *x += add(times, values, |t| tail.brings[(steps - 1 - t) * width + a]);
             }
         }
     }
@@ -492,6 +493,28 @@ impl<F: Scalar> Links<F> {
             + 4 * self.loud.capacity()
             + self.trains.bytes()
     }
+}
+
+/// What events at `times` bring, each times its value; spikes have none.
+#[inline(always)]
+fn add<F: Scalar>(times: &[u32], values: &[f64], brings: impl Fn(usize) -> F) -> F {
+    match values {
+        [] => times.iter().fold(F::default(), |sum, &t| sum + brings(t as usize)),
+        values => times.iter().zip(values).fold(F::default(), |sum, (&t, &value)| sum + F::of(value) * brings(t as usize)),
+    }
+}
+
+/// The same for 64 links, added to `sum`.
+#[inline(always)]
+fn add_rows<F: Scalar>(mut sum: Block<F>, times: &[u32], values: &[f64], brings: &[Block<F>]) -> Block<F> {
+    for (n, &t) in times.iter().enumerate() {
+        let brings = &brings[t as usize];
+        match values.get(n) {
+            None => sum = sum.plus(brings),
+            Some(&value) => (0..LANES).for_each(|l| sum.0[l] += F::of(value) * brings.0[l]),
+        }
+    }
+    sum
 }
 
 /// Takes what the links into one block of targets keep over the window. Returns the multiply-accumulates.
@@ -537,23 +560,21 @@ impl<F: Scalar> Kernel for Update<'_, F> {
         // What events add.
         let Links { planes, heard, listed, trains, loud, .. } = self.links;
         let adds = &self.kept.adds[shared..];
-        let add = |c: usize, l: usize, times: &[u32]| times.iter().fold(F::default(), |sum, &t| sum + adds[c][t as usize].0[l]);
         let width = planes.len();
         for &i in &*loud {
-            let times = trains.at(i as usize);
+            let (times, values) = (trains.at(i as usize), trains.values_at(i as usize));
             macs += (times.len() * LANES * (usize::from(self.taught) + if self.last { 0 } else { width })) as u64;
             let Some(Listed { place, gradient }) = listed else {
                 let row = rows.start + i as usize;
                 if !self.last {
                     for (plane, adds) in planes.iter_mut().zip(adds) {
                         let before = if heard[row] { plane[row] } else { Block::zero() };
-                        plane[row] = times.iter().fold(before, |sum, &t| sum.plus(&adds[t as usize]));
+                        plane[row] = add_rows(before, times, values, adds);
                     }
                     heard[row] = true;
                 }
                 if self.taught {
-                    let gradient = &mut self.gradient[row];
-                    *gradient = times.iter().fold(*gradient, |sum, &t| sum.plus(&adds[width][t as usize]));
+                    self.gradient[row] = add_rows(self.gradient[row], times, values, &adds[width]);
                 }
                 continue;
             };
@@ -564,10 +585,12 @@ impl<F: Scalar> Kernel for Update<'_, F> {
                     if !std::mem::replace(&mut heard[row], true) {
                         planes.iter_mut().for_each(|plane| plane[row] = Block::zero());
                     }
-                    planes.iter_mut().enumerate().for_each(|(c, plane)| plane[row].0[l] += add(c, l, times));
+                    for (plane, adds) in planes.iter_mut().zip(adds) {
+                        plane[row].0[l] += add(times, values, |t| adds[t].0[l]);
+                    }
                 }
                 if self.taught {
-                    gradient[row].0[l] += add(width, l, times);
+                    gradient[row].0[l] += add(times, values, |t| adds[width][t].0[l]);
                 }
             }
         }
@@ -626,6 +649,17 @@ pub(super) struct Online<F: Scalar> {
     targets: Vec<Option<Box<dyn Target<F>>>>,
     /// By link.
     links: Vec<Option<Links<F>>>,
+    /// The links they were made for: [`Clocked::relinked`].
+    relinked: u64,
+}
+
+/// What every list of links keeps, at rest.
+fn links<F: Scalar>(engine: &Clocked<F>, targets: &[Option<Box<dyn Target<F>>>]) -> Vec<Option<Links<F>>> {
+    let of = |link: &Link<F>| {
+        let target = targets[link.to].as_ref().filter(|_| !link.store.frozen())?;
+        Some(Links::new(&link.store, engine.size(link.from), engine.cells()[link.to].size(), target.kept()))
+    };
+    engine.links().iter().map(of).collect()
 }
 
 impl<F: Scalar> Online<F> {
@@ -657,20 +691,28 @@ impl<F: Scalar> Online<F> {
         }
         let target = |p: usize| -> Option<Box<dyn Target<F>>> {
             let (cells, local) = (&engine.cells()[p], engine.cells()[p].local());
-            let learns = cells.spikes() || p == output;
+            let learns = cells.output().is_events() || p == output;
             learns.then(|| {
                 with_states!(local.states(), K => Box::new(Neurons::<F, K>::new(local, cells.size(), p == output, window)) as Box<dyn Target<F>>)
             })
         };
         let targets: Vec<_> = (0..engine.cells().len()).map(target).collect();
-        let links = engine.links().iter().map(|link| {
-            let target = targets[link.to].as_ref().filter(|_| !link.store.frozen())?;
-            Some(Links::new(&link.store, engine.size(link.from), engine.cells()[link.to].size(), target.kept()))
-        });
-        let links = links.collect();
+        let links = links(engine, &targets);
         let readout = Adjoint::new(engine.cells()[output].local());
         let filter = Tail::new(&readout, &[0], window);
-        Online { trial: Trial::new(engine, surrogate), window, output, readout, filter, ways, feeds, signals, targets, links }
+        Online {
+            trial: Trial::new(engine, surrogate),
+            window,
+            output,
+            readout,
+            filter,
+            ways,
+            feeds,
+            signals,
+            targets,
+            links,
+            relinked: engine.relinked(),
+        }
     }
 
     /// Takes all links over `steps`. Returns the multiply-accumulates.
@@ -745,6 +787,9 @@ impl<F: Scalar> Worker<F> for Online<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let engine = job.engine;
         let mut stats = Stats::of(engine.cells().len());
+        if self.relinked != engine.relinked() {
+            (self.links, self.relinked) = (links(engine, &self.targets), engine.relinked());
+        }
         self.ways.iter_mut().for_each(|(way, _)| way.after(job.updates));
         self.feeds.iter_mut().for_each(|feed| feed.gather(engine, &self.ways));
         // Where every error is known at its step, the network runs as far as the rule has come, and nothing grows with the trial.

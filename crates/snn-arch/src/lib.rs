@@ -1,0 +1,24 @@
+//! Outer loops of learning to learn: the weights are learnt slowly, over many tasks, so that the activity of a network with fixed weights learns fast,
+//! within one task.
+//!
+//! * [`l2l`]: supervised. The error of a trained network against the number of examples it has seen, and what simple learners reach.
+//! * [`meta_rl`]: by reward. An agent in a closed loop with an [`Environment`](snn_data::Environment), trained by policy gradients through whole episodes.
+//! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
+//! * [`Agent`]: the usual network for both, in a few numbers.
+//! * [`policy`]: how a readout becomes an action and a value, and what the objective says of them. Pure functions in `f64`.
+//!
+//! The inner machinery is that of the other crates: engines run the network, rules give the gradient, the [`Trainer`](snn_learn::Trainer) moves the weights.
+//! Not here: constants of publications (the crate `snn-repro`), environments and tasks (`snn-data`), files.
+//!
+//! The smallest whole example stands at [`meta_rl::MetaRl`].
+#![forbid(unsafe_code)]
+
+mod agent;
+mod error;
+pub mod l2l;
+pub mod meta_rl;
+pub mod navigation;
+pub mod policy;
+
+pub use agent::Agent;
+pub use error::ArchError;
