@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use snn_core::{Cue, Target};
 use snn_sparse::{Block, Clocked, LANES, Scalar, lanes::blocks};
+use std::ops::Range;
 
 /// How a trial is scored.
 ///
@@ -124,25 +125,12 @@ impl Loss {
     pub fn evaluate<F: Scalar>(&self, y: &[Block<F>], units: usize, target: Target<'_>, scale: f64, error: &mut [Block<F>]) -> Outcome {
         let width = blocks(units);
         let steps = y.len() / width;
+        if self.stepwise() {
+            return self.evaluate_piece(y, units, target, 0..steps, steps, scale, error, &mut Vec::new());
+        }
         let at = |t: usize, k: usize| y[t * width + k / LANES][k % LANES].value();
         error.fill(Block::zero());
         let mut set = |t: usize, k: usize, d: f64| error[t * width + k / LANES][k % LANES] = F::of(d * scale);
-        if let Target::Series(wanted) = target {
-            let part = if *self == Loss::MeanSquared { 1.0 / steps as f64 } else { 1.0 };
-            let mut loss = 0.0;
-            for t in 0..steps {
-                for k in 0..units {
-                    let (y, wanted) = (at(t, k), f64::from(wanted[t * units + k]));
-                    let (value, derivative) = match self {
-                        Loss::Linear => (y * wanted, wanted),
-                        _ => (0.5 * (y - wanted) * (y - wanted) * part, (y - wanted) * part),
-                    };
-                    loss += value;
-                    set(t, k, derivative);
-                }
-            }
-            return Outcome { loss, ..Outcome::default() };
-        }
         let whole;
         let cues = match target {
             Target::Cues(cues) => cues,
@@ -158,14 +146,6 @@ impl Loss {
             let (class, span, n) = (cue.class as usize, cue.start as usize..cue.end as usize, f64::from(cue.end - cue.start));
             let mean = |k: usize| span.clone().map(|t| at(t, k)).sum::<f64>() / n.max(1.0);
             let (loss, best) = match *self {
-                Loss::CrossEntropy(Over::Each) => {
-                    let mut loss = 0.0;
-                    for t in span.clone() {
-                        let here: Vec<f64> = (0..units).map(|k| at(t, k)).collect();
-                        loss += cross_entropy(&here, class, |k, d| set(t, k, part * d / n)) / n;
-                    }
-                    (loss, best((0..units).map(mean)))
-                }
                 Loss::CrossEntropy(over) => {
                     let peak = |k: usize| span.clone().fold(span.start, |best, t| if at(t, k) > at(best, k) { t } else { best });
                     let score: Vec<f64> = (0..units)
@@ -193,10 +173,79 @@ impl Loss {
                     }
                     (loss, best((0..units).map(mean)))
                 }
-                Loss::MeanSquared | Loss::SumSquared | Loss::Linear => (f64::NAN, units), // refused by `check`
+                Loss::MeanSquared | Loss::SumSquared | Loss::Linear => (f64::NAN, units), // a sum over steps, taken above
             };
             outcome.loss += part * loss;
             outcome.correct += usize::from(best == class);
+        }
+        outcome
+    }
+
+    /// Whether the loss is a sum over steps, so that its derivative by the output of a step is known at that step: what learning while a trial runs
+    /// needs.
+    pub fn stepwise(&self) -> bool {
+        matches!(self, Loss::MeanSquared | Loss::SumSquared | Loss::Linear | Loss::CrossEntropy(Over::Each))
+    }
+
+    /// The part of [`evaluate`](Self::evaluate) that `steps` of a trial of `all` steps make up, for a loss that is [`stepwise`](Self::stepwise): `y` and
+    /// `error` are of these steps, the target is the whole trial's. Pieces follow one another from step 0 on, with the same `sums`.
+    pub fn evaluate_piece<F: Scalar>(
+        &self,
+        y: &[Block<F>],
+        units: usize,
+        target: Target<'_>,
+        steps: Range<usize>,
+        all: usize,
+        scale: f64,
+        error: &mut [Block<F>],
+        sums: &mut Vec<f64>,
+    ) -> Outcome {
+        let width = blocks(units);
+        let at = |t: usize, k: usize| y[(t - steps.start) * width + k / LANES][k % LANES].value();
+        error.fill(Block::zero());
+        let mut set = |t: usize, k: usize, d: f64| error[(t - steps.start) * width + k / LANES][k % LANES] = F::of(d * scale);
+        let mut outcome = Outcome::default();
+        let whole;
+        let cues = match target {
+            Target::Series(_) if matches!(self, Loss::CrossEntropy(_) | Loss::Rate { .. }) => return Outcome { loss: f64::NAN, ..outcome },
+            Target::Series(wanted) => {
+                let part = if *self == Loss::MeanSquared { 1.0 / all as f64 } else { 1.0 };
+                for t in steps.clone() {
+                    for k in 0..units {
+                        let (y, wanted) = (at(t, k), f64::from(wanted[t * units + k]));
+                        let (value, derivative) = match self {
+                            Loss::Linear => (y * wanted, wanted),
+                            _ => (0.5 * (y - wanted) * (y - wanted) * part, (y - wanted) * part),
+                        };
+                        outcome.loss += value;
+                        set(t, k, derivative);
+                    }
+                }
+                return outcome;
+            }
+            _ if *self != Loss::CrossEntropy(Over::Each) => return Outcome { loss: f64::NAN, ..outcome }, // refused by `check`
+            Target::Cues(cues) => cues,
+            Target::Class(c) => {
+                whole = [Cue { start: 0, end: all as u32, class: c as u32 }];
+                &whole
+            }
+        };
+        if steps.start == 0 {
+            sums.clear();
+            sums.resize(cues.len() * units, 0.0);
+        }
+        let mut here = vec![0.0; units];
+        for (cue, sums) in cues.iter().zip(sums.chunks_mut(units)) {
+            let part = 1.0 / cues.len() as f64 / f64::from(cue.end - cue.start);
+            for t in steps.start.max(cue.start as usize)..steps.end.min(cue.end as usize) {
+                (0..units).for_each(|k| here[k] = at(t, k));
+                outcome.loss += part * cross_entropy(&here, cue.class as usize, |k, d| set(t, k, part * d));
+                sums.iter_mut().zip(&here).for_each(|(sum, y)| *sum += y);
+            }
+            if steps.contains(&(cue.end as usize - 1)) {
+                outcome.decisions += 1;
+                outcome.correct += usize::from(best(sums.iter().copied()) == cue.class as usize);
+            }
         }
         outcome
     }
@@ -281,6 +330,11 @@ impl Regulariser {
             error[j / LANES][j % LANES] += F::of(scale * (push - 2.0 * self.lower / units * missing + 2.0 * self.rate * off / steps));
         }
         penalty
+    }
+
+    /// Whether its derivative is known before a trial is run, given whether there was a batch before.
+    pub fn known_before(&self, batch_before: bool) -> bool {
+        self.upper == 0.0 && self.lower == 0.0 && (self.rate == 0.0 || (self.rate_over == RateOver::Batch && batch_before))
     }
 }
 

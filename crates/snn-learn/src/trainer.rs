@@ -290,12 +290,11 @@ impl Trainer {
         self.moments.tick();
         let (engine, optimiser, moments) = (&mut self.engine, self.optimiser, &mut self.moments);
         let mut update = Update { engine, optimiser, factor, moments, gradients };
-        let Some((_, wiring)) = &mut self.structure else {
-            (0..update.engine.links().len()).for_each(|k| update.optimise(k));
-            return stats;
-        };
         let before = update.engine.relinked();
-        stats.turnover = wiring.update(&mut update);
+        match &mut self.structure {
+            None => (0..update.engine.links().len()).for_each(|k| update.optimise(k)),
+            Some((_, wiring)) => stats.turnover = wiring.update(&mut update),
+        }
         if self.engine.relinked() != before {
             rest.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
         }

@@ -6,8 +6,8 @@ use common::{Case, REGULARISER, any_model, case, distance, gradient, models, sur
 use proptest::prelude::*;
 use snn_core::net::{Connect, Conv2d, Draft, Init};
 use snn_core::neuron::{Alif, Jacobian, Li, Lif, Model};
-use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
-use snn_learn::{Bptt, Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Regulariser, Rule, Trainer};
+use snn_core::{Cue, Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
+use snn_learn::{Bptt, Eprop, Feedback, Form, Gradients, Job, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Trainer};
 use snn_sparse::lanes::blocks;
 use snn_sparse::{Block, Clocked, LANES, Record, Source, Synapses, Wants};
 
@@ -62,7 +62,7 @@ fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize
     let (steps, output) = (raster.steps(), engine.outputs()[0]);
     let dense = |spikes: &Raster| {
         let mut plane = vec![vec![0.0; spikes.units()]; steps];
-        spikes.iter().for_each(|(t, j)| plane[t][j as usize] = 1.0);
+        spikes.iter_values().for_each(|(t, j, z)| plane[t][j as usize] = z);
         plane
     };
     let fired: Vec<_> = record.spikes.iter().map(dense).collect();
@@ -81,7 +81,7 @@ fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize
     let constant = fired.iter().enumerate().map(|(p, fired)| {
         let size = engine.cells()[p].size();
         let mut constant = vec![Block::zero(); blocks(size)];
-        if p != output {
+        if engine.cells()[p].spikes() {
             let counts: Vec<f64> = (0..size).map(|j| fired.iter().map(|row| row[j]).sum()).collect();
             regulariser.evaluate(&counts, steps, None, 0.5, &mut constant);
         }
@@ -108,13 +108,13 @@ impl Played {
     }
     /// The eligibility traces `e[t]` of a link into unit `j` of population `p`; of a readout the derivatives of its value.
     fn traces(&self, engine: &Clocked<f64>, p: usize, j: usize, x: impl Fn(usize) -> f64) -> Vec<f64> {
-        let (states, spikes) = (engine.cells()[p].states(), engine.cells()[p].spikes());
+        let (states, events) = (engine.cells()[p].states(), engine.cells()[p].output().is_events());
         let (mut eps, mut e) = ([0.0; 4], 0.0);
         let step = |t: usize| {
             let jac = self.local[p][t][j];
             let h = (0..states).fold(jac.u_z * e + jac.u_x * x(t), |sum, k| sum + jac.u_s[k] * eps[k]);
             eps = std::array::from_fn(|i| (0..states).fold(jac.s_z[i] * e + jac.s_x[i] * x(t), |s, k| s + jac.s_s[i][k] * eps[k]));
-            e = if spikes { self.psi[p][t][j] * h } else { h };
+            e = if events { self.psi[p][t][j] * h } else { h };
             e
         };
         (0..self.steps()).map(step).collect()
@@ -210,7 +210,7 @@ fn close(a: &[Vec<f64>], b: &[Vec<f64>]) -> Result<(), TestCaseError> {
 
 /// Input → one recurrent layer → readout, both dense or listed.
 fn layer(model: Model, recurrent: bool, delay: f64, p: f64, seed: u64) -> Network {
-    let quiet = ms((seed % 4) as f64);
+    let quiet = ms(if model.spikes() { (seed % 4) as f64 } else { 0.0 });
     let connect = if p < 1.0 { Connect::Random { p } } else { Connect::All };
     let mut net = Net::new(ms(1.0)).input("in", 6).population("a", 70, model).refractory(quiet);
     net = net.population("out", 3, Li { tau: 0.01.into() }).project("in", "a", connect, Init::normal(0.7));
@@ -350,6 +350,62 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// With a loss that is a sum over steps the network runs piece by piece, to the same gradient and the same counts.
+    #[test]
+    fn in_pieces_it_is_the_same(case in case(70), window in 1usize..12, batch in any::<bool>(), cues in any::<bool>()) {
+        let case = Case { delays: [case.delays[0], case.delays[1], 0], spread: 0, steps: case.steps + 12, ..case };
+        let engine = Clocked::<f64>::compile(&case.network());
+        let mut data = case.trials(0);
+        for k in 0..2u32 {
+            let mut raster = Raster::default();
+            case.trials(2).load(k as usize, &mut raster);
+            let end = case.steps as u32;
+            let whole = vec![Cue { start: 0, end, class: k }];
+            data.push_cues(raster, if cues { vec![Cue { start: 3, end: 9, class: k }, Cue { start: 7, end, class: 1 }] } else { whole });
+        }
+        let rates: Vec<Vec<f64>> = engine.cells().iter().map(|c| (0..c.size()).map(|j| 0.01 * j as f64).collect()).collect();
+        let (regulariser, rates) = if batch { (Regulariser::rate(3.0, 0.1, RateOver::Batch), &rates[..]) } else { (Regulariser::NONE, &[][..]) };
+        let run = |form| {
+            let rule = eprop(Surrogate::triangle(0.4, 0.8), Feedback::Broadcast, form);
+            let job = Job { engine: &engine, data: &data, loss: Loss::CrossEntropy(Over::Each), regulariser, scale: 0.5, updates: 0, rates };
+            let mut gradients = Gradients::zero(&engine);
+            let stats = rule.worker(&engine).learn(&job, &[0, 1], &mut gradients);
+            (gradients.in_order(&engine), stats)
+        };
+        let ((reverse, r), (online, o)) = (run(Form::Reverse), run(Form::Online { window }));
+        close(&online, &reverse)?;
+        prop_assert!((r.loss - o.loss).abs() < 1e-12 && (r.penalty - o.penalty).abs() < 1e-12);
+        prop_assert_eq!((&r.spikes, &r.active, &r.entries, &r.counts), (&o.spikes, &o.active, &o.entries, &o.counts));
+        prop_assert_eq!((r.trials, r.decisions, r.correct, r.macs_forward), (o.trials, o.decisions, o.correct, o.macs_forward));
+    }
+}
+
+/// What the online form holds does not grow with the trial, but for the trial's own input.
+#[test]
+fn memory_does_not_grow_with_the_trial() {
+    let net = layer(Alif::default().into(), true, 0.0, 0.3, 6);
+    let engine = Clocked::<f32>::compile(&net);
+    let held = |steps: usize| {
+        let mut raster = Raster::new(6, steps);
+        raster.fill((0..steps as u32).map(|t| (t, t % 6)));
+        let mut data = Trials::new("long", 6, steps, 0);
+        let input = raster.bytes();
+        data.push_series(raster, vec![0.1; 3 * steps]);
+        let rule = eprop(Surrogate::triangle(0.3, 1.0), Feedback::Symmetric, Form::Online { window: 20 });
+        let (loss, regulariser) = (Loss::SumSquared, Regulariser::NONE);
+        let job = Job { engine: &engine, data: &data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
+        let (mut worker, mut gradients) = (Rule::<f32>::worker(&rule, &engine), Gradients::zero(&engine));
+        let stats = worker.learn(&job, &[0], &mut gradients);
+        assert!(stats.loss.is_finite() && stats.entries[0] == (70 * steps) as u64 && gradients.norm() > 0.0);
+        (worker.bytes(), input)
+    };
+    let ((short, input), (long, more)) = (held(200), held(100_000));
+    assert!(more > 50 * input && long - short < more + 4096, "{short} and {long} bytes, input {input} and {more}");
+}
+
 /// One rule on one engine, for other regularisers than the usual.
 struct Gradient<'a> {
     engine: &'a Clocked<f64>,
@@ -362,8 +418,8 @@ impl<'a> Gradient<'a> {
         Gradient { engine, rule }
     }
     fn of(&mut self, data: &Trials, loss: Loss, regulariser: Regulariser) -> Vec<Vec<f64>> {
-        let job = snn_learn::Job { engine: self.engine, data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
-        let mut gradients = snn_learn::Gradients::zero(self.engine);
+        let job = Job { engine: self.engine, data, loss, regulariser, scale: 1.0, updates: 0, rates: &[] };
+        let mut gradients = Gradients::zero(self.engine);
         self.rule.worker(self.engine).learn(&job, &(0..data.len()).collect::<Vec<_>>(), &mut gradients);
         gradients.in_order(self.engine)
     }
@@ -490,7 +546,7 @@ fn misfits_are_refused_by_name() {
     let spiking =
         Net::new(ms(1.0)).input("in", 9).population("out", 2, Lif::default()).project("in", "out", Connect::All, Init::normal(0.1));
     let error = refused(&spiking.output("out").build(Seed::new(1)).unwrap(), Feedback::Broadcast, Form::Reverse);
-    assert!(error.contains("`out` is the readout and spikes"), "{error}");
+    assert!(error.contains("`out` is the readout and gives events"), "{error}");
     let slow = with_taus(&deep(2), vec![0.01, 0.02]);
     assert!(refused(&slow, Feedback::Broadcast, Form::Online { window: 5 }).contains("one time constant for all units"));
     Rule::<f64>::check(&eprop(Surrogate::triangle(0.3, 1.0), Feedback::Broadcast, Form::Reverse), &Clocked::compile(&slow)).unwrap();

@@ -4,6 +4,7 @@ use super::{Job, Stats};
 use snn_core::{Raster, Surrogate};
 use snn_sparse::lanes::blocks;
 use snn_sparse::{Block, Clocked, Record, Scalar, Wants};
+use std::ops::Range;
 use std::time::Instant;
 
 /// A trial in the memory of one thread.
@@ -17,6 +18,17 @@ pub(super) struct Trial<F: Scalar> {
     pub constant: Vec<Vec<Block<F>>>,
     y: Vec<Block<F>>, // the output population's values
     counts: Vec<f64>,
+    pieces: Pieces,
+}
+
+/// What a trial that is run piece by piece needs besides.
+#[derive(Default)]
+struct Pieces {
+    input: Raster,         // of the whole trial
+    reached: usize,        // steps of the trial done
+    here: usize,           // the same, as the record counts
+    counts: Vec<Vec<f64>>, // spikes by unit, per population
+    sums: Vec<f64>,        // of the loss
 }
 
 impl<F: Scalar> Trial<F> {
@@ -30,7 +42,89 @@ impl<F: Scalar> Trial<F> {
             constant: engine.cells().iter().map(|c| vec![Block::zero(); blocks(c.size())]).collect(),
             y: Vec::new(),
             counts: Vec::new(),
+            pieces: Pieces::default(),
         }
+    }
+
+    /// Begins to run trial `index` of the job piece by piece, in memory for `window` steps and what lies before them: its loss must be
+    /// [stepwise](crate::Loss::stepwise), and its regulariser [known before](crate::Regulariser::known_before).
+    pub fn begin(&mut self, job: &Job<'_, F>, index: usize, window: usize) {
+        let engine = job.engine;
+        let Pieces { input, reached, here, counts, .. } = &mut self.pieces;
+        job.data.load(index, input);
+        let room = window + history(engine);
+        self.input.reset(input.units(), room);
+        engine.begin(room, self.wants, &mut self.record);
+        (*reached, *here) = (0, 0);
+        counts.resize_with(engine.cells().len(), Vec::new);
+        for (p, counts) in counts.iter_mut().enumerate() {
+            counts.clear();
+            counts.resize(engine.cells()[p].size(), 0.0);
+            self.constant[p].fill(Block::zero());
+            if engine.cells()[p].spikes() {
+                let before = job.rates.get(p).map(Vec::as_slice);
+                job.regulariser.evaluate(counts, input.steps(), before, job.scale, &mut self.constant[p]);
+            }
+        }
+    }
+
+    /// Runs and judges the next piece, of at most `window` steps. Returns its steps as the record counts them, and whether the trial ends with them; `None`
+    /// if it has ended.
+    pub fn next(&mut self, job: &Job<'_, F>, index: usize, window: usize, stats: &mut Stats) -> Option<(Range<usize>, bool)> {
+        let engine = job.engine;
+        let Pieces { input, reached, here, counts, sums } = &mut self.pieces;
+        let all = input.steps();
+        let steps = *reached..(*reached + window).min(all);
+        if steps.is_empty() {
+            return None;
+        }
+        let start = Instant::now();
+        let by = here.saturating_sub(history(engine));
+        if by > 0 {
+            self.record.shift(by);
+            self.input.shift(by);
+        }
+        let first = *here - by;
+        for (k, t) in steps.clone().enumerate() {
+            match input.is_graded() {
+                true => self.input.push_values(first + k, |units, values| {
+                    units.extend_from_slice(input.at(t));
+                    values.extend_from_slice(input.values_at(t));
+                }),
+                false => self.input.push_step(first + k, |units| units.extend_from_slice(input.at(t))),
+            }
+        }
+        let active: Vec<usize> = self.record.traces.iter().map(|trace| trace.active.len()).collect();
+        engine.advance(first + steps.len(), &[&self.input], &mut self.record);
+        (*reached, *here) = (steps.end, first + steps.len());
+        stats.forward_s += start.elapsed().as_secs_f64();
+        let output = engine.outputs()[0];
+        let (trace, units) = (&self.record.traces[output], engine.cells()[output].size());
+        let piece = first * trace.blocks()..*here * trace.blocks();
+        self.output.resize(trace.output.len(), Block::zero());
+        let (y, error) = (&trace.output[piece.clone()], &mut self.output[piece]);
+        let outcome = job.loss.evaluate_piece(y, units, job.data.target(index), steps.clone(), all, job.scale, error, sums);
+        let last = steps.end == all;
+        stats.count(outcome);
+        stats.trials -= usize::from(!last);
+        for (p, cells) in engine.cells().iter().enumerate() {
+            for t in first..*here {
+                let fired = self.record.spikes[p].at(t);
+                fired.iter().for_each(|&j| counts[p][j as usize] += 1.0);
+                stats.spikes[p] += fired.len() as u64;
+            }
+            stats.active[p] += (self.record.traces[p].active.len() - active[p]) as u64;
+            stats.entries[p] += (steps.len() * cells.size()) as u64;
+            if last && cells.spikes() && p != output {
+                stats.penalise(job, p, &counts[p], &mut self.constant[p].clone());
+            }
+        }
+        for link in engine.links() {
+            let spikes = link.from.spikes(&[&self.input], &self.record.spikes);
+            let heard = (first..*here).filter(|t| *t >= link.delay).flat_map(|t| spikes.at(t - link.delay));
+            stats.macs_forward += heard.map(|&i| link.store.fan_out(i) as u64).sum::<u64>();
+        }
+        Some((first..*here, last))
     }
 
     /// Runs trial `index` of the job and takes its loss and regulariser. Returns when the forward pass was over.
@@ -66,6 +160,13 @@ impl<F: Scalar> Trial<F> {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let planes = self.output.capacity() + self.y.capacity() + self.constant.iter().map(Vec::capacity).sum::<usize>();
-        self.input.bytes() + self.record.bytes() + planes * size_of::<Block<F>>()
+        let counts = self.pieces.counts.iter().map(Vec::capacity).sum::<usize>() + self.pieces.sums.capacity();
+        self.input.bytes() + self.pieces.input.bytes() + self.record.bytes() + planes * size_of::<Block<F>>() + 8 * counts
     }
+}
+
+/// Steps that what happens now may depend on.
+fn history<F: Scalar>(engine: &Clocked<F>) -> usize {
+    let delays = engine.links().iter().map(|link| link.delay);
+    delays.chain(engine.cells().iter().map(|cells| cells.refractory())).fold(1, usize::max)
 }

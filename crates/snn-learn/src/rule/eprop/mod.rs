@@ -25,7 +25,7 @@ const NAME: &str = "eprop";
 /// ```
 /// `R` is the regulariser's derivative by a spike. The threshold's adaptation keeps its gradient by the own spike (`s_z`); the reset has
 /// none unless the neuron's `reset_grad` says so. Weights into the readout get their exact gradient. Hidden populations may be several,
-/// recurrent or not, with any delays and refractory periods, of any spiking model. For LIF neurons this is eqs. 4, 13, 22–23 of the paper,
+/// recurrent or not, with any delays and refractory periods, of any model with events. For LIF neurons this is eqs. 4, 13, 22–23 of the paper,
 /// for ALIF eqs. 24–25.
 ///
 /// **Two forms give the same gradient** to rounding. [`Form::Reverse`] sums backwards in time, with errors at spikes and near threshold only, as
@@ -113,7 +113,8 @@ pub enum Form {
     /// Forwards, with traces for the links that exist, carried from window to window of so many steps; 1 is the textbook's loop. Within a
     /// window every trace is a linear function of what it was before and of the events, with coefficients that depend on the target neuron only, so
     /// that a window costs `(sources heard so far + events) × fan-out` instead of `window × links`. Memory: one to three numbers per link, and
-    /// a window. Not for links that share their weights; the readout units must have one time constant.
+    /// a window, if the loss is [stepwise](crate::Loss::stepwise), the regulariser [known before the trial](crate::Regulariser::known_before), and no link to
+    /// the readout delayed; else the events of a trial as well. Not for links that share their weights; the readout units must have one time constant.
     Online {
         /// Steps per window.
         window: usize,
@@ -140,8 +141,8 @@ impl<F: Scalar> Rule<F> for Eprop {
         let refuse =
             |p: usize, why: &str| Err(RuleError::Population { rule: NAME, population: populations[p].name.clone(), why: why.into() });
         for &output in engine.outputs() {
-            if engine.cells()[output].spikes() {
-                return refuse(output, "is the readout and spikes; read out through a leaky integrator such as li");
+            if engine.cells()[output].output().is_events() {
+                return refuse(output, "is the readout and gives events; read out through a leaky integrator such as li");
             }
             self.feedback.check(engine, output)?;
             if let Form::Online { window } = self.form {
@@ -176,7 +177,7 @@ impl<F: Scalar> Rule<F> for Eprop {
 
 /// The populations that get a learning signal.
 fn hidden<F: Scalar>(engine: &Clocked<F>, output: usize) -> impl Iterator<Item = usize> {
-    (0..engine.cells().len()).filter(move |&p| p != output && engine.cells()[p].spikes())
+    (0..engine.cells().len()).filter(move |&p| p != output && engine.cells()[p].output().is_events())
 }
 
 impl Feedback {

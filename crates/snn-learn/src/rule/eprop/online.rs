@@ -12,9 +12,10 @@ use crate::rule::trial::Trial;
 use crate::rule::{Gradients, Job, RuleError, Stats, Worker};
 use snn_core::neuron::Jacobian;
 use snn_core::{Raster, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat_mut, valid_lanes};
-use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Store, Synapses, Trace};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat, flat_mut};
+use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Store, Trace};
 use std::ops::Range;
+use std::time::Instant;
 
 /// Whether the online form can train this network.
 pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, window: usize) -> Result<(), RuleError> {
@@ -44,7 +45,6 @@ pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, window: usize
 
 /// A number kept per link, as a function of what the link has done to the target neuron: `ε`, its eligibility vector, `e`, its last eligibility
 /// trace, and `ē`, the trace as the readout's filter leaves it.
-#[derive(Clone)]
 enum Plane<F> {
     /// A component of `ε`.
     State(usize),
@@ -124,16 +124,17 @@ impl<F: Scalar> Tail<F> {
     }
 }
 
-/// What the links into one population keep, and how it changes in a window.
+/// What the links into one population keep, and how it changes in a window. A link keeps some components of `ε` that all links of its source have in
+/// common, and planes of its own; where links are listed, both are kept per link.
 struct Kept<F> {
     /// Components of `ε` per source.
     shared: usize,
     /// Numbers per link.
     planes: usize,
     tail: Tail<F>,
-    /// What an event adds, in one block of targets: to each plane, last to the gradient; `[step]`.
+    /// What an event adds, in one block of targets: to each shared component, to each plane, last to the gradient; `[step]`.
     adds: Vec<Vec<Block<F>>>,
-    /// To each plane, last to the gradient: from each shared component, from each plane.
+    /// Likewise: from each shared component, from each plane.
     from: Vec<Vec<Block<F>>>,
 }
 
@@ -155,10 +156,24 @@ struct Window<'a, F: Scalar> {
     trace: &'a Trace<F>,
     /// `∂E/∂y[t][block]` of the readout, if the target is it.
     output: Option<&'a [Block<F>]>,
+    /// Whether anything is to be learned from it.
+    taught: bool,
+    /// Whether links are listed, and keep everything themselves.
+    listed: bool,
     constant: &'a [Block<F>],
-    ways: &'a [(Way<F>, usize)],
+    feeds: &'a [Feed<F>],
     signals: &'a [Signal<F>],
     filter: &'a Tail<F>,
+}
+
+/// Feedback weights into one population.
+struct Feed<F> {
+    to: usize,
+    /// Its units.
+    size: usize,
+    signal: usize,
+    /// `[block][readout unit]`.
+    weights: Vec<Block<F>>,
 }
 
 /// The readout's errors in a window, heard with one delay.
@@ -168,13 +183,15 @@ struct Signal<F> {
     delta: Vec<Block<F>>,
     /// `∂E/∂y` before the window: `[block]`.
     before: Vec<Block<F>>,
+    /// Whether all of it is zero.
+    silent: bool,
 }
 
 struct Neurons<F: Scalar, const K: usize> {
     adjoint: Adjoint<F, K>,
     shared: Vec<usize>,
     planes: Vec<Plane<F>>,
-    /// For each plane, last for the gradient.
+    /// For each shared component, each plane, last for the gradient.
     carry: Vec<Carry<F, K>>,
     kept: Kept<F>,
     psi: Vec<Block<F>>,
@@ -213,10 +230,10 @@ impl<F: Scalar, const K: usize> Neurons<F, K> {
             shared: common.len(),
             planes: planes.len(),
             tail: Tail::new(&adjoint, &common, window),
-            adds: vec![steps(); planes.len() + 1],
-            from: vec![vec![Block::zero(); common.len() + planes.len()]; planes.len() + 1],
+            adds: vec![steps(); common.len() + planes.len() + 1],
+            from: vec![vec![Block::zero(); common.len() + planes.len()]; common.len() + planes.len() + 1],
         };
-        let carry = vec![Carry::zero(); planes.len() + 1];
+        let carry = vec![Carry::zero(); kept.from.len()];
         Neurons { adjoint, shared: common, planes, carry, kept, psi: steps(), signal: steps(), before: Block::zero() }
     }
 }
@@ -239,7 +256,7 @@ struct LookBack<'a, 'b, F: Scalar, const K: usize> {
 impl<F: Scalar, const K: usize> LookBack<'_, '_, F, K> {
     /// ψ and `(1 − κ)·∂E/∂ē + R` of every step, and `∂E/∂ē` before the window.
     #[inline(always)]
-    fn listen<I: Isa>(&mut self) {
+    fn listen(&mut self) {
         let (n, window, b) = (&mut *self.neurons, self.window, self.b);
         n.before = Block::zero();
         if let Some(output) = window.output {
@@ -250,30 +267,47 @@ impl<F: Scalar, const K: usize> LookBack<'_, '_, F, K> {
             }
             return;
         }
-        let ways = || window.ways.iter().filter(|(way, _)| way.from == window.p);
+        let feeds = || window.feeds.iter().filter(|feed| feed.to == window.p).map(|feed| (&window.signals[feed.signal], feed));
         for (k, t) in window.steps.clone().enumerate() {
-            (n.psi[k], n.signal[k]) = (Block::zero(), Block::zero());
+            (n.psi[k], n.signal[k]) = (Block::zero(), window.constant[b]);
             for e in window.trace.active_at(t, b) {
-                let (unit, psi) = (window.trace.active.unit[e], window.trace.active.value[e]);
-                let l = unit as usize % LANES;
-                let mut sum = window.constant[b][l];
-                for (way, signal) in ways() {
-                    let signal = &window.signals[*signal];
-                    let width = signal.before.len();
-                    for (ob, delta) in signal.delta[k * width..(k + 1) * width].iter().enumerate() {
-                        sum += way.factor * way.store(window.engine).pull_back::<I>(ob, unit, delta);
-                    }
-                }
-                (n.psi[k][l], n.signal[k][l]) = (psi, sum);
+                n.psi[k][window.trace.active.unit[e] as usize % LANES] = window.trace.active.value[e];
+            }
+            for (signal, feed) in feeds().filter(|(signal, _)| !signal.silent) {
+                let width = signal.before.len();
+                feed.add(b, &signal.delta[k * width..(k + 1) * width], &mut n.signal[k]);
             }
         }
         if window.steps.start > 0 {
-            for l in bits(valid_lanes(window.trace.units(), b)) {
-                for (way, signal) in ways() {
-                    for (ob, before) in window.signals[*signal].before.iter().enumerate() {
-                        n.before[l] += way.factor * way.store(window.engine).pull_back::<I>(ob, (b * LANES + l) as u32, before);
-                    }
+            feeds().filter(|(signal, _)| !signal.silent).for_each(|(signal, feed)| feed.add(b, &signal.before, &mut n.before));
+        }
+    }
+}
+
+impl<F: Scalar> Feed<F> {
+    /// Adds `B·error` for block `b`.
+    #[inline(always)]
+    fn add(&self, b: usize, error: &[Block<F>], into: &mut Block<F>) {
+        let errors = flat(error);
+        let units = self.weights.len() / blocks(self.size);
+        for (weights, &error) in self.weights[b * units..(b + 1) * units].iter().zip(errors) {
+            if error != F::default() {
+                for l in 0..LANES {
+                    into.0[l] += error * weights.0[l];
                 }
+            }
+        }
+    }
+
+    /// Takes the weights of these ways as they are now.
+    fn gather(&mut self, engine: &Clocked<F>, ways: &[(Way<F>, usize)]) {
+        let units = self.weights.len() / blocks(self.size);
+        self.weights.fill(Block::zero());
+        for (way, _) in ways.iter().filter(|(way, signal)| way.from == self.to && *signal == self.signal) {
+            let store = way.store(engine);
+            let values = store.values();
+            for (j, k, v) in store.triplets() {
+                self.weights[j / LANES * units + k][j % LANES] += way.factor * values[v];
             }
         }
     }
@@ -284,19 +318,29 @@ impl<F: Scalar, const K: usize> Kernel for LookBack<'_, '_, F, K> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self) {
-        self.listen::<I>();
+        self.listen();
         let LookBack { neurons: n, window, b } = self;
-        let (steps, planes) = (window.steps.len(), n.planes.len());
+        let (steps, shared) = (window.steps.len(), n.shared.len());
+        let gradient = shared + n.planes.len();
         let (cells, simd) = (&*window.engine.cells()[window.p], window.engine.simd());
-        let wanted = if window.last { planes..planes + 1 } else { 0..planes + 1 };
+        // What is kept matters if the trial goes on, the gradient if there is anything to learn.
+        let first = if window.last {
+            gradient
+        } else if window.listed {
+            0
+        } else {
+            shared
+        };
+        let wanted = first..gradient + usize::from(window.taught);
         for c in wanted.clone() {
-            let carry = &mut n.carry[c];
+            let (carry, one) = (&mut n.carry[c], Block::splat(F::of(1.0)));
             *carry = Carry::zero();
-            match n.planes.get(c) {
-                Some(&Plane::State(k)) => carry.lambda[k] = Block::splat(F::of(1.0)),
-                Some(Plane::Spike) => carry.mu = Block::splat(F::of(1.0)),
-                Some(Plane::Folded(k, rho)) => (carry.lambda[*k], carry.mu) = (rho[b], Block::splat(F::of(1.0))),
-                Some(Plane::Filtered) | None => {}
+            match n.planes.get(c.wrapping_sub(shared)) {
+                Some(&Plane::State(k)) => carry.lambda[k] = one,
+                Some(Plane::Spike) => carry.mu = one,
+                Some(Plane::Folded(k, rho)) => (carry.lambda[*k], carry.mu) = (rho[b], one),
+                Some(Plane::Filtered) => {}
+                None => n.shared.get(c).into_iter().for_each(|&k| carry.lambda[k] = one), // none for the gradient
             }
         }
         for (k, t) in window.steps.clone().enumerate().rev() {
@@ -308,9 +352,9 @@ impl<F: Scalar, const K: usize> Kernel for LookBack<'_, '_, F, K> {
                 n.adjoint.look_at(cells, simd, b, window.trace.before(t, b), &z);
             }
             for c in wanted.clone() {
-                let filtered = match n.planes.get(c) {
+                let filtered = match n.planes.get(c.wrapping_sub(shared)) {
                     Some(Plane::Filtered) => Block::splat(window.filter.brings[steps - 1 - k]),
-                    None => n.signal[k],
+                    None if c == gradient => n.signal[k],
                     _ => Block::zero(),
                 };
                 let (carry, mut d) = (&mut n.carry[c], n.psi[k]);
@@ -321,49 +365,75 @@ impl<F: Scalar, const K: usize> Kernel for LookBack<'_, '_, F, K> {
             }
         }
         for c in wanted {
-            let (plane, carry, from) = (n.planes.get(c), &n.carry[c], &mut n.kept.from[c]);
+            let (carry, from) = (&n.carry[c], &mut n.kept.from[c]);
             n.shared.iter().zip(&mut *from).for_each(|(&k, from)| *from = carry.lambda[k]);
-            for (of, from) in n.planes.iter().zip(&mut from[n.shared.len()..]) {
-                *from = match (of, plane) {
-                    (&Plane::State(k), _) => carry.lambda[k],
-                    (Plane::Spike | Plane::Folded(..), _) => carry.mu,
-                    (Plane::Filtered, None) => n.before,
-                    (Plane::Filtered, Some(Plane::Filtered)) => Block::splat(window.filter.stays[steps]),
-                    (Plane::Filtered, _) => Block::zero(),
+            for (of, from) in n.planes.iter().zip(&mut from[shared..]) {
+                *from = match of {
+                    &Plane::State(k) => carry.lambda[k],
+                    Plane::Spike | Plane::Folded(..) => carry.mu,
+                    Plane::Filtered if c == gradient => n.before,
+                    Plane::Filtered if matches!(n.planes.get(c.wrapping_sub(shared)), Some(Plane::Filtered)) => {
+                        Block::splat(window.filter.stays[steps])
+                    }
+                    Plane::Filtered => Block::zero(),
                 };
             }
         }
     }
 }
 
-/// What the links of `links()[k]` keep.
+/// What the links of `links()[k]` keep: rows of 64, one link to every target of a block.
 struct Links<F: Scalar> {
-    /// Laid out like the weights, for each number kept per link.
+    /// For each number kept per link.
     planes: Vec<Vec<Block<F>>>,
-    /// `[source][component]`.
-    shared: Vec<F>,
-    /// Sources that have been heard in this trial: all that the others' links keep is zero, whatever stands there.
+    /// The rows of each block of targets: `rows[b]..rows[b + 1]`. Where every source has a link to every target, a row per source, as the weights; else
+    /// the links of a target stand one below the other in the order of their sources.
+    rows: Vec<usize>,
+    /// Rows that have been heard in this trial: what the others keep is zero, whatever stands there.
     heard: Vec<bool>,
-    /// The source of every slot, where links are listed.
-    source: Vec<u32>,
+    /// `[source][component]`; of links that are not listed.
+    shared: Vec<F>,
+    listed: Option<Listed<F>>,
     /// The events of a window, by source.
     trains: Trains,
+    /// Sources with events.
+    loud: Vec<u32>,
+}
+
+/// Of listed links.
+struct Listed<F: Scalar> {
+    /// By slot: row and lane, as one number.
+    place: Vec<u32>,
+    /// The gradient, in rows.
+    gradient: Vec<Block<F>>,
 }
 
 impl<F: Scalar> Links<F> {
     fn new(store: &Store<F>, sources: usize, targets: usize, kept: &Kept<F>) -> Self {
-        let mut source = Vec::new();
-        for (b, i) in (0..blocks(targets)).flat_map(|b| (0..sources).map(move |i| (b, i))) {
-            if let Some(stretch) = store.stretch(b, i..i + 1).filter(|s| s.lanes.is_some()) {
-                source.resize(stretch.slots.end, i as u32);
+        let listed = store.stretch(0, 0..0).is_some_and(|s| s.lanes.is_some());
+        let (mut rows, mut place) = (vec![0], Vec::new());
+        for b in 0..blocks(targets) {
+            let first = rows[b];
+            let Some(lanes) = store.stretch(b, 0..sources).and_then(|s| s.lanes) else {
+                rows.push(first + sources);
+                continue;
+            };
+            let mut depth = [0; LANES];
+            for &l in lanes {
+                place.push(((first + depth[usize::from(l)]) * LANES) as u32 + u32::from(l));
+                depth[usize::from(l)] += 1;
             }
+            rows.push(first + depth.into_iter().max().unwrap_or(0));
         }
+        let all = rows[blocks(targets)];
         Links {
-            planes: vec![vec![Block::zero(); store.weights().len()]; kept.planes],
-            shared: vec![F::default(); sources * kept.shared],
-            heard: vec![false; sources],
-            source,
+            planes: vec![vec![Block::zero(); all]; kept.planes + if listed { kept.shared } else { 0 }],
+            heard: vec![false; all],
+            shared: vec![F::default(); if listed { 0 } else { sources * kept.shared }],
+            listed: listed.then(|| Listed { place, gradient: vec![Block::zero(); all] }),
+            rows,
             trains: Trains::default(),
+            loud: Vec::new(),
         }
     }
 
@@ -371,23 +441,29 @@ impl<F: Scalar> Links<F> {
     fn hear(&mut self, spikes: &Raster, delay: usize, steps: &Range<usize>) {
         let start = steps.start.max(delay);
         self.trains.of_steps(spikes, start - delay..steps.end.max(start) - delay, start - steps.start);
+        self.loud.clear();
+        let loud = |&i: &u32| !self.trains.at(i as usize).is_empty();
+        self.loud.extend((0..self.trains.units() as u32).filter(loud));
     }
 
     /// Takes what is kept per source over the window.
     fn advance_sources(&mut self, tail: &Tail<F>, steps: usize) {
+        let Links { shared, loud, trains, .. } = self;
+        if shared.is_empty() {
+            return;
+        }
         let width = tail.width;
-        for i in 0..self.heard.len() {
-            let times = self.trains.at(i);
-            if !self.heard[i] && times.is_empty() {
-                continue;
-            }
-            self.heard[i] = true;
-            let x = &mut self.shared[i * width..(i + 1) * width];
+        for x in shared.chunks_exact_mut(width) {
             let before: [F; 2] = std::array::from_fn(|a| x.get(a).copied().unwrap_or_default());
             for (a, x) in x.iter_mut().enumerate() {
                 let stays = &tail.stays[(steps * width + a) * width..][..width];
-                let left = stays.iter().zip(before).fold(F::default(), |sum, (&s, x)| sum + s * x);
-                *x = times.iter().fold(left, |sum, &t| sum + tail.brings[(steps - 1 - t as usize) * width + a]);
+                *x = stays.iter().zip(before).fold(F::default(), |sum, (&s, x)| sum + s * x);
+            }
+        }
+        for &i in &*loud {
+            let (times, values) = (trains.at(i as usize), trains.values_at(i as usize));
+            for (a, x) in shared[i as usize * width..][..width].iter_mut().enumerate() {
+                *x += add(times, values, |t| tail.brings[(steps - 1 - t) * width + a]);
             }
         }
     }
@@ -398,13 +474,47 @@ impl<F: Scalar> Links<F> {
         self.shared.fill(F::default());
     }
 
+    /// Adds what was gathered in rows to the gradient, and forgets it.
+    fn end(&mut self, gradient: &mut [Block<F>]) {
+        if let Some(listed) = &mut self.listed {
+            let rows = flat(&listed.gradient);
+            flat_mut(gradient).iter_mut().zip(&listed.place).for_each(|(g, &place)| *g += rows[place as usize]);
+            listed.gradient.fill(Block::zero());
+        }
+    }
+
     fn bytes(&self) -> usize {
+        let listed = self.listed.as_ref().map_or(0, |l| 4 * l.place.capacity() + size_of::<Block<F>>() * l.gradient.capacity());
         self.planes.iter().map(|p| p.capacity() * size_of::<Block<F>>()).sum::<usize>()
+            + listed
             + self.shared.capacity() * size_of::<F>()
             + self.heard.capacity()
-            + 4 * self.source.capacity()
+            + 8 * self.rows.capacity()
+            + 4 * self.loud.capacity()
             + self.trains.bytes()
     }
+}
+
+/// What events at `times` bring, each times its value; spikes have none.
+#[inline(always)]
+fn add<F: Scalar>(times: &[u32], values: &[f64], brings: impl Fn(usize) -> F) -> F {
+    match values {
+        [] => times.iter().fold(F::default(), |sum, &t| sum + brings(t as usize)),
+        values => times.iter().zip(values).fold(F::default(), |sum, (&t, &value)| sum + F::of(value) * brings(t as usize)),
+    }
+}
+
+/// The same for 64 links, added to `sum`.
+#[inline(always)]
+fn add_rows<F: Scalar>(mut sum: Block<F>, times: &[u32], values: &[f64], brings: &[Block<F>]) -> Block<F> {
+    for (n, &t) in times.iter().enumerate() {
+        let brings = &brings[t as usize];
+        match values.get(n) {
+            None => sum = sum.plus(brings),
+            Some(&value) => (0..LANES).for_each(|l| sum.0[l] += F::of(value) * brings.0[l]),
+        }
+    }
+    sum
 }
 
 /// Takes what the links into one block of targets keep over the window. Returns the multiply-accumulates.
@@ -414,8 +524,8 @@ struct Update<'a, F: Scalar> {
     kept: &'a Kept<F>,
     links: &'a mut Links<F>,
     gradient: &'a mut [Block<F>],
-    steps: usize,
     last: bool,
+    taught: bool,
 }
 
 impl<F: Scalar> Kernel for Update<'_, F> {
@@ -423,127 +533,102 @@ impl<F: Scalar> Kernel for Update<'_, F> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self) -> u64 {
-        let sources = self.links.heard.len();
+        let rows = self.links.rows[self.b]..self.links.rows[self.b + 1];
+        let listed = self.links.listed.is_some();
+        let shared = if listed { 0 } else { self.kept.shared };
         let mut macs = 0;
-        // What was kept, in runs of sources that have been heard.
-        let mut i = 0;
-        while i < sources {
-            let run = self.links.heard[i..].iter().take_while(|&&h| h).count();
+        // What was kept, in runs of rows that have been heard.
+        let mut row = rows.start;
+        while row < rows.end {
+            let run = self.links.heard[row..rows.end].iter().take_while(|&&h| h).count();
             if run > 0 {
-                macs += match (self.kept.shared, self.kept.planes) {
-                    (0, 1) => self.advance::<0, 1>(i..i + run),
-                    (0, 2) => self.advance::<0, 2>(i..i + run),
-                    (0, 3) => self.advance::<0, 3>(i..i + run),
-                    (0, 4) => self.advance::<0, 4>(i..i + run),
-                    (0, 5) => self.advance::<0, 5>(i..i + run),
-                    (0, 6) => self.advance::<0, 6>(i..i + run),
-                    (1, 0) => self.advance::<1, 0>(i..i + run),
-                    (1, 1) => self.advance::<1, 1>(i..i + run),
-                    (1, 2) => self.advance::<1, 2>(i..i + run),
-                    _ => self.advance::<2, 1>(i..i + run),
+                macs += match (shared, self.links.planes.len()) {
+                    (0, 1) => self.advance::<0, 1>(row..row + run),
+                    (0, 2) => self.advance::<0, 2>(row..row + run),
+                    (0, 3) => self.advance::<0, 3>(row..row + run),
+                    (0, 4) => self.advance::<0, 4>(row..row + run),
+                    (0, 5) => self.advance::<0, 5>(row..row + run),
+                    (0, 6) => self.advance::<0, 6>(row..row + run),
+                    (1, 0) => self.advance::<1, 0>(row..row + run),
+                    (1, 1) => self.advance::<1, 1>(row..row + run),
+                    (1, 2) => self.advance::<1, 2>(row..row + run),
+                    _ => self.advance::<2, 1>(row..row + run),
                 };
             }
-            i += run.max(1);
+            row += run.max(1);
         }
         // What events add.
-        for i in 0..sources {
-            let times = self.links.trains.at(i);
-            if times.is_empty() {
-                continue;
-            }
-            let adds = |c: usize| &self.kept.adds[c][..self.steps];
-            if !self.last {
-                for (c, plane) in self.links.planes.iter_mut().enumerate() {
-                    if !self.links.heard[i]
-                        && let Some(stretch) = self.store.stretch(self.b, i..i + 1)
-                    {
-                        flat_mut(plane)[stretch.slots].fill(F::default());
+        let Links { planes, heard, listed, trains, loud, .. } = self.links;
+        let adds = &self.kept.adds[shared..];
+        let width = planes.len();
+        for &i in &*loud {
+            let (times, values) = (trains.at(i as usize), trains.values_at(i as usize));
+            macs += (times.len() * LANES * (usize::from(self.taught) + if self.last { 0 } else { width })) as u64;
+            let Some(Listed { place, gradient }) = listed else {
+                let row = rows.start + i as usize;
+                if !self.last {
+                    for (plane, adds) in planes.iter_mut().zip(adds) {
+                        let before = if heard[row] { plane[row] } else { Block::zero() };
+                        plane[row] = add_rows(before, times, values, adds);
                     }
-                    self.store.correlate(self.b, i, times, adds(c), plane);
+                    heard[row] = true;
+                }
+                if self.taught {
+                    self.gradient[row] = add_rows(self.gradient[row], times, values, &adds[width]);
+                }
+                continue;
+            };
+            let Some(stretch) = self.store.stretch(self.b, i as usize..i as usize + 1) else { continue };
+            for &place in &place[stretch.slots] {
+                let (row, l) = (place as usize / LANES, place as usize % LANES);
+                if !self.last {
+                    if !std::mem::replace(&mut heard[row], true) {
+                        planes.iter_mut().for_each(|plane| plane[row] = Block::zero());
+                    }
+                    for (plane, adds) in planes.iter_mut().zip(adds) {
+                        plane[row].0[l] += add(times, values, |t| adds[t].0[l]);
+                    }
+                }
+                if self.taught {
+                    gradient[row].0[l] += add(times, values, |t| adds[width][t].0[l]);
                 }
             }
-            self.store.correlate(self.b, i, times, adds(self.kept.planes), self.gradient);
-            macs += (times.len() * LANES * if self.last { 1 } else { self.kept.planes + 1 }) as u64;
         }
         macs
     }
 }
 
 impl<F: Scalar> Update<'_, F> {
-    /// `kept ← Σ from·kept` for the links of consecutive sources, `S` numbers per source and `P` per link; likewise added to the gradient.
+    /// `kept ← Σ from·kept` for some rows of links, `S` numbers per source and `P` per link; likewise added to the gradient.
     #[inline(always)]
-    fn advance<const S: usize, const P: usize>(&mut self, sources: Range<usize>) -> u64 {
-        let Some(stretch) = self.store.stretch(self.b, sources.clone()) else { return 0 };
-        let Links { planes, shared, source, .. } = &mut *self.links;
-        let from = &self.kept.from;
-        let to_gradient: ([Block<F>; S], [Block<F>; P]) = (std::array::from_fn(|s| from[P][s]), std::array::from_fn(|q| from[P][S + q]));
-        let count = stretch.slots.len();
-        let Some(lanes) = stretch.lanes else {
-            let first = stretch.slots.start / LANES;
-            for (row, i) in sources.enumerate() {
-                let row = first + row;
-                let x: [F; S] = std::array::from_fn(|s| shared[i * S + s]);
-                let q: [Block<F>; P] = std::array::from_fn(|c| planes[c][row]);
-                let gradient = &mut self.gradient[row];
+    fn advance<const S: usize, const P: usize>(&mut self, rows: Range<usize>) -> u64 {
+        let Links { planes, shared, listed, rows: all, .. } = &mut *self.links;
+        let gradient = listed.as_mut().map_or(&mut *self.gradient, |listed| &mut listed.gradient);
+        let from = &self.kept.from[self.kept.from.len() - 1 - P..];
+        let sum = |from: &[Block<F>], x: &[F; S], q: &[Block<F>; P], l: usize| {
+            let shared = (0..S).fold(F::default(), |sum, s| sum + from[s].0[l] * x[s]);
+            (0..P).fold(shared, |sum, c| sum + from[S + c].0[l] * q[c].0[l])
+        };
+        let count = rows.len();
+        for row in rows {
+            let x: [F; S] = std::array::from_fn(|s| shared[(row - all[self.b]) * S + s]);
+            let q: [Block<F>; P] = std::array::from_fn(|c| planes[c][row]);
+            if self.taught {
+                let (from, gradient) = (&from[P][..S + P], &mut gradient[row]);
                 for l in 0..LANES {
-                    let mut sum = F::default();
-                    for s in 0..S {
-                        sum = sum + to_gradient.0[s].0[l] * x[s];
-                    }
-                    for c in 0..P {
-                        sum = sum + to_gradient.1[c].0[l] * q[c].0[l];
-                    }
-                    gradient.0[l] += sum;
-                }
-                if !self.last {
-                    for c in 0..P {
-                        let (from, to) = (&from[c][..S + P], &mut planes[c][row]);
-                        for l in 0..LANES {
-                            let mut sum = F::default();
-                            for s in 0..S {
-                                sum = sum + from[s].0[l] * x[s];
-                            }
-                            for k in 0..P {
-                                sum = sum + from[S + k].0[l] * q[k].0[l];
-                            }
-                            to.0[l] = sum;
-                        }
-                    }
+                    gradient.0[l] += sum(from, &x, &q, l);
                 }
             }
-            return (count * (S + P) * if self.last { 1 } else { P + 1 }) as u64;
-        };
-        let gradient = &mut flat_mut(self.gradient)[stretch.slots.clone()];
-        let q: [&mut [F]; P] = {
-            let mut planes = planes.iter_mut();
-            std::array::from_fn(|_| planes.next().map_or(&mut [][..], |p| &mut flat_mut(p)[stretch.slots.clone()]))
-        };
-        for (n, (&lane, &i)) in lanes.iter().zip(&source[stretch.slots.clone()]).enumerate() {
-            let (l, i) = (usize::from(lane) % LANES, i as usize);
-            let x: [F; S] = std::array::from_fn(|s| shared[i * S + s]);
-            let before: [F; P] = std::array::from_fn(|c| q[c][n]);
-            let mut sum = F::default();
-            for s in 0..S {
-                sum = sum + to_gradient.0[s].0[l] * x[s];
-            }
-            for c in 0..P {
-                sum = sum + to_gradient.1[c].0[l] * before[c];
-            }
-            gradient[n] += sum;
             if !self.last {
                 for c in 0..P {
-                    let mut sum = F::default();
-                    for s in 0..S {
-                        sum = sum + from[c][s].0[l] * x[s];
+                    let (from, to) = (&from[c][..S + P], &mut planes[c][row]);
+                    for l in 0..LANES {
+                        to.0[l] = sum(from, &x, &q, l);
                     }
-                    for k in 0..P {
-                        sum = sum + from[c][S + k].0[l] * before[k];
-                    }
-                    q[c][n] = sum;
                 }
             }
         }
-        (count * (S + P) * if self.last { 1 } else { P + 1 }) as u64
+        (count * LANES * (S + P) * (usize::from(self.taught) + if self.last { 0 } else { P })) as u64
     }
 }
 
@@ -557,6 +642,8 @@ pub(super) struct Online<F: Scalar> {
     filter: Tail<F>,
     /// How the readout's errors reach hidden populations, and by which signal.
     ways: Vec<(Way<F>, usize)>,
+    /// Their weights, as they were when the worker began.
+    feeds: Vec<Feed<F>>,
     signals: Vec<Signal<F>>,
     /// By population; `None` where no link learns.
     targets: Vec<Option<Box<dyn Target<F>>>>,
@@ -583,15 +670,28 @@ impl<F: Scalar> Online<F> {
         let ways = ways.into_iter().map(|way| {
             let known = signals.iter().position(|signal| signal.delay == way.delay);
             let place = known.unwrap_or_else(|| {
-                signals.push(Signal { delay: way.delay, delta: vec![Block::zero(); window * width], before: vec![Block::zero(); width] });
+                signals.push(Signal {
+                    delay: way.delay,
+                    delta: vec![Block::zero(); window * width],
+                    before: vec![Block::zero(); width],
+                    silent: true,
+                });
                 signals.len() - 1
             });
             (way, place)
         });
-        let ways = ways.collect();
+        let ways: Vec<(Way<F>, usize)> = ways.collect();
+        let mut feeds: Vec<Feed<F>> = Vec::new();
+        for (way, signal) in &ways {
+            if !feeds.iter().any(|feed| (feed.to, feed.signal) == (way.from, *signal)) {
+                let size = engine.cells()[way.from].size();
+                let weights = vec![Block::zero(); blocks(size) * engine.cells()[output].size()];
+                feeds.push(Feed { to: way.from, size, signal: *signal, weights });
+            }
+        }
         let target = |p: usize| -> Option<Box<dyn Target<F>>> {
             let (cells, local) = (&engine.cells()[p], engine.cells()[p].local());
-            let learns = cells.spikes() || p == output;
+            let learns = cells.output().is_events() || p == output;
             learns.then(|| {
                 with_states!(local.states(), K => Box::new(Neurons::<F, K>::new(local, cells.size(), p == output, window)) as Box<dyn Target<F>>)
             })
@@ -607,6 +707,7 @@ impl<F: Scalar> Online<F> {
             readout,
             filter,
             ways,
+            feeds,
             signals,
             targets,
             links,
@@ -618,8 +719,11 @@ impl<F: Scalar> Online<F> {
     fn advance(&mut self, engine: &Clocked<F>, steps: Range<usize>, last: bool, gradients: &mut Gradients<F>) -> u64 {
         let Trial { input, record, output, constant, .. } = &self.trial;
         let width = blocks(engine.cells()[self.output].size());
+        let zero = Block::zero();
         for signal in &mut self.signals {
-            for ob in 0..width {
+            let heard = steps.clone().flat_map(|t| output.iter().skip((t + signal.delay) * width).take(width));
+            signal.silent = heard.into_iter().all(|error| *error == zero);
+            for ob in (0..width).filter(|_| !signal.silent) {
                 let mut carry = Carry::zero();
                 for (k, t) in steps.clone().enumerate().rev() {
                     let error = output.get((t + signal.delay) * width + ob).copied().unwrap_or(Block::zero());
@@ -636,15 +740,28 @@ impl<F: Scalar> Online<F> {
         }
         for (p, target) in self.targets.iter_mut().enumerate() {
             let Some(target) = target else { continue };
+            let readout = p == self.output;
+            let mut feeds = self.feeds.iter().filter(|feed| feed.to == p);
+            let taught = if readout {
+                output[steps.start * width..steps.end * width].iter().any(|error| *error != zero)
+            } else {
+                feeds.any(|feed| !self.signals[feed.signal].silent) || constant[p].iter().any(|c| *c != zero)
+            };
+            if last && !taught {
+                continue;
+            }
+            let listed = engine.incoming(p).iter().any(|&k| self.links[k].as_ref().is_some_and(|links| links.listed.is_some()));
             let window = Window {
                 engine,
+                taught,
+                listed,
                 steps: steps.clone(),
                 last,
                 p,
                 trace: &record.traces[p],
-                output: (p == self.output).then_some(&output[..]),
+                output: readout.then_some(&output[..]),
                 constant: &constant[p],
-                ways: &self.ways,
+                feeds: &self.feeds,
                 signals: &self.signals,
                 filter: &self.filter,
             };
@@ -653,7 +770,7 @@ impl<F: Scalar> Online<F> {
                 for &k in engine.incoming(p) {
                     let Some(links) = &mut self.links[k] else { continue };
                     let (store, gradient) = (&engine.links()[k].store, &mut gradients.links[k][..]);
-                    macs += engine.simd().run(Update { store, b, kept: target.kept(), links, gradient, steps: steps.len(), last });
+                    macs += engine.simd().run(Update { store, b, kept: target.kept(), links, gradient, last, taught });
                 }
             }
             for &k in engine.incoming(p).iter().filter(|_| !last) {
@@ -674,9 +791,22 @@ impl<F: Scalar> Worker<F> for Online<F> {
             (self.links, self.relinked) = (links(engine, &self.targets), engine.relinked());
         }
         self.ways.iter_mut().for_each(|(way, _)| way.after(job.updates));
+        self.feeds.iter_mut().for_each(|feed| feed.gather(engine, &self.ways));
+        // Where every error is known at its step, the network runs as far as the rule has come, and nothing grows with the trial.
+        let known = job.loss.stepwise() && job.regulariser.known_before(!job.rates.is_empty());
+        let in_pieces = known && self.signals.iter().all(|signal| signal.delay == 0);
         for &trial in trials {
-            let middle = self.trial.run(job, trial, &mut stats);
             self.links.iter_mut().flatten().for_each(Links::begin);
+            if in_pieces {
+                self.trial.begin(job, trial, self.window);
+                while let Some((steps, last)) = self.trial.next(job, trial, self.window, &mut stats) {
+                    let start = Instant::now();
+                    stats.macs_backward += self.advance(engine, steps, last, gradients);
+                    stats.backward_s += start.elapsed().as_secs_f64();
+                }
+                continue;
+            }
+            let middle = self.trial.run(job, trial, &mut stats);
             let all = self.trial.input.steps();
             for start in (0..all).step_by(self.window) {
                 let steps = start..(start + self.window).min(all);
@@ -686,6 +816,9 @@ impl<F: Scalar> Worker<F> for Online<F> {
             stats.backward_s += middle.elapsed().as_secs_f64();
             stats.tally(engine, &self.trial.input, &self.trial.record);
         }
+        for (links, gradient) in self.links.iter_mut().zip(&mut gradients.links) {
+            links.iter_mut().for_each(|links| links.end(gradient));
+        }
         stats
     }
 
@@ -694,6 +827,7 @@ impl<F: Scalar> Worker<F> for Online<F> {
         self.trial.bytes()
             + signals * size_of::<Block<F>>()
             + self.ways.iter().map(|(way, _)| way.bytes()).sum::<usize>()
+            + self.feeds.iter().map(|feed| feed.weights.capacity() * size_of::<Block<F>>()).sum::<usize>()
             + self.links.iter().flatten().map(Links::bytes).sum::<usize>()
     }
 }
