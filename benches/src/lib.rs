@@ -1,16 +1,16 @@
 //! Speed questions and their answers. `cargo xtask bench NAME` runs one; all figures of a report come from one run on one machine.
 
 pub mod brunel;
-mod product;
 mod eprop;
+mod product;
 mod train_step;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use brunel::brunel;
-use product::product;
 use eprop::eprop;
+use product::product;
 use train_step::train_step;
 
 /// A bench: its name, the question it answers, and how to run it.

@@ -254,7 +254,8 @@ impl Raster {
         self.unit.drain(..gone as usize);
         self.value.drain(..(gone as usize).min(self.value.len()));
         self.ends.copy_within(by.., 0);
-        self.ends[..=steps - by].iter_mut().for_each(|end| *end -= gone);
+        // Steps that have not been written yet have no end to speak of.
+        self.ends[..=steps - by].iter_mut().for_each(|end| *end = end.saturating_sub(gone));
         let last = self.ends[steps - by];
         self.ends[steps - by..].fill(last);
     }

