@@ -128,6 +128,9 @@ fn apply<F: Scalar, const K: usize>(j: &[Block<F>], own: bool, carry: &mut Carry
     delta
 }
 
+/// Where the derivatives of a model that is not affine are taken: its cells, and `[block][state, input]` of the step.
+pub type At<'a, F> = (&'a dyn Cells<F>, Simd, &'a [Block<F>]);
+
 /// One step of one row of a dense method: `d` becomes `∂L/∂x`. See [`Adjoint::step`].
 pub struct DenseStep<'a, F, const K: usize> {
     pub adjoint: &'a mut Adjoint<F, K>,
@@ -138,8 +141,8 @@ pub struct DenseStep<'a, F, const K: usize> {
     /// Outputs at `t − 1`; empty at the first step.
     pub last: &'a [Block<F>],
     pub carry: &'a mut [Carry<F, K>],
-    /// Of a model that is not affine: its cells, and `[block][state, input]` of step `t`.
-    pub at: Option<(&'a dyn Cells<F>, Simd, &'a [Block<F>])>,
+    /// Of a model that is not affine.
+    pub at: Option<At<'a, F>>,
 }
 
 impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {

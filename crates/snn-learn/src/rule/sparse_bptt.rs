@@ -90,7 +90,7 @@ pub(super) enum Through<F> {
     /// Those of `links()[k]`.
     Link(usize),
     /// Others, laid out alike.
-    Own(Store<F>),
+    Own(Box<Store<F>>),
 }
 
 impl<F: Scalar> Way<F> {

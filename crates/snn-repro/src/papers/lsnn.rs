@@ -167,7 +167,7 @@ fn store_recall(lab: &mut Lab) -> Result<()> {
         // A validation after each of the last iterations, for the figure, and after every tenth before them, for the curve.
         let error = |trainer: &Trainer| -> Result<Option<f64>> {
             let k = trainer.epochs();
-            let due = k + VALIDATIONS > iterations || k % 10 == 0;
+            let due = k + VALIDATIONS > iterations || k.is_multiple_of(10);
             due.then(|| Ok(100.0 * (1.0 - trainer.evaluate(&trials("validation", k)?)?.accuracy()))).transpose()
         };
         let history = lab.train_drawn(

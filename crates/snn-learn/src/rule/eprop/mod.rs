@@ -247,7 +247,7 @@ impl Feedback {
             };
             let delay = links.iter().filter(|link| link.1 == from).map(|link| link.2).min().unwrap_or(0);
             let keep = if let Feedback::Adaptive { decay, .. } = self { 1.0 - decay } else { 1.0 };
-            ways.push(Way { from, delay, through: Through::Own(Store::new(&all, units, outputs)), keep, factor: F::of(1.0) });
+            ways.push(Way { from, delay, through: Through::Own(Box::new(Store::new(&all, units, outputs))), keep, factor: F::of(1.0) });
         }
         ways
     }
