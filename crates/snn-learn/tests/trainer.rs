@@ -195,8 +195,10 @@ fn train(mut trainer: Trainer, epochs: usize) -> Trainer {
     trainer
 }
 
+type Make = fn() -> Box<dyn Rule<f32>>;
+
 /// Every rule, once for each way it works.
-const RULES: [fn() -> Box<dyn Rule<f32>>; 4] = [
+const RULES: [Make; 4] = [
     || Box::new(SparseBptt::default()),
     || Box::new(Bptt::new(Surrogate::fast_sigmoid(100.0))),
     || Box::new(Eprop { feedback: Feedback::Adaptive { std: 0.5, decay: 1e-2, seed: Seed::new(4) }, ..Eprop::default() }),
