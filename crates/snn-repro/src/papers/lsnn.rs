@@ -401,7 +401,14 @@ fn figures(lab: &mut Lab, study: &Study, trainings: &[(&str, Vec<Epoch>)]) -> Re
         lines.push((format!("{what}: validation"), line(history, &|e| Some(100.0 * e.held_out?))));
     }
     let name = file_name(study.name);
-    lab.curve(&format!("{name}-learning"), &format!("{}: learning curves", study.name), "iteration", "accuracy (%)", &lines, Axes::default())?;
+    lab.curve(
+        &format!("{name}-learning"),
+        &format!("{}: learning curves", study.name),
+        "iteration",
+        "accuracy (%)",
+        &lines,
+        Axes::default(),
+    )?;
     let Some((_, history)) = trainings.iter().find(|(_, history)| history.iter().any(|e| !e.turnover.is_empty())) else { return Ok(()) };
     let names = ["in → hidden", "hidden → hidden", "hidden → out"];
     let of = |p: usize, f: &dyn Fn(&Turnover) -> f64| line(history, &|e| e.turnover.get(p).map(f));
@@ -478,10 +485,24 @@ fn learning_to_learn(lab: &mut Lab) -> Result<()> {
         ("mean of the episode's targets so far", line(&running)),
         ("online backpropagation, 2-10-1", line(&online)),
     ];
-    lab.curve("learning-to-learn", "learning to learn: new episodes", "example", "squared error", &lines, Axes { log_y: true, ..Axes::default() })?;
+    lab.curve(
+        "learning-to-learn",
+        "learning to learn: new episodes",
+        "example",
+        "squared error",
+        &lines,
+        Axes { log_y: true, ..Axes::default() },
+    )?;
     let outer = history.iter().enumerate().map(|(k, e)| (((k + 1) * piece) as f64, 2.0 * e.loss)).collect();
     let outer = [("mean over episodes", outer)];
-    lab.curve("learning-to-learn-training", "learning to learn: training", "iteration", "squared error", &outer, Axes { log_y: true, ..Axes::default() })?;
+    lab.curve(
+        "learning-to-learn-training",
+        "learning to learn: training",
+        "iteration",
+        "squared error",
+        &outer,
+        Axes { log_y: true, ..Axes::default() },
+    )?;
     watch(lab, "learning-to-learn", "learning to learn: one new episode", &net, &neurons, &test)
 }
 
