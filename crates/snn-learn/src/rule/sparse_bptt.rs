@@ -4,7 +4,7 @@ use super::adjoint::{Adjoint, Carry, with_states};
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
 use snn_core::{Raster, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat};
 use snn_sparse::{Block, Clocked, LANES, Record, Scalar, Source, Store, Synapses, Trace, Wants};
 use std::ops::Range;
 use std::time::Instant;
@@ -72,7 +72,9 @@ impl<F: Scalar> Rule<F> for SparseBptt {
             y: Vec::new(),
             counts: Vec::new(),
             trains: vec![Trains::default(); 1 + engine.cells().len()],
+            walked: (0..1 + engine.cells().len()).map(|k| engine.links().iter().any(|l| place(l.from) == k && !by_row(&l.store))).collect(),
             delta: Vec::new(),
+            row: Vec::new(),
         })
     }
 }
@@ -98,8 +100,25 @@ struct Sparse<F: Scalar> {
     counts: Vec<f64>,
     /// The events of the input and of every population, by unit.
     trains: Vec<Trains>,
+    /// Which of them some projection looks at.
+    walked: Vec<bool>,
     /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
     delta: Vec<Block<F>>,
+    /// `∂L/∂x` of one step of a population, all blocks.
+    row: Vec<Block<F>>,
+}
+
+/// Whether the links of a store are walked source by source, over all blocks of targets: then the error of a whole step is needed at once.
+fn by_row<F>(store: &Store<F>) -> bool {
+    matches!(store, Store::Csr(_))
+}
+
+/// Place of a source in [`Sparse::trains`].
+fn place(from: Source) -> usize {
+    match from {
+        Source::Input(_) => 0,
+        Source::Population(q) => 1 + q,
+    }
 }
 
 /// The backward pass of one population; one implementation per number of state variables.
@@ -136,7 +155,8 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
             let middle = Instant::now();
             self.judge(job, trial, &mut stats);
             let spikes = std::iter::once(&self.input).chain(&self.record.spikes);
-            self.trains.iter_mut().zip(spikes).for_each(|(trains, spikes)| trains.of(spikes));
+            let walked = self.trains.iter_mut().zip(spikes).zip(&self.walked).filter(|(_, walked)| **walked);
+            walked.for_each(|((trains, spikes), _)| trains.of(spikes));
             stats.macs_backward += self.back(engine, gradients);
             let end = Instant::now();
             stats.forward_s += (middle - start).as_secs_f64();
@@ -149,7 +169,7 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
     fn bytes(&self) -> usize {
         let errors: usize =
             self.errors.iter().map(|e| e.active.capacity() * size_of::<F>() + e.constant.capacity() * size_of::<Block<F>>()).sum();
-        let planes = self.output.capacity() + self.y.capacity() + self.delta.capacity();
+        let planes = self.output.capacity() + self.y.capacity() + self.delta.capacity() + self.row.capacity();
         self.input.bytes()
             + self.trains.iter().map(Trains::bytes).sum::<usize>()
             + self.record.bytes()
@@ -189,7 +209,8 @@ impl<F: Scalar> Sparse<F> {
         (0..self.backward.len()).for_each(|p| self.backward[p].begin(blocks(p)));
         let mut macs = 0;
         for component in engine.components().iter().rev() {
-            if !component.recurrent {
+            let rows = component.populations.iter().any(|&p| engine.incoming(p).iter().any(|&k| by_row(&engine.links()[k].store)));
+            if !component.recurrent && !rows {
                 // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
                 for &p in &component.populations {
                     for b in 0..blocks(p) {
@@ -199,12 +220,18 @@ impl<F: Scalar> Sparse<F> {
                 }
                 continue;
             }
-            // Inside a loop all populations go back together, the later ones of a step first.
+            // Inside a loop all populations go back together, the later ones of a step first. Links that are walked by row need the error of
+            // all blocks.
             let first: Vec<usize> =
                 component.populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + blocks(p)))).collect();
-            for t in (0..steps).rev() {
+            let stride = if component.recurrent { 1 } else { steps.max(1) };
+            for t in (0..steps).step_by(stride).rev() {
                 for (&p, &first) in component.populations.iter().zip(&first).rev() {
-                    macs += (0..blocks(p)).map(|b| self.sweep(engine, p, b, first + b, t..t + 1)).sum::<u64>();
+                    let steps = t..t + stride;
+                    macs += (0..blocks(p)).map(|b| self.sweep(engine, p, b, first + b, steps.clone())).sum::<u64>();
+                    if rows {
+                        macs += self.rows(engine, p, first, steps, gradients);
+                    }
                 }
             }
             for (&p, &first) in component.populations.iter().zip(&first) {
@@ -224,6 +251,24 @@ impl<F: Scalar> Sparse<F> {
         self.backward[p].sweep(&mut pass, b, steps)
     }
 
+    /// What the projections into population `p` that are walked by row do with `∂L/∂x` of `steps`: errors at their sources, and weight
+    /// gradients. Returns the multiply-accumulates.
+    fn rows(&mut self, engine: &Clocked<F>, p: usize, first: usize, steps: Range<usize>, gradients: &mut Gradients<F>) -> u64 {
+        let all = self.input.steps();
+        let Sparse { input, record, backward, errors, delta, row, .. } = self;
+        let mut macs = 0;
+        for t in steps.rev() {
+            let blocks = 0..blocks(engine.cells()[p].size());
+            row.clear();
+            row.extend(blocks.clone().map(|b| if backward[p].reached(b) > t { delta[(first + b) * all + t] } else { Block::zero() }));
+            if blocks.clone().any(|b| backward[p].reached(b) > t) {
+                let (input, record, errors, delta) = (&*input, &*record, &mut errors[..], flat(row));
+                macs += engine.simd().run(ByRow { engine, p, t, input, record, errors, delta, gradients });
+            }
+        }
+        macs
+    }
+
     /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` for the targets in block `b` of population `p`, source by source.
     fn correlate(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
         let (reached, all) = (self.backward[p].reached(b), self.input.steps());
@@ -231,11 +276,8 @@ impl<F: Scalar> Sparse<F> {
         let mut macs = 0;
         for &k in engine.incoming(p) {
             let link = &engine.links()[k];
-            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty()) else { continue };
-            let trains = match link.from {
-                Source::Input(_) => &self.trains[0],
-                Source::Population(q) => &self.trains[1 + q],
-            };
+            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty() && !by_row(&link.store)) else { continue };
+            let trains = &self.trains[place(link.from)];
             macs += engine.simd().run(Correlate { store: &link.store, block: b, trains, delta, gradient: &mut gradients.links[k] });
         }
         macs * lanes(engine, p, b)
@@ -272,6 +314,49 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
             }
         }
         spikes
+    }
+}
+
+/// One step of [`Sparse::rows`].
+struct ByRow<'a, F: Scalar> {
+    engine: &'a Clocked<F>,
+    p: usize,
+    t: usize,
+    input: &'a Raster,
+    record: &'a Record<F>,
+    errors: &'a mut [Errors<F>],
+    delta: &'a [F],
+    gradients: &'a mut Gradients<F>,
+}
+
+impl<F: Scalar> Kernel for ByRow<'_, F> {
+    type Out = u64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> u64 {
+        let ByRow { engine, p, t, input, record, errors, delta, gradients } = self;
+        let mut macs = 0;
+        for &k in engine.incoming(p) {
+            let link = &engine.links()[k];
+            let (Store::Csr(csr), Some(t)) = (&link.store, t.checked_sub(link.delay)) else { continue };
+            if let Source::Population(q) = link.from {
+                let (source, errors) = (&record.traces[q], &mut errors[q].active);
+                for entries in source.stretches(t..t + 1) {
+                    for (error, &unit) in errors[entries.clone()].iter_mut().zip(&source.active.unit[entries]) {
+                        *error += csr.gather::<I>(unit, delta);
+                        macs += csr.fan_out(unit) as u64;
+                    }
+                }
+            }
+            let events = link.from.spikes(&[input], &record.spikes);
+            let values = events.values_at(t);
+            for (n, &unit) in events.at(t).iter().enumerate() {
+                let x = values.get(n).map_or(F::of(1.0), |&x| F::of(x));
+                csr.scatter::<I>(unit, x, delta, &mut gradients.links[k]);
+                macs += csr.fan_out(unit) as u64;
+            }
+        }
+        macs
     }
 }
 
@@ -314,8 +399,10 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
         let SweepBack { population, pass, b, steps } = self;
         let trace = &pass.traces[pass.p];
         let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
-        let mut carry = population.carry[b];
-        let mut reached = population.reached[b];
+        let affine = cells.local().affine;
+        let Population { adjoint, carry, reached: all_reached } = population;
+        let carry = &mut carry[b];
+        let mut reached = all_reached[b];
         let mut entries = 0;
         for t in steps.clone().rev() {
             let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
@@ -338,12 +425,12 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 reached = t + 1;
             }
             let fired = if t > 0 && events { trace.fired(t - 1, b) } else { 0 };
-            let delta = if cells.local().affine {
-                population.adjoint.step(b, &mut carry, &d, fired)
+            let delta = if affine {
+                adjoint.step(b, carry, &d, fired)
             } else {
                 let mut z = Block::zero();
                 bits(fired).for_each(|l| z[l] = F::of(1.0));
-                population.adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, &mut carry, &d)
+                adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, carry, &d)
             };
             pass.delta[t] = delta;
         }
@@ -351,6 +438,9 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
         for &k in pass.engine.incoming(pass.p) {
             let link = &pass.engine.links()[k];
             let Source::Population(q) = link.from else { continue };
+            if by_row(&link.store) {
+                continue; // walked later, when all blocks are there
+            }
             let (source, errors) = (&pass.traces[q], &mut pass.errors[q].active);
             let end = steps.end.min(reached).saturating_sub(link.delay);
             for entries_at in source.stretches(steps.start.saturating_sub(link.delay)..end) {
@@ -361,8 +451,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 }
             }
         }
-        population.carry[b] = carry;
-        population.reached[b] = reached;
+        all_reached[b] = reached;
         entries * lanes(pass.engine, pass.p, b)
     }
 }

@@ -21,7 +21,7 @@ pub struct Case {
     pub p: f64,      // connectivity; 1 is dense
     pub steps: usize,
     pub quiet: [u32; 2], // refractory steps
-    pub graded: bool, // whether the input's events carry values
+    pub graded: bool,    // whether the input's events carry values
 }
 
 pub fn models(reset_grad: f64) -> impl Strategy<Value = Model> {
