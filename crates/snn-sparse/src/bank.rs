@@ -1,6 +1,6 @@
 //! One population as arrays: the only place where a neuron's equation meets memory.
 
-use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, bits, blocks, valid_lanes};
+use crate::lanes::{Block, Isa, Kernel, LANES, Room, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
 use crate::noise::Poisson;
 use crate::store::Store;
@@ -211,13 +211,11 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let first = sink.rest.as_ref().map_or(0, |rest| rest.active.len());
         let keep = !N::AFFINE && wants != Wants::Spikes;
         let refractory = bank.refractory;
-        let mut tile: [Block<F>; TILE] = [Block::zero(); TILE];
+        let mut tile = Room::<F, TILE>::new();
         for (k, b) in sink.blocks.clone().enumerate() {
             let valid = valid_lanes(bank.size, b);
             let fired = if N::OUTPUT.is_events() { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
-            let kept = &mut sink.state[k * states..(k + 1) * states];
-            let mut state: [Block<F>; MAX_STATE] = [Block::zero(); MAX_STATE];
-            state[..states].copy_from_slice(kept);
+            let state = &mut sink.state[k * states..(k + 1) * states];
             let mut z = Block::zero();
             if N::OUTPUT == Output::Spike && steps.start > 0 {
                 bits(fired[steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
@@ -230,17 +228,14 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
             for start in steps.clone().step_by(TILE) {
-                let tile = &mut tile[..TILE.min(steps.end - start)];
-                for (k, x) in tile.iter_mut().enumerate() {
-                    *x = feed.input::<I>(b, start + k);
-                }
+                let tile = tile.fill(TILE.min(steps.end - start), |k| feed.input::<I>(b, start + k));
                 for (k, u) in tile.iter_mut().enumerate() {
                     if let Some(rest) = sink.rest.as_mut().filter(|_| keep) {
                         let before = &mut rest.before[(b * all + start + k) * (states + 1)..][..states + 1];
-                        before[..states].copy_from_slice(&state[..states]);
+                        before[..states].copy_from_slice(state);
                         before[states] = *u;
                     }
-                    bank.step_block(b, &mut state, &z, u);
+                    bank.step_block(b, state, &z, u);
                     if N::OUTPUT == Output::Spike && refractory > 0 {
                         for l in 0..LANES {
                             let (free, left) = (quiet.0[l] <= F::default(), quiet.0[l] - F::of(1.0));
@@ -275,7 +270,6 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                     rest.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
                 }
             }
-            kept.copy_from_slice(&state[..states]);
         }
         // What was pushed is u; it becomes the derivative of the output by u.
         let Some(rest) = sink.rest else { return };

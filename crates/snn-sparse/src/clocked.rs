@@ -144,7 +144,7 @@ impl<F: Scalar> Clocked<F> {
         let links: Vec<Link<F>> = lowered.collect();
         let incoming: Vec<Vec<usize>> =
             (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
-        let pushes = |k: usize| matches!(links[k].store, Store::Rows(..) | Store::Bits(_));
+        let pushes = |k: usize| matches!(links[k].store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_));
         let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| !pushes(k)).collect()).collect();
         let components = topology.components;
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
@@ -177,11 +177,6 @@ impl<F: Scalar> Clocked<F> {
         (record.clock, record.reached) = (0, steps);
         let noise = self.noise(record.noise);
         for component in &self.components {
-            for &p in &component.populations {
-                let cells = &self.cells[p];
-                record.spikes[p].reset(cells.size(), steps);
-                record.traces[p].begin(steps, &**cells, component.recurrent, wants);
-            }
             // In a loop all populations advance together, as far as none can hear another.
             let stride = match (component.recurrent, wants) {
                 (false, _) if self.is_pushed_to(&component.populations) => PUSH_STRIDE,
@@ -189,6 +184,11 @@ impl<F: Scalar> Clocked<F> {
                 (true, Wants::Spikes) => component.stride,
                 (true, _) => 1, // rules go back through a loop step by step
             };
+            for &p in &component.populations {
+                let cells = &self.cells[p];
+                record.spikes[p].reset(cells.size(), steps);
+                record.traces[p].begin(steps, &**cells, stride, wants);
+            }
             let strides = || (0..steps).step_by(stride).map(|start| start..(start + stride).min(steps));
             let spiking = component.populations.iter().all(|&p| self.cells[p].spikes());
             if self.threads > 1 && !component.instant && spiking && wants == Wants::Spikes {
@@ -208,7 +208,7 @@ impl<F: Scalar> Clocked<F> {
         (record.clock, record.reached, record.wants) = (0, 0, wants);
         for (p, cells) in self.cells.iter().enumerate() {
             record.spikes[p].reset(cells.size(), steps);
-            record.traces[p].begin(steps, &**cells, true, wants);
+            record.traces[p].begin(steps, &**cells, 1, wants);
         }
     }
 
@@ -570,6 +570,8 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
                 let events = link.from.spikes(inputs, spikes);
                 let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));
                 match (&link.store, values) {
+                    (Store::Csr(csr), []) => csr.push(fired, self.blocks.clone(), flat_mut(into)),
+                    (Store::Csr(csr), values) => csr.push_values(fired, values, self.blocks.clone(), flat_mut(into)),
                     (Store::Rows(rows), []) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
                     (Store::Rows(rows), values) => rows.push_values(fired, values, self.blocks.clone(), flat_mut(into)),
                     (Store::Bits(bits), []) => bits.push::<I>(fired, self.blocks.start, into),

@@ -6,6 +6,7 @@
 use crate::bank::{self, Cells};
 use snn_core::net::Population;
 use snn_core::{Fix, Real};
+use std::mem::MaybeUninit;
 use std::ops::{AddAssign, Index, IndexMut};
 
 /// Neurons per block: four AVX-512 registers of `f32`.
@@ -19,6 +20,16 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     fn within<I: Isa>(x: &Block<Self>, reach: Self) -> u64;
     /// See [`Block::dot`].
     fn dot<I: Isa>(a: &Block<Self>, b: &Block<Self>) -> Self;
+    /// `Σ_k w[k]·x[index[k]]`. Every sixteenth product goes to a sum of its own; these are added up as a tree of halves.
+    ///
+    /// # Panics
+    /// If `w` is shorter than `index`, or an index lies outside `x`.
+    fn dot_at<I: Isa>(w: &[Self], index: &[u32], x: &[Self]) -> Self;
+    /// `y[k] += a·x[index[k]]` for every `k` below the shorter of `y` and `index`, product and sum rounded one after the other.
+    ///
+    /// # Panics
+    /// If an index lies outside `x`.
+    fn add_at<I: Isa>(y: &mut [Self], a: Self, index: &[u32], x: &[Self]);
     /// See [`Entries::push`].
     fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>);
     /// A count as a number.
@@ -71,6 +82,29 @@ impl<F: Scalar> Block<F> {
     }
 }
 
+/// Room for `N` blocks that are written before they are read: clearing it first would cost more than a step of a small population.
+pub(crate) struct Room<F, const N: usize>([MaybeUninit<Block<F>>; N]);
+
+impl<F: Scalar, const N: usize> Room<F, N> {
+    pub(crate) const fn new() -> Self {
+        Room([const { MaybeUninit::uninit() }; N])
+    }
+
+    /// Writes the first `count` blocks and gives them.
+    ///
+    /// # Panics
+    /// If there is room for fewer.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, count: usize, mut block: impl FnMut(usize) -> Block<F>) -> &mut [Block<F>] {
+        let room = &mut self.0[..count];
+        for (k, place) in room.iter_mut().enumerate() {
+            place.write(block(k));
+        }
+        // SAFETY: all of them have just been written, and `MaybeUninit` has the layout of what it holds.
+        unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast(), room.len()) }
+    }
+}
+
 /// Adds the upper half to the lower.
 #[inline(always)]
 fn halve<F: Real, const N: usize, const M: usize>(x: &[F; N]) -> [F; M] {
@@ -84,6 +118,29 @@ fn dot<F: Real>(a: &Block<F>, b: &Block<F>) -> F {
     let x: [F; 8] = halve(&halve::<F, 32, 16>(&halve::<F, 64, 32>(&x)));
     let x: [F; 2] = halve(&halve::<F, 8, 4>(&x));
     x[0] + x[1]
+}
+
+/// [`Scalar::dot_at`], as every instruction set must give it.
+#[inline(always)]
+fn dot_at<F: Scalar>(w: &[F], index: &[u32], x: &[F]) -> F {
+    let (mut sums, w) = ([F::default(); 16], &w[..index.len()]);
+    let (w, index) = (w.as_chunks::<16>(), index.as_chunks::<16>());
+    for (w, index) in w.0.iter().zip(index.0) {
+        for n in 0..16 {
+            sums[n] += w[n] * x[index[n] as usize];
+        }
+    }
+    for (n, (&w, &j)) in w.1.iter().zip(index.1).enumerate() {
+        sums[n] += w * x[j as usize];
+    }
+    let sums: [F; 4] = halve(&halve::<F, 16, 8>(&sums));
+    (sums[0] + sums[2]) + (sums[1] + sums[3])
+}
+
+/// [`Scalar::add_at`], likewise.
+#[inline(always)]
+fn add_at<F: Scalar>(y: &mut [F], a: F, index: &[u32], x: &[F]) {
+    y.iter_mut().zip(index).for_each(|(y, &j)| *y += a * x[j as usize]);
 }
 
 impl<F> Index<usize> for Block<F> {
@@ -198,6 +255,16 @@ pub trait Isa: Copy {
     fn within(x: &Block<f32>, reach: f32) -> u64;
     /// See [`Block::dot`].
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
+    /// See [`Scalar::dot_at`].
+    #[inline(always)]
+    fn dot_at(w: &[f32], index: &[u32], x: &[f32]) -> f32 {
+        dot_at(w, index, x)
+    }
+    /// See [`Scalar::add_at`].
+    #[inline(always)]
+    fn add_at(y: &mut [f32], a: f32, index: &[u32], x: &[f32]) {
+        add_at(y, a, index, x);
+    }
     /// See [`Entries::push`].
     fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>);
     /// For each bit of each of `counts.len()` words from `first` on: in how many of the rows `events` it is set. Row `i` is
@@ -343,6 +410,14 @@ impl Scalar for f32 {
         I::dot(a, b)
     }
     #[inline(always)]
+    fn dot_at<I: Isa>(w: &[f32], index: &[u32], x: &[f32]) -> f32 {
+        I::dot_at(w, index, x)
+    }
+    #[inline(always)]
+    fn add_at<I: Isa>(y: &mut [f32], a: f32, index: &[u32], x: &[f32]) {
+        I::add_at(y, a, index, x);
+    }
+    #[inline(always)]
     fn push<I: Isa>(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
         I::push(entries, mask, step, first, x);
     }
@@ -366,6 +441,14 @@ macro_rules! plain_scalar {
             #[inline(always)]
             fn dot<I: Isa>(a: &Block<Self>, b: &Block<Self>) -> Self {
                 dot(a, b)
+            }
+            #[inline(always)]
+            fn dot_at<I: Isa>(w: &[Self], index: &[u32], x: &[Self]) -> Self {
+                dot_at(w, index, x)
+            }
+            #[inline(always)]
+            fn add_at<I: Isa>(y: &mut [Self], a: Self, index: &[u32], x: &[Self]) {
+                add_at(y, a, index, x);
             }
             #[inline(always)]
             fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>) {
@@ -442,6 +525,26 @@ mod x86 {
         }
     }
 
+    /// The `n`-th sixteen of the numbers `index` and `x[index[k]]` for each that is there, and which are there.
+    ///
+    /// # Panics
+    /// If an index lies outside `x`.
+    ///
+    /// # Safety
+    /// The processor must have AVX-512 F and BW.
+    #[inline(always)]
+    unsafe fn gather16(index: &[u32], n: usize, x: &[f32]) -> (__mmask16, __m512) {
+        let left = index.len() - 16 * n;
+        let there: __mmask16 = if left >= 16 { u16::MAX } else { (1 << left) - 1 };
+        // SAFETY: by the caller. Lanes that are not there are neither read from `index` nor from `x`; the others lie in `x`, which is asserted.
+        unsafe {
+            let at = _mm512_maskz_loadu_epi32(there, index.as_ptr().add(16 * n).cast());
+            let inside = _mm512_mask_cmplt_epu32_mask(there, at, _mm512_set1_epi32(x.len().min(i32::MAX as usize) as i32));
+            assert!(inside == there, "an index outside of {} numbers", x.len());
+            (there, _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), there, at, x.as_ptr()))
+        }
+    }
+
     /// [`crate::noise::squares`] of sixteen consecutive counters.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     #[inline]
@@ -510,6 +613,36 @@ mod x86 {
                     }
                 }
                 std::mem::transmute::<[__m512i; 4], [u32; LANES]>(counts)
+            }
+        }
+        /// Sixteen links at a time.
+        #[inline(always)]
+        fn dot_at(w: &[f32], index: &[u32], x: &[f32]) -> f32 {
+            let w = &w[..index.len()];
+            // SAFETY: only reached from `avx512`; weights are read where there is an index.
+            unsafe {
+                let mut sums = _mm512_setzero_ps();
+                for n in 0..index.len().div_ceil(16) {
+                    let (there, x) = gather16(index, n, x);
+                    let w = _mm512_maskz_loadu_ps(there, w.as_ptr().add(16 * n));
+                    sums = _mm512_mask_add_ps(sums, there, sums, _mm512_mul_ps(w, x));
+                }
+                sum8(_mm256_add_ps(_mm512_castps512_ps256(sums), _mm512_extractf32x8_ps::<1>(sums)))
+            }
+        }
+        /// Likewise.
+        #[inline(always)]
+        fn add_at(y: &mut [f32], a: f32, index: &[u32], x: &[f32]) {
+            let index = &index[..index.len().min(y.len())];
+            // SAFETY: only reached from `avx512`; `y` is read and written where there is an index.
+            unsafe {
+                let a = _mm512_set1_ps(a);
+                for n in 0..index.len().div_ceil(16) {
+                    let (there, x) = gather16(index, n, x);
+                    let place = y.as_mut_ptr().add(16 * n);
+                    let sum = _mm512_add_ps(_mm512_maskz_loadu_ps(there, place), _mm512_mul_ps(a, x));
+                    _mm512_mask_storeu_ps(place, there, sum);
+                }
             }
         }
         /// Compresses sixteen lanes at a time, without a branch that depends on the data.
@@ -654,6 +787,36 @@ mod tests {
             for simd in Simd::available() {
                 prop_assert_eq!(simd.run(Masks(&block, reach)), expected.clone(), "{:?}", simd);
             }
+        }
+    }
+
+    struct At<'a>(&'a [u32], &'a [f32]);
+    impl Kernel for At<'_> {
+        type Out = (u32, Vec<u32>);
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Self::Out {
+            let w: Vec<f32> = self.0.iter().zip(0u8..).map(|(&j, k)| (f32::from(k) + j as f32).sin()).collect();
+            let mut y = w.clone();
+            f32::add_at::<I>(&mut y, 0.7, self.0, self.1);
+            (f32::dot_at::<I>(&w, self.0, self.1).to_bits(), y.into_iter().map(f32::to_bits).collect())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn gathered_numbers_have_the_same_bits(x in prop::collection::vec(-1.0f32..1.0, 150), index in prop::collection::vec(0u32..150, 0..70)) {
+            let expected = Simd::Portable.run(At(&index, &x));
+            for simd in Simd::available() {
+                prop_assert_eq!(simd.run(At(&index, &x)), expected.clone(), "{:?}", simd);
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_outside_is_refused_on_every_instruction_set() {
+        for simd in Simd::available() {
+            let refused = std::panic::catch_unwind(|| simd.run(At(&[0, 4, 3], &[1.0; 4])));
+            assert!(refused.is_err(), "{simd:?}");
         }
     }
 

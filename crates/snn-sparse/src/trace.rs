@@ -17,8 +17,8 @@ pub enum Wants {
 
 /// What a population did in one trial, besides its events, which stand in [`Record::spikes`](crate::Record::spikes).
 ///
-/// The active set are the entries `(step, unit)` with a derivative, in the order in which they were met: without a loop block by block
-/// and then by step, inside a loop step by step. Those of a population whose events carry values are its events, whatever a run wants.
+/// The active set are the entries `(step, unit)` with a derivative, in the order in which they were met: stride by stride of steps taken
+/// together, in each block by block and then by step. [`stretches`](Self::stretches) knows. Those of a population whose events carry values are its events, whatever a run wants.
 #[derive(Clone, Debug)]
 pub struct Trace<F> {
     /// The active set, with the derivative of the output at every entry: the slope of the surrogate, or 1 where the output is rectified.
@@ -27,7 +27,7 @@ pub struct Trace<F> {
     pub output: Vec<Block<F>>,
     size: usize,
     steps: usize,
-    by_step: bool,
+    stride: usize,
     pub(crate) fired: Vec<u64>,      // [block][step]
     pub(crate) near: Vec<u64>,       // [block][step]: the active set as bits
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
@@ -42,7 +42,7 @@ impl<F: Scalar> Trace<F> {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
         let (output, state, before) = Default::default();
         let (fired, near, start, values) = Default::default();
-        Trace { active, output, size, steps: 0, by_step: false, fired, near, start, values, state, before }
+        Trace { active, output, size, steps: 0, stride: 1, fired, near, start, values, state, before }
     }
 
     /// Number of units.
@@ -69,21 +69,21 @@ impl<F: Scalar> Trace<F> {
         start..start + self.near[k].count_ones() as usize
     }
 
-    /// Entries of the active set in `steps`, as few stretches: one per block, or one per step of a population inside a loop.
+    /// Entries of the active set in `steps`, as few stretches: one for each block and stride of steps that the engine took together, or one
+    /// for each step if it took single ones.
     #[inline(always)]
     pub fn stretches(&self, steps: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
-        let (first, last) = (steps.start, steps.end.saturating_sub(1));
-        let by_step = self.by_step;
-        let count = if steps.is_empty() || self.near.is_empty() {
-            0
-        } else if by_step {
-            steps.len()
-        } else {
-            self.blocks()
+        let stride = self.stride;
+        let (strides, count) = match steps.end.checked_sub(1) {
+            Some(last) if !steps.is_empty() && !self.near.is_empty() => (steps.start / stride, last / stride + 1 - steps.start / stride),
+            _ => (0, 0),
         };
-        (0..count).map(move |k| match by_step {
-            true => self.active_at(first + k, 0).start..self.active_at(first + k, self.blocks() - 1).end,
-            false => self.active_at(first, k).start..self.active_at(last, k).end,
+        let joined = if stride == 1 { self.blocks() } else { 1 };
+        let pieces = self.blocks() / joined;
+        (0..count * pieces).map(move |k| {
+            let (n, b) = (strides + k / pieces, k % pieces);
+            let (first, last) = ((n * stride).max(steps.start), ((n + 1) * stride).min(steps.end) - 1);
+            self.active_at(first, b).start..self.active_at(last, b + joined - 1).end
         })
     }
 
@@ -134,7 +134,7 @@ impl<F: Scalar> Trace<F> {
         }
     }
 
-    pub(crate) fn begin(&mut self, steps: usize, cells: &dyn Cells<F>, by_step: bool, wants: Wants) {
+    pub(crate) fn begin(&mut self, steps: usize, cells: &dyn Cells<F>, stride: usize, wants: Wants) {
         fn fill<T: Clone>(v: &mut Vec<T>, n: usize, x: T) {
             v.clear();
             v.resize(n, x);
@@ -143,7 +143,7 @@ impl<F: Scalar> Trace<F> {
         let events = output.is_events();
         let active = if output.has_values() || events && wants != Wants::Spikes { places } else { 0 };
         let before = if !cells.local().affine && wants != Wants::Spikes { places * (states + 1) } else { 0 };
-        (self.steps, self.by_step) = (steps, by_step);
+        (self.steps, self.stride) = (steps, stride);
         self.active.clear();
         self.values.clear();
         fill(&mut self.state, width * states, Block::zero());

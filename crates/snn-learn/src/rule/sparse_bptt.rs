@@ -4,9 +4,9 @@ use super::adjoint::{Adjoint, Carry, with_states};
 use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
-use snn_core::{Real, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
-use snn_sparse::{Block, Clocked, LANES, Link, Scalar, Source, Store, Synapses, Trace};
+use snn_core::{Raster, Real, Surrogate, Trains};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat};
+use snn_sparse::{Block, Clocked, LANES, Link, Record, Scalar, Source, Store, Synapses, Trace};
 use std::ops::Range;
 
 /// Sparse spiking gradient descent (Perez-Nieves & Goodman 2021): the gradient of BPTT with a surrogate of finite width, computed
@@ -129,8 +129,25 @@ pub(super) struct Sparse<F: Scalar> {
     errors: Vec<Vec<F>>,
     /// The spikes of the input and of every population, by unit.
     trains: Vec<Trains>,
+    /// Which of them some projection looks at.
+    walked: Vec<bool>,
     /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
     delta: Vec<Block<F>>,
+    /// `∂L/∂x` of one step of a population, all blocks.
+    row: Vec<Block<F>>,
+}
+
+/// Whether the links of a store are walked source by source, over all blocks of targets: then the error of a whole step is needed at once.
+fn by_row<F>(store: &Store<F>) -> bool {
+    matches!(store, Store::Csr(_))
+}
+
+/// Place of a source in [`Sparse::trains`].
+fn train_of(from: Source) -> usize {
+    match from {
+        Source::Input(_) => 0,
+        Source::Population(q) => 1 + q,
+    }
 }
 
 /// The backward pass of one population; one implementation per number of state variables.
@@ -171,7 +188,8 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
                 errors.resize(trace.active.len(), F::default());
             }
             let spikes = std::iter::once(input).chain(&record.spikes);
-            self.trains.iter_mut().zip(spikes).for_each(|(trains, spikes)| trains.of(spikes));
+            let walked = self.trains.iter_mut().zip(spikes).zip(&self.walked).filter(|(_, walked)| **walked);
+            walked.for_each(|((trains, spikes), _)| trains.of(spikes));
             stats.macs_backward += self.back(engine, gradients);
             stats.backward_s += middle.elapsed().as_secs_f64();
             stats.tally(engine, &self.trial.input, &self.trial.record);
@@ -184,7 +202,7 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
         self.trial.bytes()
             + self.trains.iter().map(Trains::bytes).sum::<usize>()
             + errors
-            + self.delta.capacity() * size_of::<Block<F>>()
+            + (self.delta.capacity() + self.row.capacity()) * size_of::<Block<F>>()
             + self.ways.iter().flatten().map(Way::bytes).sum::<usize>()
     }
 }
@@ -204,7 +222,9 @@ impl<F: Scalar> Sparse<F> {
             groups,
             errors: vec![Vec::new(); count],
             trains: vec![Trains::default(); 1 + count],
+            walked: (0..1 + count).map(|k| engine.links().iter().any(|l| train_of(l.from) == k && !by_row(&l.store))).collect(),
             delta: Vec::new(),
+            row: Vec::new(),
         }
     }
 
@@ -216,7 +236,8 @@ impl<F: Scalar> Sparse<F> {
         let mut macs = 0;
         let groups = std::mem::take(&mut self.groups);
         for (populations, recurrent) in &groups {
-            if !recurrent {
+            let rows = populations.iter().any(|&p| engine.incoming(p).iter().any(|&k| by_row(&engine.links()[k].store)));
+            if !recurrent && !rows {
                 // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
                 for &p in populations {
                     for b in 0..blocks(p) {
@@ -226,11 +247,17 @@ impl<F: Scalar> Sparse<F> {
                 }
                 continue;
             }
-            // Inside a loop all populations go back together, the later ones of a step first.
+            // Inside a loop all populations go back together, the later ones of a step first. Links that are walked by row need the error of
+            // all blocks.
             let first: Vec<usize> = populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + blocks(p)))).collect();
-            for t in (0..steps).rev() {
+            let stride = if *recurrent { 1 } else { steps.max(1) };
+            for t in (0..steps).step_by(stride).rev() {
                 for (&p, &first) in populations.iter().zip(&first).rev() {
-                    macs += (0..blocks(p)).map(|b| self.sweep(engine, p, b, first + b, t..t + 1)).sum::<u64>();
+                    let steps = t..t + stride;
+                    macs += (0..blocks(p)).map(|b| self.sweep(engine, p, b, first + b, steps.clone())).sum::<u64>();
+                    if rows {
+                        macs += self.rows(engine, p, first, steps, gradients);
+                    }
                 }
             }
             for (&p, &first) in populations.iter().zip(&first) {
@@ -252,6 +279,25 @@ impl<F: Scalar> Sparse<F> {
         self.backward[p].sweep(&mut pass, b, steps)
     }
 
+    /// What the projections into population `p` that are walked by row do with `∂L/∂x` of `steps`: errors at their sources, and weight
+    /// gradients. Returns the multiply-accumulates.
+    fn rows(&mut self, engine: &Clocked<F>, p: usize, first: usize, steps: Range<usize>, gradients: &mut Gradients<F>) -> u64 {
+        let all = self.trial.input.steps();
+        let Sparse { trial, backward, errors, ways, delta, row, .. } = self;
+        let mut macs = 0;
+        for t in steps.rev() {
+            let blocks = 0..blocks(engine.cells()[p].size());
+            if blocks.clone().all(|b| backward[p].reached(b) <= t) {
+                continue;
+            }
+            row.clear();
+            row.extend(blocks.map(|b| if backward[p].reached(b) > t { delta[(first + b) * all + t] } else { Block::zero() }));
+            let (input, record, ways) = (&trial.input, &trial.record, &ways[p][..]);
+            macs += engine.simd().run(ByRow { engine, p, t, input, record, ways, errors, delta: flat(row), gradients });
+        }
+        macs
+    }
+
     /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` for the targets in block `b` of population `p`, source by source.
     fn correlate(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
         let (reached, all) = (self.backward[p].reached(b), self.trial.input.steps());
@@ -259,11 +305,8 @@ impl<F: Scalar> Sparse<F> {
         let mut macs = 0;
         for &k in engine.incoming(p) {
             let link = &engine.links()[k];
-            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty()) else { continue };
-            let trains = match link.from {
-                Source::Input(_) => &self.trains[0],
-                Source::Population(q) => &self.trains[1 + q],
-            };
+            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty() && !by_row(&link.store)) else { continue };
+            let trains = &self.trains[train_of(link.from)];
             macs += engine.simd().run(Correlate { store: &link.store, block: b, trains, delta, gradient: &mut gradients.links[k] });
         }
         macs * lanes(engine, p, b)
@@ -300,6 +343,52 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
             }
         }
         spikes
+    }
+}
+
+/// One step of [`Sparse::rows`].
+struct ByRow<'a, F: Scalar> {
+    engine: &'a Clocked<F>,
+    p: usize,
+    t: usize,
+    input: &'a Raster,
+    record: &'a Record<F>,
+    ways: &'a [Way<F>],
+    errors: &'a mut [Vec<F>],
+    /// `∂L/∂x` of the step.
+    delta: &'a [F],
+    gradients: &'a mut Gradients<F>,
+}
+
+impl<F: Scalar> Kernel for ByRow<'_, F> {
+    type Out = u64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> u64 {
+        let ByRow { engine, p, t, input, record, ways, errors, delta, gradients } = self;
+        let mut macs = 0;
+        for way in ways {
+            let (Store::Csr(csr), Some(t)) = (way.store(engine), t.checked_sub(way.delay)) else { continue };
+            let (source, errors) = (&record.traces[way.from], &mut errors[way.from]);
+            for entries in source.stretches(t..t + 1) {
+                for (error, &unit) in errors[entries.clone()].iter_mut().zip(&source.active.unit[entries]) {
+                    *error += way.factor * csr.gather::<I>(unit, delta);
+                    macs += csr.fan_out(unit) as u64;
+                }
+            }
+        }
+        for &k in engine.incoming(p) {
+            let link = &engine.links()[k];
+            let (Store::Csr(csr), Some(t)) = (&link.store, t.checked_sub(link.delay)) else { continue };
+            let events = link.from.spikes(&[input], &record.spikes);
+            let values = events.values_at(t);
+            for (n, &unit) in events.at(t).iter().enumerate() {
+                let x = values.get(n).map_or(F::of(1.0), |&x| F::of(x));
+                csr.scatter::<I>(unit, x, delta, &mut gradients.links[k]);
+                macs += csr.fan_out(unit) as u64;
+            }
+        }
+        macs
     }
 }
 
@@ -342,8 +431,10 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
         let SweepBack { population, pass, b, steps } = self;
         let trace = &pass.traces[pass.p];
         let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
-        let mut carry = population.carry[b];
-        let mut reached = population.reached[b];
+        let affine = cells.local().affine;
+        let Population { adjoint, carry, reached: all_reached } = population;
+        let carry = &mut carry[b];
+        let mut reached = all_reached[b];
         let mut entries = 0;
         for t in steps.clone().rev() {
             let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
@@ -366,18 +457,21 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 reached = t + 1;
             }
             let fired = if t > 0 && events { trace.fired(t - 1, b) } else { 0 };
-            let delta = if cells.local().affine {
-                population.adjoint.step(b, &mut carry, &d, fired)
+            let delta = if affine {
+                adjoint.step(b, carry, &d, fired)
             } else {
                 let mut z = Block::zero();
                 bits(fired).for_each(|l| z[l] = F::of(1.0));
-                population.adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, &mut carry, &d)
+                adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, carry, &d)
             };
             pass.delta[t] = delta;
         }
         // The errors at the sources, in a loop of their own: nothing in it waits for the recursion above.
         for way in pass.ways {
             let (store, factor, delay) = (way.store(pass.engine), way.factor, way.delay);
+            if by_row(store) {
+                continue; // walked later, when all blocks are there
+            }
             let (source, errors) = (&pass.traces[way.from], &mut pass.errors[way.from]);
             let end = steps.end.min(reached).saturating_sub(delay);
             for entries_at in source.stretches(steps.start.saturating_sub(delay)..end) {
@@ -388,8 +482,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                 }
             }
         }
-        population.carry[b] = carry;
-        population.reached[b] = reached;
+        all_reached[b] = reached;
         entries * lanes(pass.engine, pass.p, b)
     }
 }

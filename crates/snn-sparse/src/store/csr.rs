@@ -3,82 +3,70 @@ use crate::lanes::{Block, Isa, LANES, Scalar, blocks, flat, flat_mut};
 use snn_core::net::Links;
 use std::ops::Range;
 
-/// Listed links only, in compressed rows per block of targets: the links of source `i` into `block` are
-/// `ends[block·sources + i] .. ends[block·sources + i + 1]`, lanes ascending.
+/// Listed links only, source by source, targets ascending: the links of source `i` into block `b` of targets are
+/// `ends[i·blocks + b] .. ends[i·blocks + b + 1]`, so those into all blocks lie together.
 ///
-/// Memory: 5 bytes per link (`f32`), and 4 per source and block.
+/// An event is pushed to all its targets at once ([`push`](Self::push)), and an error is gathered from all of them
+/// ([`gather`](Self::gather), [`scatter`](Self::scatter)): a short row is walked once and not looked up block by block, which would cost
+/// more than its links. Weights stand in the order of the description.
+///
+/// Memory: 8 bytes per link (`f32`), and 4 per source and block.
 #[derive(Clone, Debug)]
 pub struct Csr<F> {
     sources: usize,
     targets: usize,
     ends: Vec<u32>,
-    lane: Vec<u8>,
-    w: Vec<Block<F>>, // one weight per link, in the order of `lane`, padded to whole blocks
+    target: Vec<u32>,
+    w: Vec<Block<F>>, // one weight per link, in the order of `target`, padded to whole blocks
 }
 
 impl<F: Scalar> Csr<F> {
     /// Weights zero on the links `row_ends`, `list`: source `i` reaches `list[row_ends[i]..row_ends[i + 1]]`.
     pub fn new(row_ends: &[u32], list: &[u32], targets: usize) -> Self {
         let sources = row_ends.len() - 1;
-        let (mut ends, mut lane) = (vec![0], Vec::with_capacity(list.len()));
-        let mut next = row_ends[..sources].to_vec();
-        for b in 0..blocks(targets) {
-            for i in 0..sources {
-                let rest = &list[next[i] as usize..row_ends[i + 1] as usize];
-                let here = rest.iter().take_while(|&&j| j as usize / LANES == b);
-                lane.extend(here.map(|&j| (j as usize % LANES) as u8));
-                next[i] += lane.len() as u32 - ends[b * sources + i];
-                ends.push(lane.len() as u32);
-            }
+        let mut ends = vec![0];
+        for row in row_ends.windows(2) {
+            let links = &list[row[0] as usize..row[1] as usize];
+            ends.extend((1..=blocks(targets)).map(|b| row[0] + links.partition_point(|&j| (j as usize) < b * LANES) as u32));
         }
-        let w = vec![Block::zero(); blocks(lane.len())];
-        Csr { sources, targets, ends, lane, w }
+        Csr { sources, targets, ends, target: list.to_vec(), w: vec![Block::zero(); blocks(list.len())] }
     }
 
     /// Number of links.
     pub fn links(&self) -> usize {
-        self.lane.len()
+        self.target.len()
     }
 
     /// Number of links of source `i`.
     pub fn fan_out(&self, i: u32) -> usize {
-        (0..blocks(self.targets)).map(|b| self.row(b, i).len()).sum()
+        self.whole(i).len()
     }
 
     /// Every link as `(source, target, index among the slots)`.
     pub fn triplets(&self) -> Vec<(usize, usize, usize)> {
-        self.ordered().enumerate().map(|(k, (i, j, _))| (i, j, k)).collect()
+        self.cells().enumerate().map(|(k, (i, j))| (i as usize, j as usize, k)).collect()
     }
 
     /// The links as a description lists them.
     pub fn description(&self) -> Links {
-        let mut ends = vec![0; self.sources + 1];
-        self.ordered().for_each(|(i, ..)| ends[i + 1] += 1);
-        (0..self.sources).for_each(|i| ends[i + 1] += ends[i]);
-        Links::Csr { ends, targets: self.ordered().map(|(_, j, _)| j as u32).collect() }
-    }
-
-    /// Every link as `(source, target, slot)`: source by source, targets ascending.
-    fn ordered(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        let rows = (0..self.sources).flat_map(|i| (0..blocks(self.targets)).map(move |b| (i, b)));
-        rows.flat_map(move |(i, b)| self.row(b, i as u32).map(move |k| (i, b * LANES + self.lane[k] as usize, k)))
+        let ends = self.ends.iter().step_by(blocks(self.targets)).copied().collect();
+        Links::Csr { ends, targets: self.target.clone() }
     }
 
     /// Every link as `(source, target)`, in the order of the flat weights.
     ///
     /// ```
     /// let csr = snn_sparse::store::Csr::<f32>::new(&[0, 2, 3], &[0, 70, 1], 80);
-    /// assert!(csr.cells().eq([(0, 0), (1, 1), (0, 70)]));
+    /// assert!(csr.cells().eq([(0, 0), (0, 70), (1, 1)]));
     /// ```
     pub fn cells(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let rows = (0..self.ends.len() - 1).map(|row| (row % self.sources, row / self.sources));
-        rows.flat_map(move |(i, b)| self.row(b, i as u32).map(move |k| (i as u32, (b * LANES) as u32 + u32::from(self.lane[k]))))
+        (0..self.sources as u32).flat_map(|i| self.target[self.whole(i)].iter().map(move |&j| (i, j)))
     }
 
     /// The slot of the link from source `i` to target `j`, if there is one. Cost: O(log links in the row).
     pub fn find(&self, i: u32, j: u32) -> Option<u32> {
         let row = self.row(j as usize / LANES, i);
-        self.lane[row.clone()].binary_search(&((j as usize % LANES) as u8)).ok().map(|k| (row.start + k) as u32)
+        self.target[row.clone()].binary_search(&j).ok().map(|k| (row.start + k) as u32)
     }
 
     /// A store of listed links that have not been checked, all weights zero.
@@ -101,29 +89,69 @@ impl<F: Scalar> Csr<F> {
         Ok(Csr::new(row_ends, list, targets))
     }
 
-    /// Slots of the links from `sources` into `block`.
+    /// The links of source `i` into `block`, as slots.
     #[inline(always)]
-    pub(super) fn slots_of(&self, block: usize, sources: Range<usize>) -> Range<usize> {
-        let first = block * self.sources;
-        self.ends[first + sources.start] as usize..self.ends[first + sources.end] as usize
+    pub(super) fn row(&self, block: usize, i: u32) -> Range<usize> {
+        self.part(i, block..block + 1)
     }
 
-    /// The lane of each of these slots.
+    /// The target of each of these slots.
     #[inline(always)]
-    pub(super) fn lanes(&self, slots: Range<usize>) -> &[u8] {
-        &self.lane[slots]
+    pub(super) fn targets_of(&self, slots: Range<usize>) -> &[u32] {
+        &self.target[slots]
     }
 
+    /// The links of source `i` into some blocks.
     #[inline(always)]
-    fn row(&self, block: usize, i: u32) -> Range<usize> {
-        let k = block * self.sources + i as usize;
-        self.ends[k] as usize..self.ends[k + 1] as usize
+    fn part(&self, i: u32, part: Range<usize>) -> Range<usize> {
+        let first = i as usize * blocks(self.targets);
+        self.ends[first + part.start] as usize..self.ends[first + part.end] as usize
+    }
+
+    /// The links of source `i`.
+    #[inline(always)]
+    fn whole(&self, i: u32) -> Range<usize> {
+        self.part(i, 0..blocks(self.targets))
+    }
+
+    /// Forward: `into_j += Σ_{i ∈ events} W_ij` for the targets in `part`, a range of blocks; `into` begins with the first of them.
+    #[inline(always)]
+    pub fn push(&self, events: &[u32], part: Range<usize>, into: &mut [F]) {
+        let (first, w) = ((part.start * LANES) as u32, flat(&self.w));
+        for &i in events {
+            let row = self.part(i, part.clone());
+            self.target[row.clone()].iter().zip(&w[row]).for_each(|(&j, &w)| into[(j - first) as usize] += w);
+        }
+    }
+
+    /// The same for graded events: `into_j += Σ_k values[k]·W_ij` with `i = events[k]`.
+    #[inline(always)]
+    pub fn push_values(&self, events: &[u32], values: &[f64], part: Range<usize>, into: &mut [F]) {
+        let (first, w) = ((part.start * LANES) as u32, flat(&self.w));
+        for (&i, &x) in events.iter().zip(values) {
+            let (x, row) = (F::of(x), self.part(i, part.clone()));
+            self.target[row.clone()].iter().zip(&w[row]).for_each(|(&j, &w)| into[(j - first) as usize] += x * w);
+        }
+    }
+
+    /// Backward: `Σ_j W_ij·delta_j` over all targets of source `i`.
+    #[inline(always)]
+    pub fn gather<I: Isa>(&self, i: u32, delta: &[F]) -> F {
+        let row = self.whole(i);
+        F::dot_at::<I>(&flat(&self.w)[row.clone()], &self.target[row], delta)
+    }
+
+    /// Weight gradient of an event of value `x` at source `i`: `grad_ij += x·delta_j` on its links. `grad` is laid out like the weights.
+    #[inline(always)]
+    pub fn scatter<I: Isa>(&self, i: u32, x: F, delta: &[F], grad: &mut [Block<F>]) {
+        let row = self.whole(i);
+        F::add_at::<I>(&mut flat_mut(grad)[row.clone()], x, &self.target[row], delta);
     }
 
     /// Replaces links by others; their number stays. New links have weight 0, kept links keep their weight to the bit. Slots move: carry
     /// whatever else is laid out like the weights over with [`Rewiring::carry`].
     ///
-    /// Cost: O(links + sources · blocks + changes · log links), a few passes over 5 bytes per link: for once in a batch, not once in a
+    /// Cost: O(links + sources · blocks + changes · log links), a few passes over 8 bytes per link: for once in a batch, not once in a
     /// step. Nothing is allocated once `work` has met a store of this size and as many changes.
     ///
     /// ```
@@ -172,19 +200,16 @@ impl<F: Scalar> Csr<F> {
             if from as usize >= self.sources || to as usize >= self.targets {
                 return Err(RewireError::Outside { from, to, sources: self.sources, targets: self.targets });
             }
-            work.new.push((to as usize / LANES * self.sources + from as usize, (to as usize % LANES) as u8, n as u32));
+            work.new.push((from as usize * blocks(self.targets) + to as usize / LANES, to, n as u32));
         }
         work.new.sort_unstable();
-        let double = |&(row, lane, _): &(usize, u8, u32)| {
-            let (from, to) = (row % self.sources, row / self.sources * LANES + lane as usize);
-            RewireError::Exists { from: from as u32, to: to as u32 }
-        };
+        let double = |&(row, to, _): &(usize, u32, u32)| RewireError::Exists { from: (row / blocks(self.targets)) as u32, to };
         if let Some(pair) = work.new.windows(2).find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1)) {
             return Err(double(&pair[1]));
         }
         for new in &work.new {
             let row = self.ends[new.0] as usize..self.ends[new.0 + 1] as usize;
-            let found = self.lane[row.clone()].binary_search(&new.1).map(|k| (row.start + k) as u32);
+            let found = self.target[row.clone()].binary_search(&new.1).map(|k| (row.start + k) as u32);
             if found.is_ok_and(|slot| work.gone.binary_search(&slot).is_err()) {
                 return Err(double(new));
             }
@@ -196,31 +221,31 @@ impl<F: Scalar> Csr<F> {
 
     /// Merges the links that stay with the new ones, both in order; leaves in `work` where each went.
     fn merge(&mut self, work: &mut Rewiring<F>) {
-        let Rewiring { gone, new, before, placed, lane, .. } = work;
+        let Rewiring { gone, new, before, placed, target, .. } = work;
         placed.clear();
         placed.resize(new.len(), 0);
         before.clear();
-        lane.clear();
+        target.clear();
         let (mut reached, mut cut) = (0, 0); // old links taken, of them gone
-        let mut keep = |end: usize, before: &mut Vec<u32>, lane: &mut Vec<u8>| {
+        let mut keep = |end: usize, before: &mut Vec<u32>, target: &mut Vec<u32>| {
             while reached < end {
                 let stop = gone.get(cut).map_or(end, |&slot| end.min(slot as usize));
                 before.extend(reached as u32..stop as u32);
-                lane.extend_from_slice(&self.lane[reached..stop]);
+                target.extend_from_slice(&self.target[reached..stop]);
                 reached = stop;
                 if reached < end {
                     (reached, cut) = (reached + 1, cut + 1);
                 }
             }
         };
-        for &(row, l, n) in new.iter() {
+        for &(row, j, n) in new.iter() {
             let row = self.ends[row] as usize..self.ends[row + 1] as usize;
-            keep(row.start + self.lane[row].partition_point(|&other| other < l), before, lane);
+            keep(row.start + self.target[row].partition_point(|&other| other < j), before, target);
             placed[n as usize] = before.len() as u32;
             before.push(u32::MAX);
-            lane.push(l);
+            target.push(j);
         }
-        keep(self.lane.len(), before, lane);
+        keep(self.target.len(), before, target);
         let (mut left, mut come) = (0, 0);
         for row in 0..self.ends.len() - 1 {
             let end = &mut self.ends[row + 1];
@@ -228,7 +253,7 @@ impl<F: Scalar> Csr<F> {
             come += new[come..].iter().take_while(|link| link.0 == row).count();
             *end = *end - left as u32 + come as u32;
         }
-        std::mem::swap(&mut self.lane, lane);
+        std::mem::swap(&mut self.target, target);
     }
 }
 
@@ -243,14 +268,14 @@ pub struct Rewire {
     pub to: u32,
 }
 
-/// Working memory of [`Csr::rewire`], and where its last call moved the links. Memory: 9 bytes per link (`f32`), 24 per change.
+/// Working memory of [`Csr::rewire`], and where its last call moved the links. Memory: 12 bytes per link (`f32`), 28 per change.
 #[derive(Clone, Debug, Default)]
 pub struct Rewiring<F> {
     gone: Vec<u32>,
-    new: Vec<(usize, u8, u32)>, // row, lane, change
+    new: Vec<(usize, u32, u32)>, // row, target, change
     before: Vec<u32>,
     placed: Vec<u32>,
-    lane: Vec<u8>,
+    target: Vec<u32>,
     spare: Vec<Block<F>>,
 }
 
@@ -338,7 +363,7 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
         let w = flat(&self.w);
         for &i in events {
             for k in self.row(block, i) {
-                acc[self.lane[k] as usize % LANES] += w[k];
+                acc[self.target[k] as usize % LANES] += w[k];
             }
         }
         acc
@@ -350,7 +375,7 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
         for (&i, &x) in events.iter().zip(values) {
             let x = F::of(x);
             for k in self.row(block, i) {
-                acc[self.lane[k] as usize % LANES] += x * w[k];
+                acc[self.target[k] as usize % LANES] += x * w[k];
             }
         }
         acc
@@ -359,14 +384,14 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
     #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         let w = flat(&self.w);
-        self.row(block, unit).map(|k| w[k] * delta[self.lane[k] as usize % LANES]).sum()
+        self.row(block, unit).map(|k| w[k] * delta[self.target[k] as usize % LANES]).sum()
     }
 
     #[inline(always)]
     fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {
         let grad = flat_mut(grad);
         for k in self.row(block, i as u32) {
-            let lane = self.lane[k] as usize % LANES;
+            let lane = self.target[k] as usize % LANES;
             grad[k] = times.iter().fold(grad[k], |sum, &t| sum + delta[t as usize][lane]);
         }
     }
@@ -375,7 +400,7 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
     fn correlate_values(&self, block: usize, i: usize, times: &[u32], values: &[f64], delta: &[Block<F>], grad: &mut [Block<F>]) {
         let grad = flat_mut(grad);
         for k in self.row(block, i as u32) {
-            let lane = self.lane[k] as usize % LANES;
+            let lane = self.target[k] as usize % LANES;
             grad[k] = times.iter().zip(values).fold(grad[k], |sum, (&t, &x)| sum + F::of(x) * delta[t as usize][lane]);
         }
     }
@@ -387,7 +412,7 @@ impl<F: Scalar> Synapses<F> for Csr<F> {
         &mut self.w
     }
     fn slots(&self) -> Vec<usize> {
-        self.ordered().map(|(.., slot)| slot).collect()
+        (0..self.links()).collect()
     }
 }
 
@@ -437,7 +462,7 @@ mod tests {
             let mut signs = csr.w.clone();
             let mut work = Rewiring::default();
             for round in 0..rounds {
-                let links: Vec<_> = csr.ordered().collect();
+                let links = csr.triplets();
                 let mut gone: Vec<usize> = (0..links.len()).collect();
                 gone.shuffle(&mut rng);
                 // Free pairs and those that become free.
@@ -460,7 +485,7 @@ mod tests {
                 }
                 model = kept;
                 let fresh = anew(&model, n, m);
-                prop_assert_eq!((&csr.ends, &csr.lane, &csr.w), (&fresh.ends, &fresh.lane, &fresh.w));
+                prop_assert_eq!((&csr.ends, &csr.target, &csr.w), (&fresh.ends, &fresh.target, &fresh.w));
                 // `try_new` checks order, bounds and lengths.
                 let Links::Csr { ends, targets } = csr.description() else { unreachable!() };
                 let index = |list: Vec<u32>| list.into_iter().map(|x| x as usize).collect::<Vec<_>>();
@@ -468,7 +493,7 @@ mod tests {
                 let by_store = CsMat::try_new((n, m), index(ends), index(targets), weights).unwrap();
                 let by_model = matrix(model.iter().map(|(&(i, j), &w)| (i as usize, j as usize, w)), n, m);
                 prop_assert_eq!(&by_store, &by_model);
-                let turned = matrix(csr.ordered().map(|(i, j, slot)| (j, i, flat(&csr.w)[slot])), m, n);
+                let turned = matrix(csr.triplets().into_iter().map(|(i, j, slot)| (j, i, flat(&csr.w)[slot])), m, n);
                 prop_assert_eq!(turned, by_model.transpose_into().to_csr());
             }
         }
@@ -502,14 +527,14 @@ mod tests {
                     model.insert(pair, w);
                 }
                 let fresh = anew(&model, n, m);
-                prop_assert_eq!((&csr.ends, &csr.lane, &csr.w), (&fresh.ends, &fresh.lane, &fresh.w));
+                prop_assert_eq!((&csr.ends, &csr.target, &csr.w), (&fresh.ends, &fresh.target, &fresh.w));
                 for (slot, (i, j)) in csr.cells().enumerate() {
                     prop_assert_eq!((csr.find(i, j), flat(&csr.w)[slot]), (Some(slot as u32), model[&(i, j)]));
                 }
                 prop_assert!(all.iter().all(|pair| csr.find(pair.0, pair.1).is_some() == model.contains_key(pair)));
                 let Links::Csr { ends, targets } = csr.description() else { unreachable!() };
                 let again = Csr::<f64>::checked(&ends, &targets, n, m).unwrap();
-                prop_assert_eq!((&csr.ends, &csr.lane), (&again.ends, &again.lane));
+                prop_assert_eq!((&csr.ends, &csr.target), (&again.ends, &again.target));
             }
         }
     }
@@ -530,7 +555,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_and_change_nothing() {
-        let mut csr = Csr::<f32>::new(&[0, 2, 3], &[0, 70, 1], 80); // slots: 0 -> 0, 1 -> 1, 0 -> 70
+        let mut csr = Csr::<f32>::new(&[0, 2, 3], &[0, 70, 1], 80); // slots: 0 -> 0, 0 -> 70, 1 -> 1
         csr.w[0] = Block(std::array::from_fn(|l| if l < 3 { 1.0 + l as f32 } else { 0.0 }));
         let (before, mut work) = (csr.clone(), Rewiring::default());
         let change = |slot, from, to| Rewire { slot, from, to };
@@ -539,16 +564,16 @@ mod tests {
             (vec![change(1, 0, 5), change(1, 0, 6)], "slot 1 is replaced twice"),
             (vec![change(1, 2, 5)], "2 -> 5: there are 2 sources and 80 targets"),
             (vec![change(1, 0, 80)], "0 -> 80: there are 2 sources and 80 targets"),
-            (vec![change(1, 0, 70)], "0 -> 70 exists already"),
+            (vec![change(2, 0, 70)], "0 -> 70 exists already"),
             (vec![change(1, 1, 5), change(2, 1, 5)], "1 -> 5 exists already, or is made twice"),
         ] {
             let error = csr.rewire(&changes, &mut work).unwrap_err().to_string();
             assert!(error.contains(expected), "{error} lacks {expected}");
-            assert_eq!((&csr.ends, &csr.lane, &csr.w), (&before.ends, &before.lane, &before.w));
+            assert_eq!((&csr.ends, &csr.target, &csr.w), (&before.ends, &before.target, &before.w));
         }
         // A pair that another change frees may be taken; a link may be replaced by itself, and then forgets its weight.
         csr.rewire(&[change(0, 1, 1), change(1, 0, 0), change(2, 0, 70)], &mut work).unwrap();
-        assert_eq!((&csr.ends, &csr.lane, csr.w[0]), (&before.ends, &before.lane, Block::zero()));
+        assert_eq!((&csr.ends, &csr.target, csr.w[0]), (&before.ends, &before.target, Block::zero()));
     }
 
     #[test]
@@ -559,10 +584,10 @@ mod tests {
         for round in 0..20u32 {
             let changes: Vec<_> = (0..10).map(|n| Rewire { slot: n * 20, from: n % 2, to: 100 + 10 * round + n }).collect();
             csr.rewire(&changes, &mut work).unwrap();
-            // The two lists of lanes change places.
-            let lanes = csr.lane.capacity() + work.lane.capacity();
+            // The two lists of targets change places.
+            let lists_of_targets = csr.target.capacity() + work.target.capacity();
             let lists = [work.gone.capacity(), work.new.capacity(), work.before.capacity(), work.placed.capacity(), work.spare.capacity()];
-            assert_eq!(*held.get_or_insert((lanes, lists)), (lanes, lists), "round {round}");
+            assert_eq!(*held.get_or_insert((lists_of_targets, lists)), (lists_of_targets, lists), "round {round}");
         }
     }
 }

@@ -32,10 +32,11 @@ impl<F: Scalar> Dense<F> {
         (0..self.links()).map(|k| (k / self.targets, k % self.targets, k)).collect()
     }
 
-    /// Slots of the links from `sources` into `block`, whole rows.
+    /// Slots of the links of source `i` into `block`, a whole row.
     #[inline(always)]
-    pub(super) fn slots_of(&self, block: usize, sources: Range<usize>) -> Range<usize> {
-        (block * self.sources + sources.start) * LANES..(block * self.sources + sources.end) * LANES
+    pub(super) fn row(&self, block: usize, i: u32) -> Range<usize> {
+        let row = block * self.sources + i as usize;
+        row * LANES..(row + 1) * LANES
     }
 
     #[inline(always)]

@@ -70,13 +70,13 @@ pub enum Store<F> {
     Rows(Rows<F>),
 }
 
-/// Links from consecutive sources into one block of targets, by their slots: source by source, lanes ascending.
+/// Links of one source into one block of targets, by their slots, targets ascending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stretch<'a> {
     /// Positions within the flat weights.
     pub slots: Range<usize>,
-    /// The lane of each slot; `None`: every source has a whole row of 64, and slot `k` is lane `k % 64`.
-    pub lanes: Option<&'a [u8]>,
+    /// The target of each slot; `None`: the source has a whole row of 64, and slot `k` is lane `k % 64`.
+    pub targets: Option<&'a [u32]>,
 }
 
 macro_rules! each {
@@ -177,15 +177,15 @@ impl<F: Scalar> Store<F> {
         each!(self, s => s.triplets())
     }
 
-    /// The slots of the links from consecutive sources into `block`: what a rule walks that keeps numbers of its own for every link. `None`
-    /// where links share their weights.
+    /// The slots of the links of source `i` into `block`: what a rule walks that keeps numbers of its own for every link. `None` where links
+    /// share their weights.
     #[inline(always)]
-    pub fn stretch(&self, block: usize, sources: Range<usize>) -> Option<Stretch<'_>> {
+    pub fn stretch(&self, block: usize, i: u32) -> Option<Stretch<'_>> {
         match self {
-            Store::Dense(s) => Some(Stretch { slots: s.slots_of(block, sources), lanes: None }),
+            Store::Dense(s) => Some(Stretch { slots: s.row(block, i), targets: None }),
             Store::Csr(s) => {
-                let slots = s.slots_of(block, sources);
-                Some(Stretch { lanes: Some(s.lanes(slots.clone())), slots })
+                let slots = s.row(block, i);
+                Some(Stretch { targets: Some(s.targets_of(slots.clone())), slots })
             }
             _ => None,
         }
@@ -375,12 +375,12 @@ mod laws {
                     prop_assert!((0..n as u32).all(|i| near(back(&frozen, i), back(&plain, i))));
                 }
             }
-            // Block by block the stretches of all sources list every link's slot and lane.
+            // Block by block the stretches of a source list every link's slot and lane.
             let slots = store.slots();
             for (b, i) in (0..blocks(m)).flat_map(|b| (0..n).map(move |i| (b, i))) {
-                let Some(Stretch { slots: range, lanes }) = store.stretch(b, i..i + 1) else { continue };
+                let Some(Stretch { slots: range, targets }) = store.stretch(b, i as u32) else { continue };
                 let expected = links.iter().filter(|link| link.0 == i && link.1 / LANES == b).map(|&(_, j, k)| (slots[k], j % LANES));
-                let lane = |k: usize| lanes.map_or(k % LANES, |lanes| usize::from(lanes[k - range.start]));
+                let lane = |k: usize| targets.map_or(k, |targets| targets[k - range.start] as usize) % LANES;
                 let found = range.clone().map(|k| (k, lane(k))).filter(|&(_, l)| b * LANES + l < m);
                 prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
             }
@@ -388,6 +388,32 @@ mod laws {
             prop_assert_eq!(&back, p.weights.given());
             let mut w = vec![0.0; n * m];
             links.iter().for_each(|&(i, j, k)| w[i * m + j] = f64::from(p.weights.at(k)));
+            if let Store::Csr(csr) = &store {
+                // Row by row: the same numbers, to all blocks at once.
+                let width = blocks(m);
+                let (mut pushed, mut part) = (vec![Block::zero(); width], vec![Block::zero(); 1]);
+                csr.push(&events, 0..width, flat_mut(&mut pushed));
+                csr.push(&events, width - 1..width, flat_mut(&mut part));
+                prop_assert_eq!(&pushed[width - 1], &part[0]);
+                let mut graded = vec![Block::zero(); width];
+                csr.push_values(&events, &values, 0..width, flat_mut(&mut graded));
+                let mut grad = vec![Block::zero(); store.weights().len()];
+                events.iter().zip(&values).for_each(|(&i, &x)| csr.scatter::<Portable>(i, x, &delta, &mut grad));
+                let mut expected = vec![0.0; links.len()];
+                for j in 0..m {
+                    let heard = |value: &dyn Fn(usize) -> f64| -> f64 { (0..events.len()).map(|k| value(k) * w[events[k] as usize * m + j]).sum() };
+                    prop_assert!((pushed[j / LANES][j % LANES] - heard(&|_| 1.0)).abs() < 1e-12);
+                    prop_assert!((graded[j / LANES][j % LANES] - heard(&|k| values[k])).abs() < 1e-12);
+                }
+                for i in 0..n {
+                    let sum: f64 = (0..m).map(|j| w[i * m + j] * delta[j]).sum();
+                    prop_assert!((csr.gather::<Portable>(i as u32, &delta) - sum).abs() < 1e-12);
+                }
+                for &(i, j, k) in &links {
+                    expected[k] = events.iter().position(|&e| e as usize == i).map_or(0.0, |place| values[place] * delta[j]);
+                }
+                prop_assert_eq!(store.in_order(&grad), expected);
+            }
             let mut grad = vec![Block::zero(); store.weights().len()];
             let mut of_values = grad.clone();
             for b in 0..blocks(m) {

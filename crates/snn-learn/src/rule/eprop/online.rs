@@ -33,7 +33,7 @@ pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, window: usize
             "is the readout; the online form needs a leaky integrator (li) with one time constant for all units: take the reverse form";
         return Err(RuleError::Population { rule: NAME, population: draft.populations[output].name.clone(), why: why.into() });
     }
-    match engine.links().iter().find(|link| !link.store.frozen() && link.store.stretch(0, 0..0).is_none()) {
+    match engine.links().iter().find(|link| !link.store.frozen() && link.store.stretch(0, 0).is_none()) {
         Some(link) => {
             let projection = &draft.projections[link.projection];
             let why = "shares its weights; the online form keeps traces for links of their own: take the reverse form".into();
@@ -410,20 +410,20 @@ struct Listed<F: Scalar> {
 
 impl<F: Scalar> Links<F> {
     fn new(store: &Store<F>, sources: usize, targets: usize, kept: &Kept<F>) -> Self {
-        let listed = store.stretch(0, 0..0).is_some_and(|s| s.lanes.is_some());
-        let (mut rows, mut place) = (vec![0], Vec::new());
+        let listed = matches!(store, Store::Csr(_));
+        let (mut rows, mut place) = (vec![0], vec![0; if listed { store.links() } else { 0 }]);
         for b in 0..blocks(targets) {
             let first = rows[b];
-            let Some(lanes) = store.stretch(b, 0..sources).and_then(|s| s.lanes) else {
-                rows.push(first + sources);
-                continue;
-            };
             let mut depth = [0; LANES];
-            for &l in lanes {
-                place.push(((first + depth[usize::from(l)]) * LANES) as u32 + u32::from(l));
-                depth[usize::from(l)] += 1;
+            for stretch in (0..sources as u32).filter_map(|i| store.stretch(b, i)) {
+                let Some(targets) = stretch.targets else { continue };
+                for (slot, &j) in stretch.slots.zip(targets) {
+                    let l = j as usize % LANES;
+                    place[slot] = ((first + depth[l]) * LANES + l) as u32;
+                    depth[l] += 1;
+                }
             }
-            rows.push(first + depth.into_iter().max().unwrap_or(0));
+            rows.push(first + if listed { depth.into_iter().max().unwrap_or(0) } else { sources });
         }
         let all = rows[blocks(targets)];
         Links {
@@ -578,7 +578,7 @@ impl<F: Scalar> Kernel for Update<'_, F> {
                 }
                 continue;
             };
-            let Some(stretch) = self.store.stretch(self.b, i as usize..i as usize + 1) else { continue };
+            let Some(stretch) = self.store.stretch(self.b, i) else { continue };
             for &place in &place[stretch.slots] {
                 let (row, l) = (place as usize / LANES, place as usize % LANES);
                 if !self.last {
