@@ -133,8 +133,8 @@ impl<const N: usize, R: Real> Div for Dual<N, R> {
     #[inline(always)]
     #[expect(clippy::suspicious_arithmetic_impl)] // the quotient rule has a product and a difference in it
     fn div(self, o: Self) -> Self {
-        let v = self.v / o.v;
-        self.zip(o, v, |a, b| (a - v * b) / o.v)
+        let (v, inverse) = (self.v / o.v, R::of(1.0) / o.v); // one division for all directions
+        self.zip(o, v, |a, b| (a - v * b) * inverse)
     }
 }
 impl<const N: usize, R: Real> Neg for Dual<N, R> {

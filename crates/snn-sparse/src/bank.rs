@@ -28,7 +28,7 @@ pub trait Cells<F: Scalar>: Send + Sync {
     fn local(&self) -> &Local<F>;
     /// The local derivatives of one block at a point: `before` are the state variables before the step and then its input, as in
     /// [`Trace::before`](crate::Trace::before), `z` the output of the step before. `into` is overwritten, in the order of [`Entry`](crate::Entry). For models that are not
-    /// affine; by dual numbers, one direction after the other.
+    /// affine; by dual numbers.
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]);
     /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
     /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
@@ -267,7 +267,9 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                     };
                     rest.near[b * all + t] = near;
                     rest.start[b * all + t] = rest.active.len() as u32;
-                    rest.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
+                    if near != 0 {
+                        rest.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
+                    }
                 }
             }
         }
@@ -298,26 +300,39 @@ impl<N: Neuron, F: Scalar> Kernel for DerivativesKernel<'_, N, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
+        // As many directions as state variables, and two more.
+        match Bank::<N, F>::STATES {
+            0 => self.along::<2>(),
+            1 => self.along::<3>(),
+            2 => self.along::<4>(),
+            3 => self.along::<5>(),
+            _ => self.along::<{ MAX_STATE + 2 }>(),
+        }
+    }
+}
+
+impl<N: Neuron, F: Scalar> DerivativesKernel<'_, N, F> {
+    /// All directions at once: by the state variables, by the own output, by the input.
+    #[inline(always)]
+    fn along<const D: usize>(self) {
         let DerivativesKernel { consts, before, z, into, .. } = self;
         let k = Bank::<N, F>::STATES;
-        let (consts, before) = (&consts[..Bank::<N, F>::CONSTS], &before[..k + 1]);
-        for direction in 0..k + 2 {
-            let along = |d: usize| F::of(if d == direction { 1.0 } else { 0.0 });
-            let mut out = [Block::zero(); MAX_STATE + 1];
-            for l in 0..LANES {
-                let c = N::Consts::<Dual<1, F>>::from_fn(|i| Dual::constant(consts[i].0[l]));
-                let s = N::State::<Dual<1, F>>::from_fn(|i| Dual { v: before[i].0[l], d: [along(i)] });
-                let (next, u) = N::step(c, s, Dual { v: z.0[l], d: [along(k)] }, Dual { v: before[k].0[l], d: [along(k + 1)] });
-                for i in 0..k {
-                    out[i].0[l] = next.get(i).d[0];
+        let (consts, before, into) = (&consts[..Bank::<N, F>::CONSTS], &before[..k + 1], &mut into[..(k + 1) * (k + 2)]);
+        for l in 0..LANES {
+            let c = N::Consts::<Dual<D, F>>::from_fn(|i| Dual::constant(consts[i].0[l]));
+            let s = N::State::<Dual<D, F>>::from_fn(|i| Dual::variable(before[i].0[l], i));
+            let (next, u) = N::step(c, s, Dual::variable(z.0[l], k), Dual::variable(before[k].0[l], k + 1));
+            for i in 0..k {
+                let d = next.get(i).d;
+                for direction in 0..k {
+                    into[i * k + direction].0[l] = d[direction];
                 }
-                out[k].0[l] = u.d[0];
+                into[k * k + i].0[l] = d[k];
+                into[k * (k + 1) + i].0[l] = d[k + 1];
             }
-            // Column by column: by a state variable, by the own output, by the input.
-            for (i, plane) in out[..k].iter().enumerate() {
-                into[if direction < k { i * k + direction } else { k * direction + i }] = *plane;
+            for direction in 0..k + 2 {
+                into[k * k + 2 * k + direction].0[l] = u.d[direction];
             }
-            into[k * k + 2 * k + direction] = out[k];
         }
     }
 }

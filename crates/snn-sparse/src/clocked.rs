@@ -570,7 +570,7 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
                 let events = link.from.spikes(inputs, spikes);
                 let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));
                 match (&link.store, values) {
-                    (Store::Csr(csr), []) => csr.push(fired, self.blocks.clone(), flat_mut(into)),
+                    (Store::Csr(csr), []) => csr.push::<I>(fired, self.blocks.clone(), into),
                     (Store::Csr(csr), values) => csr.push_values(fired, values, self.blocks.clone(), flat_mut(into)),
                     (Store::Rows(rows), []) => rows.push(fired, self.blocks.clone(), flat_mut(into)),
                     (Store::Rows(rows), values) => rows.push_values(fired, values, self.blocks.clone(), flat_mut(into)),

@@ -30,6 +30,11 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     /// # Panics
     /// If an index lies outside `x`.
     fn add_at<I: Isa>(y: &mut [Self], a: Self, index: &[u32], x: &[Self]);
+    /// Adds `w`, one number for each set bit of `mask`, to these lanes, ascending.
+    ///
+    /// # Panics
+    /// If there are fewer numbers than bits.
+    fn add_spread<I: Isa>(into: &mut Block<Self>, mask: u64, w: &[Self]);
     /// See [`Entries::push`].
     fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>);
     /// A count as a number.
@@ -141,6 +146,12 @@ fn dot_at<F: Scalar>(w: &[F], index: &[u32], x: &[F]) -> F {
 #[inline(always)]
 fn add_at<F: Scalar>(y: &mut [F], a: F, index: &[u32], x: &[F]) {
     y.iter_mut().zip(index).for_each(|(y, &j)| *y += a * x[j as usize]);
+}
+
+/// [`Scalar::add_spread`], likewise.
+#[inline(always)]
+fn add_spread<F: Scalar>(into: &mut Block<F>, mask: u64, w: &[F]) {
+    bits(mask).zip(&w[..mask.count_ones() as usize]).for_each(|(l, &w)| into[l] += w);
 }
 
 impl<F> Index<usize> for Block<F> {
@@ -264,6 +275,11 @@ pub trait Isa: Copy {
     #[inline(always)]
     fn add_at(y: &mut [f32], a: f32, index: &[u32], x: &[f32]) {
         add_at(y, a, index, x);
+    }
+    /// See [`Scalar::add_spread`].
+    #[inline(always)]
+    fn add_spread(into: &mut Block<f32>, mask: u64, w: &[f32]) {
+        add_spread(into, mask, w);
     }
     /// See [`Entries::push`].
     fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>);
@@ -418,6 +434,10 @@ impl Scalar for f32 {
         I::add_at(y, a, index, x);
     }
     #[inline(always)]
+    fn add_spread<I: Isa>(into: &mut Block<f32>, mask: u64, w: &[f32]) {
+        I::add_spread(into, mask, w);
+    }
+    #[inline(always)]
     fn push<I: Isa>(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
         I::push(entries, mask, step, first, x);
     }
@@ -449,6 +469,10 @@ macro_rules! plain_scalar {
             #[inline(always)]
             fn add_at<I: Isa>(y: &mut [Self], a: Self, index: &[u32], x: &[Self]) {
                 add_at(y, a, index, x);
+            }
+            #[inline(always)]
+            fn add_spread<I: Isa>(into: &mut Block<Self>, mask: u64, w: &[Self]) {
+                add_spread(into, mask, w);
             }
             #[inline(always)]
             fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>) {
@@ -645,6 +669,19 @@ mod x86 {
                 }
             }
         }
+        /// Expands sixteen lanes at a time, without a branch that depends on the data.
+        #[inline(always)]
+        fn add_spread(into: &mut Block<f32>, mask: u64, w: &[f32]) {
+            let (mut w, into) = (w[..mask.count_ones() as usize].as_ptr(), into.0.as_mut_ptr());
+            // SAFETY: only reached from `avx512`; as many numbers are read as there are bits.
+            unsafe {
+                for n in 0..4 {
+                    let (here, place) = ((mask >> (16 * n)) as __mmask16, into.add(16 * n));
+                    _mm512_storeu_ps(place, _mm512_add_ps(_mm512_loadu_ps(place), _mm512_maskz_expandloadu_ps(here, w)));
+                    w = w.add(here.count_ones() as usize);
+                }
+            }
+        }
         /// Compresses sixteen lanes at a time, without a branch that depends on the data.
         #[inline(always)]
         fn push(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
@@ -808,6 +845,28 @@ mod tests {
             let expected = Simd::Portable.run(At(&index, &x));
             for simd in Simd::available() {
                 prop_assert_eq!(simd.run(At(&index, &x)), expected.clone(), "{:?}", simd);
+            }
+        }
+    }
+
+    struct Spread(u64, Vec<f32>);
+    impl Kernel for Spread {
+        type Out = Vec<u32>;
+        #[inline(always)]
+        fn run<I: Isa>(self) -> Self::Out {
+            let mut into = Block(std::array::from_fn(|l| (l as f32).cos()));
+            f32::add_spread::<I>(&mut into, self.0, &self.1);
+            into.0.map(f32::to_bits).to_vec()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn spread_numbers_have_the_same_bits(mask in any::<u64>(), w in prop::collection::vec(-1.0f32..1.0, LANES)) {
+            let w = w[..mask.count_ones() as usize].to_vec();
+            let expected = Simd::Portable.run(Spread(mask, w.clone()));
+            for simd in Simd::available() {
+                prop_assert_eq!(simd.run(Spread(mask, w.clone())), expected.clone(), "{:?}", simd);
             }
         }
     }

@@ -131,10 +131,14 @@ pub(super) struct Sparse<F: Scalar> {
     trains: Vec<Trains>,
     /// Which of them some projection looks at.
     walked: Vec<bool>,
+    /// The state of the engine's links that the fans are of.
+    relinked: Option<u64>,
     /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
     delta: Vec<Block<F>>,
-    /// `∂L/∂x` of one step of a population, all blocks.
-    row: Vec<Block<F>>,
+    /// By population: the ways of its errors that are walked by row.
+    fans: Vec<Vec<Fan<F>>>,
+    /// By population: `∂L/∂x` of the present step and of some after it.
+    recent: Vec<Recent<F>>,
 }
 
 /// Whether the links of a store are walked source by source, over all blocks of targets: then the error of a whole step is needed at once.
@@ -153,9 +157,9 @@ fn train_of(from: Source) -> usize {
 /// The backward pass of one population; one implementation per number of state variables.
 trait Backward<F: Scalar>: Send {
     fn begin(&mut self, blocks: usize);
-    /// Takes one block back over `steps`: writes `∂L/∂x` to `pass.delta` and adds to the errors at the sources. Returns the
-    /// multiply-accumulates spent on weights.
-    fn sweep(&mut self, pass: &mut Pass<'_, F>, block: usize, steps: Range<usize>) -> u64;
+    /// Takes some blocks back over `steps`, one after the other: writes `∂L/∂x` to `pass.delta` and adds to the errors at the sources. Returns
+    /// the multiply-accumulates spent on weights.
+    fn sweep(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) -> u64;
     /// The number of steps, from the start, that an error has reached in `block`: after them `∂L/∂x` is exactly zero.
     fn reached(&self, block: usize) -> usize;
 }
@@ -171,8 +175,10 @@ struct Pass<'a, F: Scalar> {
     constant: &'a [Block<F>],
     /// `∂L/∂y[t][block]`, if `p` is the output.
     output: Option<&'a [Block<F>]>,
-    /// `∂L/∂x[t]` of the block.
+    /// `∂L/∂x` of these blocks, `[block][step]`.
     delta: &'a mut [Block<F>],
+    /// Steps of the trial.
+    all: usize,
 }
 
 impl<F: Scalar> Worker<F> for Sparse<F> {
@@ -180,6 +186,7 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
         let engine = job.engine;
         let mut stats = Stats::of(engine.cells().len());
         self.ways.iter_mut().flatten().for_each(|way| way.after(job.updates));
+        self.spread(engine);
         for &trial in trials {
             let middle = self.trial.run(job, trial, &mut stats);
             let Trial { input, record, .. } = &self.trial;
@@ -202,7 +209,9 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
         self.trial.bytes()
             + self.trains.iter().map(Trains::bytes).sum::<usize>()
             + errors
-            + (self.delta.capacity() + self.row.capacity()) * size_of::<Block<F>>()
+            + self.delta.capacity() * size_of::<Block<F>>()
+            + self.recent.iter().map(Recent::bytes).sum::<usize>()
+            + self.fans.iter().flatten().map(Fan::bytes).sum::<usize>()
             + self.ways.iter().flatten().map(Way::bytes).sum::<usize>()
     }
 }
@@ -224,7 +233,9 @@ impl<F: Scalar> Sparse<F> {
             trains: vec![Trains::default(); 1 + count],
             walked: (0..1 + count).map(|k| engine.links().iter().any(|l| train_of(l.from) == k && !by_row(&l.store))).collect(),
             delta: Vec::new(),
-            row: Vec::new(),
+            fans: Vec::new(),
+            recent: Vec::new(),
+            relinked: None,
         }
     }
 
@@ -233,6 +244,7 @@ impl<F: Scalar> Sparse<F> {
         let steps = self.trial.input.steps();
         let blocks = |p: usize| blocks(engine.cells()[p].size());
         (0..self.backward.len()).for_each(|p| self.backward[p].begin(blocks(p)));
+        self.recent.iter_mut().for_each(Recent::begin);
         let mut macs = 0;
         let groups = std::mem::take(&mut self.groups);
         for (populations, recurrent) in &groups {
@@ -241,7 +253,7 @@ impl<F: Scalar> Sparse<F> {
                 // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
                 for &p in populations {
                     for b in 0..blocks(p) {
-                        macs += self.sweep(engine, p, b, 0, 0..steps);
+                        macs += self.sweep(engine, p, b..b + 1, 0, 0..steps);
                         macs += self.correlate(engine, p, b, 0, gradients);
                     }
                 }
@@ -254,7 +266,7 @@ impl<F: Scalar> Sparse<F> {
             for t in (0..steps).step_by(stride).rev() {
                 for (&p, &first) in populations.iter().zip(&first).rev() {
                     let steps = t..t + stride;
-                    macs += (0..blocks(p)).map(|b| self.sweep(engine, p, b, first + b, steps.clone())).sum::<u64>();
+                    macs += self.sweep(engine, p, 0..blocks(p), first, steps.clone());
                     if rows {
                         macs += self.rows(engine, p, first, steps, gradients);
                     }
@@ -268,34 +280,45 @@ impl<F: Scalar> Sparse<F> {
         macs
     }
 
-    /// Takes block `b` of population `p` back over `steps`; its `∂L/∂x` goes to the `place`-th list of `delta`.
-    fn sweep(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, steps: Range<usize>) -> u64 {
+    /// Takes some blocks of population `p` back over `steps`; their `∂L/∂x` goes to the lists of `delta` from the `place`-th on.
+    fn sweep(&mut self, engine: &Clocked<F>, p: usize, blocks: Range<usize>, place: usize, steps: Range<usize>) -> u64 {
         let all = self.trial.input.steps();
-        self.delta.resize(self.delta.len().max((place + 1) * all), Block::zero());
+        self.delta.resize(self.delta.len().max((place + blocks.len()) * all), Block::zero());
         let output = (p == engine.outputs()[0]).then_some(&self.trial.output[..]);
-        let delta = &mut self.delta[place * all..(place + 1) * all];
+        let delta = &mut self.delta[place * all..(place + blocks.len()) * all];
         let (ways, constant) = (&self.ways[p][..], &self.trial.constant[p][..]);
-        let mut pass = Pass { engine, traces: &self.trial.record.traces, p, ways, errors: &mut self.errors, constant, output, delta };
-        self.backward[p].sweep(&mut pass, b, steps)
+        let mut pass = Pass { engine, traces: &self.trial.record.traces, p, ways, errors: &mut self.errors, constant, output, delta, all };
+        self.backward[p].sweep(&mut pass, blocks, steps)
     }
 
     /// What the projections into population `p` that are walked by row do with `∂L/∂x` of `steps`: errors at their sources, and weight
     /// gradients. Returns the multiply-accumulates.
     fn rows(&mut self, engine: &Clocked<F>, p: usize, first: usize, steps: Range<usize>, gradients: &mut Gradients<F>) -> u64 {
         let all = self.trial.input.steps();
-        let Sparse { trial, backward, errors, ways, delta, row, .. } = self;
+        let Sparse { trial, backward, errors, fans, recent, delta, .. } = self;
         let mut macs = 0;
         for t in steps.rev() {
-            let blocks = 0..blocks(engine.cells()[p].size());
-            if blocks.clone().all(|b| backward[p].reached(b) <= t) {
-                continue;
+            let (reached, width) = (|b: usize| backward[p].reached(b) > t, recent[p].width);
+            if (0..width).any(reached) {
+                recent[p].push((0..width).map(|b| if reached(b) { delta[(first + b) * all + t] } else { Block::zero() }));
+                let (input, record, fans, recent) = (&trial.input, &trial.record, &fans[p][..], recent[p].all());
+                macs += engine.simd().run(ByRow { engine, p, t, input, record, fans, errors, recent, gradients });
             }
-            row.clear();
-            row.extend(blocks.map(|b| if backward[p].reached(b) > t { delta[(first + b) * all + t] } else { Block::zero() }));
-            let (input, record, ways) = (&trial.input, &trial.record, &ways[p][..]);
-            macs += engine.simd().run(ByRow { engine, p, t, input, record, ways, errors, delta: flat(row), gradients });
         }
         macs
+    }
+
+    /// Takes links and weights as they are now.
+    fn spread(&mut self, engine: &Clocked<F>) {
+        if self.relinked != Some(engine.relinked()) {
+            self.relinked = Some(engine.relinked());
+            self.fans = self.ways.iter().map(|ways| Fan::all(engine, ways)).collect();
+            let reach = |p: usize| self.fans[p].iter().map(|fan| fan.reach).max().unwrap_or(0);
+            self.recent = (0..self.fans.len()).map(|p| Recent::new(blocks(engine.cells()[p].size()), reach(p))).collect();
+        }
+        for (fans, ways) in self.fans.iter_mut().zip(&self.ways) {
+            fans.iter_mut().for_each(|fan| fan.weigh(engine, ways));
+        }
     }
 
     /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` for the targets in block `b` of population `p`, source by source.
@@ -346,6 +369,108 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
     }
 }
 
+/// Ways from a population to another that are walked by row, taken together: all links of a source in one row, whatever their delays.
+struct Fan<F> {
+    from: usize,
+    /// The shortest delay, and how much longer the longest is.
+    delay: usize,
+    reach: usize,
+    /// The links of source `i` are `ends[i]..ends[i + 1]`.
+    ends: Vec<u32>,
+    /// Where each finds its error in [`Recent`].
+    at: Vec<u32>,
+    w: Vec<F>,
+    /// Whose weight it is: the way, and the slot in its store.
+    of: Vec<(u32, u32)>,
+}
+
+impl<F: Scalar> Fan<F> {
+    fn all(engine: &Clocked<F>, ways: &[Way<F>]) -> Vec<Self> {
+        let listed = |way: &Way<F>| by_row(way.store(engine));
+        let mut sources: Vec<usize> = ways.iter().filter(|way| listed(way)).map(|way| way.from).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let fan = |from: usize| {
+            let here = || ways.iter().enumerate().filter(move |(_, way)| way.from == from && listed(way));
+            let delay = here().map(|(_, way)| way.delay).min().unwrap_or(0);
+            let mut links = Vec::new();
+            for (n, way) in here() {
+                let Store::Csr(csr) = way.store(engine) else { continue };
+                let plane = csr.planes() * LANES;
+                let place = |j: u32| ((way.delay - delay) * plane) as u32 + j;
+                links.extend(csr.cells().enumerate().map(|(slot, (i, j))| (i, place(j), n as u32, slot as u32)));
+            }
+            links.sort_unstable();
+            let mut ends = vec![0; engine.cells()[from].size() + 1];
+            links.iter().for_each(|link| ends[link.0 as usize + 1] += 1);
+            (1..ends.len()).for_each(|i| ends[i] += ends[i - 1]);
+            Fan {
+                from,
+                delay,
+                reach: here().map(|(_, way)| way.delay - delay).max().unwrap_or(0),
+                ends,
+                at: links.iter().map(|link| link.1).collect(),
+                w: Vec::new(),
+                of: links.iter().map(|link| (link.2, link.3)).collect(),
+            }
+        };
+        sources.into_iter().map(fan).collect()
+    }
+
+    /// Takes the weights as they are.
+    fn weigh(&mut self, engine: &Clocked<F>, ways: &[Way<F>]) {
+        let weights: Vec<(&[F], F)> = ways.iter().map(|way| (flat(way.store(engine).weights()), way.factor)).collect();
+        self.w.clear();
+        self.w.extend(self.of.iter().map(|&(way, slot)| weights[way as usize].1 * weights[way as usize].0[slot as usize]));
+    }
+
+    fn bytes(&self) -> usize {
+        4 * (self.ends.capacity() + self.at.capacity()) + size_of::<F>() * self.w.capacity() + 8 * self.of.capacity()
+    }
+}
+
+/// `∂L/∂x` of a population at the present step and those after it, `[step][block]`, zero beyond the trial.
+struct Recent<F> {
+    width: usize,
+    reach: usize,
+    planes: Vec<Block<F>>,
+    /// The plane of the present step.
+    now: usize,
+}
+
+/// Steps taken before what is still needed is moved.
+const SLACK: usize = 8;
+
+impl<F: Scalar> Recent<F> {
+    fn new(width: usize, reach: usize) -> Self {
+        Recent { width, reach, planes: vec![Block::zero(); (reach + SLACK) * width], now: SLACK }
+    }
+
+    fn begin(&mut self) {
+        self.now = SLACK;
+        self.planes[SLACK * self.width..].fill(Block::zero());
+    }
+
+    /// Goes one step back.
+    #[inline(always)]
+    fn push(&mut self, row: impl Iterator<Item = Block<F>>) {
+        if self.now == 0 {
+            self.now = SLACK;
+            self.planes.copy_within(..self.reach * self.width, SLACK * self.width);
+        }
+        self.now -= 1;
+        self.planes[self.now * self.width..].iter_mut().zip(row).for_each(|(to, from)| *to = from);
+    }
+
+    fn all(&self) -> &[F] {
+        flat(&self.planes[self.now * self.width..])
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Block<F>>() * self.planes.capacity()
+    }
+}
+
 /// One step of [`Sparse::rows`].
 struct ByRow<'a, F: Scalar> {
     engine: &'a Clocked<F>,
@@ -353,10 +478,10 @@ struct ByRow<'a, F: Scalar> {
     t: usize,
     input: &'a Raster,
     record: &'a Record<F>,
-    ways: &'a [Way<F>],
+    fans: &'a [Fan<F>],
     errors: &'a mut [Vec<F>],
-    /// `∂L/∂x` of the step.
-    delta: &'a [F],
+    /// `∂L/∂x` from the step on.
+    recent: &'a [F],
     gradients: &'a mut Gradients<F>,
 }
 
@@ -365,15 +490,16 @@ impl<F: Scalar> Kernel for ByRow<'_, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) -> u64 {
-        let ByRow { engine, p, t, input, record, ways, errors, delta, gradients } = self;
+        let ByRow { engine, p, t, input, record, fans, errors, recent, gradients } = self;
         let mut macs = 0;
-        for way in ways {
-            let (Store::Csr(csr), Some(t)) = (way.store(engine), t.checked_sub(way.delay)) else { continue };
-            let (source, errors) = (&record.traces[way.from], &mut errors[way.from]);
+        for fan in fans {
+            let Some(t) = t.checked_sub(fan.delay) else { continue };
+            let (source, errors) = (&record.traces[fan.from], &mut errors[fan.from]);
             for entries in source.stretches(t..t + 1) {
                 for (error, &unit) in errors[entries.clone()].iter_mut().zip(&source.active.unit[entries]) {
-                    *error += way.factor * csr.gather::<I>(unit, delta);
-                    macs += csr.fan_out(unit) as u64;
+                    let row = fan.ends[unit as usize] as usize..fan.ends[unit as usize + 1] as usize;
+                    macs += row.len() as u64;
+                    *error += F::dot_at::<I>(&fan.w[row.clone()], &fan.at[row], recent);
                 }
             }
         }
@@ -384,7 +510,7 @@ impl<F: Scalar> Kernel for ByRow<'_, F> {
             let values = events.values_at(t);
             for (n, &unit) in events.at(t).iter().enumerate() {
                 let x = values.get(n).map_or(F::of(1.0), |&x| F::of(x));
-                csr.scatter::<I>(unit, x, delta, &mut gradients.links[k]);
+                csr.scatter::<I>(unit, x, recent, &mut gradients.links[k]);
                 macs += csr.fan_out(unit) as u64;
             }
         }
@@ -407,8 +533,8 @@ impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
         self.reached.resize(blocks, 0);
     }
 
-    fn sweep(&mut self, pass: &mut Pass<'_, F>, block: usize, steps: Range<usize>) -> u64 {
-        pass.engine.simd().run(SweepBack { population: self, pass, b: block, steps })
+    fn sweep(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) -> u64 {
+        pass.engine.simd().run(SweepBack { population: self, pass, blocks, steps })
     }
 
     fn reached(&self, block: usize) -> usize {
@@ -419,7 +545,7 @@ impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
 struct SweepBack<'a, 'b, F: Scalar, const K: usize> {
     population: &'a mut Population<F, K>,
     pass: &'a mut Pass<'b, F>,
-    b: usize,
+    blocks: Range<usize>,
     steps: Range<usize>,
 }
 
@@ -427,15 +553,27 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
     type Out = u64;
 
     #[inline(always)]
-    fn run<I: Isa>(self) -> u64 {
-        let SweepBack { population, pass, b, steps } = self;
+    fn run<I: Isa>(mut self) -> u64 {
+        let all = self.pass.all;
+        (self.blocks.clone().enumerate())
+            .map(|(place, b)| {
+                self.recursion(b, place * all);
+                self.errors::<I>(b, place * all)
+            })
+            .sum()
+    }
+}
+
+impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
+    /// The adjoint of block `b`, backward over the steps. Its `∂L/∂x` begins at `place`.
+    #[inline(always)]
+    fn recursion(&mut self, b: usize, place: usize) {
+        let SweepBack { population, pass, steps, .. } = self;
         let trace = &pass.traces[pass.p];
         let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
         let affine = cells.local().affine;
-        let Population { adjoint, carry, reached: all_reached } = population;
-        let carry = &mut carry[b];
-        let mut reached = all_reached[b];
-        let mut entries = 0;
+        let Population { adjoint, carry, reached } = &mut **population;
+        let (carry, reached) = (&mut carry[b], &mut reached[b]);
         for t in steps.clone().rev() {
             let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
             let mut alive = pass.output.is_some();
@@ -450,39 +588,44 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
                     alive |= d[l] != F::default();
                 }
             }
-            if reached == 0 {
+            if *reached == 0 {
                 if !alive {
                     continue;
                 }
-                reached = t + 1;
+                *reached = t + 1;
             }
             let fired = if t > 0 && events { trace.fired(t - 1, b) } else { 0 };
-            let delta = if affine {
+            pass.delta[place + t] = if affine {
                 adjoint.step(b, carry, &d, fired)
             } else {
                 let mut z = Block::zero();
                 bits(fired).for_each(|l| z[l] = F::of(1.0));
                 adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, carry, &d)
             };
-            pass.delta[t] = delta;
         }
-        // The errors at the sources, in a loop of their own: nothing in it waits for the recursion above.
+    }
+
+    /// The errors of block `b` at the sources, in a loop of their own: nothing in it waits for the recursion. Links that are walked by row wait until
+    /// all blocks are there.
+    #[inline(always)]
+    fn errors<I: Isa>(&mut self, b: usize, place: usize) -> u64 {
+        let SweepBack { population, pass, steps, .. } = self;
+        let mut entries = 0;
         for way in pass.ways {
             let (store, factor, delay) = (way.store(pass.engine), way.factor, way.delay);
             if by_row(store) {
-                continue; // walked later, when all blocks are there
+                continue;
             }
             let (source, errors) = (&pass.traces[way.from], &mut pass.errors[way.from]);
-            let end = steps.end.min(reached).saturating_sub(delay);
+            let end = steps.end.min(population.reached[b]).saturating_sub(delay);
             for entries_at in source.stretches(steps.start.saturating_sub(delay)..end) {
                 entries += entries_at.len() as u64;
                 let (steps, units) = (&source.active.step[entries_at.clone()], &source.active.unit[entries_at.clone()]);
                 for ((error, &t), &unit) in errors[entries_at].iter_mut().zip(steps).zip(units) {
-                    *error += factor * store.pull_back::<I>(b, unit, &pass.delta[t as usize + delay]);
+                    *error += factor * store.pull_back::<I>(b, unit, &pass.delta[place + t as usize + delay]);
                 }
             }
         }
-        all_reached[b] = reached;
         entries * lanes(pass.engine, pass.p, b)
     }
 }

@@ -6,17 +6,21 @@ use std::ops::Range;
 /// Listed links only, source by source, targets ascending: the links of source `i` into block `b` of targets are
 /// `ends[i·blocks + b] .. ends[i·blocks + b + 1]`, so those into all blocks lie together.
 ///
-/// An event is pushed to all its targets at once ([`push`](Self::push)), and an error is gathered from all of them
-/// ([`gather`](Self::gather), [`scatter`](Self::scatter)): a short row is walked once and not looked up block by block, which would cost
-/// more than its links. Weights stand in the order of the description.
+/// An event is pushed to all its targets at once ([`push`](Self::push)), and finds its gradient at all of them ([`scatter`](Self::scatter)): a
+/// short row is walked once and not looked up block by block, which would cost more than its links. Weights stand in the order of the
+/// description.
 ///
-/// Memory: 8 bytes per link (`f32`), and 4 per source and block.
+/// Where a source has four links or more per block, a word of bits says which targets a block has, and an event is pushed block by block, sixteen
+/// targets at once.
+///
+/// Memory: 8 bytes per link (`f32`), and 4 per source and block, or 12.
 #[derive(Clone, Debug)]
 pub struct Csr<F> {
     sources: usize,
     targets: usize,
     ends: Vec<u32>,
     target: Vec<u32>,
+    mask: Vec<u64>,   // [source][block]: which lanes have a link; empty where links are few
     w: Vec<Block<F>>, // one weight per link, in the order of `target`, padded to whole blocks
 }
 
@@ -29,12 +33,29 @@ impl<F: Scalar> Csr<F> {
             let links = &list[row[0] as usize..row[1] as usize];
             ends.extend((1..=blocks(targets)).map(|b| row[0] + links.partition_point(|&j| (j as usize) < b * LANES) as u32));
         }
-        Csr { sources, targets, ends, target: list.to_vec(), w: vec![Block::zero(); blocks(list.len())] }
+        let mut csr = Csr { sources, targets, ends, target: list.to_vec(), mask: Vec::new(), w: vec![Block::zero(); blocks(list.len())] };
+        csr.mask();
+        csr
+    }
+
+    /// Finds which targets each block has, if that pays.
+    fn mask(&mut self) {
+        self.mask.clear();
+        if self.links() >= 4 * self.sources * self.planes() && self.links() > 0 {
+            let row =
+                |ends: &[u32]| self.target[ends[0] as usize..ends[1] as usize].iter().fold(0, |mask, &j| mask | 1 << (j as usize % LANES));
+            self.mask.extend(self.ends.windows(2).map(row));
+        }
     }
 
     /// Number of links.
     pub fn links(&self) -> usize {
         self.target.len()
+    }
+
+    /// Number of blocks of targets.
+    pub fn planes(&self) -> usize {
+        blocks(self.targets)
     }
 
     /// Number of links of source `i`.
@@ -116,8 +137,18 @@ impl<F: Scalar> Csr<F> {
 
     /// Forward: `into_j += Σ_{i ∈ events} W_ij` for the targets in `part`, a range of blocks; `into` begins with the first of them.
     #[inline(always)]
-    pub fn push(&self, events: &[u32], part: Range<usize>, into: &mut [F]) {
-        let (first, w) = ((part.start * LANES) as u32, flat(&self.w));
+    pub fn push<I: Isa>(&self, events: &[u32], part: Range<usize>, into: &mut [Block<F>]) {
+        let w = flat(&self.w);
+        if !self.mask.is_empty() {
+            let into = &mut into[..part.len()];
+            for &i in events {
+                let first = i as usize * self.planes() + part.start;
+                let rows = self.mask[first..].iter().zip(&self.ends[first..]);
+                into.iter_mut().zip(rows).for_each(|(into, (&mask, &start))| F::add_spread::<I>(into, mask, &w[start as usize..]));
+            }
+            return;
+        }
+        let (first, into) = ((part.start * LANES) as u32, flat_mut(into));
         for &i in events {
             let row = self.part(i, part.clone());
             self.target[row.clone()].iter().zip(&w[row]).for_each(|(&j, &w)| into[(j - first) as usize] += w);
@@ -132,13 +163,6 @@ impl<F: Scalar> Csr<F> {
             let (x, row) = (F::of(x), self.part(i, part.clone()));
             self.target[row.clone()].iter().zip(&w[row]).for_each(|(&j, &w)| into[(j - first) as usize] += x * w);
         }
-    }
-
-    /// Backward: `Σ_j W_ij·delta_j` over all targets of source `i`.
-    #[inline(always)]
-    pub fn gather<I: Isa>(&self, i: u32, delta: &[F]) -> F {
-        let row = self.whole(i);
-        F::dot_at::<I>(&flat(&self.w)[row.clone()], &self.target[row], delta)
     }
 
     /// Weight gradient of an event of value `x` at source `i`: `grad_ij += x·delta_j` on its links. `grad` is laid out like the weights.
@@ -215,6 +239,7 @@ impl<F: Scalar> Csr<F> {
             }
         }
         self.merge(work);
+        self.mask();
         work.carry(&mut self.w);
         Ok(())
     }
@@ -485,7 +510,7 @@ mod tests {
                 }
                 model = kept;
                 let fresh = anew(&model, n, m);
-                prop_assert_eq!((&csr.ends, &csr.target, &csr.w), (&fresh.ends, &fresh.target, &fresh.w));
+                prop_assert_eq!((&csr.ends, &csr.target, &csr.mask, &csr.w), (&fresh.ends, &fresh.target, &fresh.mask, &fresh.w));
                 // `try_new` checks order, bounds and lengths.
                 let Links::Csr { ends, targets } = csr.description() else { unreachable!() };
                 let index = |list: Vec<u32>| list.into_iter().map(|x| x as usize).collect::<Vec<_>>();
@@ -527,7 +552,7 @@ mod tests {
                     model.insert(pair, w);
                 }
                 let fresh = anew(&model, n, m);
-                prop_assert_eq!((&csr.ends, &csr.target, &csr.w), (&fresh.ends, &fresh.target, &fresh.w));
+                prop_assert_eq!((&csr.ends, &csr.target, &csr.mask, &csr.w), (&fresh.ends, &fresh.target, &fresh.mask, &fresh.w));
                 for (slot, (i, j)) in csr.cells().enumerate() {
                     prop_assert_eq!((csr.find(i, j), flat(&csr.w)[slot]), (Some(slot as u32), model[&(i, j)]));
                 }
