@@ -74,7 +74,7 @@ pub struct Saved {
 ///
 /// An iteration runs `episodes` episodes with the present weights, each in a world of its own seed, and then takes `ppo.epochs · ppo.minibatches` updates. For
 /// an update the recorded input of each episode is replayed, which gives the same spikes as in the loop; the objective's derivative by the readout goes to the
-/// rule as [`Loss::Linear`]. Cost: one run of each episode in the loop, and per epoch one more run, and a run and a backward pass by the rule (the first
+/// rule as [`Loss::Linear`]. Any rule will do: with [`Eprop`](snn_learn::Eprop) and [`Ppo::actor_critic`] this is reward-based e-prop. Cost: one run of each episode in the loop, and per epoch one more run, and a run and a backward pass by the rule (the first
 /// update of an iteration needs no run of its own). Memory: the input spikes of the episodes.
 ///
 /// The result does not depend on the number of threads, nor on where the loop was stopped and went on from [`MetaRl::save`].

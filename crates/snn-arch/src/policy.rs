@@ -166,7 +166,8 @@ impl Head {
 /// ```text
 /// −min(r·A, clip(r, 1 − clip, 1 + clip)·A) + value·½(V − R)² − entropy·H,      r = π(a)/π_old(a)
 /// ```
-/// One epoch of one minibatch is the plain advantage actor-critic: `r` is 1 then, and the first term has the derivative `−A·∇log π(a)`.
+/// One epoch of one minibatch is the plain advantage actor-critic, see [`Ppo::actor_critic`]: `r` is 1 then, and the first term has the derivative
+/// `−A·∇log π(a)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ppo {
     /// How far the ratio may go from 1 before it has no derivative, above 0.
@@ -188,6 +189,23 @@ pub struct Ppo {
 }
 
 impl Ppo {
+    /// The plain advantage actor-critic: one update on each batch of episodes, advantages as they are.
+    ///
+    /// ```text
+    /// −A·log π(a) + value·½(V − R)² − entropy·H,      A = Σ_{n ≥ 0} (γλ)ⁿ·δ[t + n],   δ[t] = r[t] + γ·V[t+1] − V[t],   R = A + V
+    /// ```
+    /// Its gradient over an episode is `Σ_t δ[t]·tag[t]`, `tag[t] = γλ·tag[t−1] + ∇(−log π − value·V)[t]`: what a rule that learns while it acts adds up with one
+    /// tag for each weight. With [`Eprop`](snn_learn::Eprop) as the rule this is reward-based e-prop (Bellec et al. 2020, eq. 5), λ = 1 there.
+    ///
+    /// ```
+    /// let ppo = snn_arch::policy::Ppo::actor_critic(0.99, 1.0, 0.5, 0.01);
+    /// assert_eq!((ppo.epochs, ppo.minibatches, ppo.normalise), (1, 1, false));
+    /// ```
+    pub const fn actor_critic(gamma: f64, lambda: f64, value: f64, entropy: f64) -> Self {
+        // The ratio is 1 throughout, so that where it would be clipped does not matter.
+        Ppo { clip: 1.0, value, entropy, gamma, lambda, normalise: false, epochs: 1, minibatches: 1 }
+    }
+
     /// Checks the parameters.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ pub mod papers;
 mod plot;
 mod progress;
 mod result;
+mod reward;
 mod run;
 mod store;
 mod table;

@@ -177,7 +177,7 @@ impl Lab {
     }
 
     /// Makes the weights a file of the result.
-    fn keep_weights(&mut self, name: &str, epochs: usize, trainer: &Trainer) -> anyhow::Result<()> {
+    pub(crate) fn keep_weights(&mut self, name: &str, epochs: usize, trainer: &Trainer) -> anyhow::Result<()> {
         let weights = format!("{}.npz", file_name(name));
         let bytes = npz(trainer)?;
         self.attach(&weights, &bytes)?;
