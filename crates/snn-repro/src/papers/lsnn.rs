@@ -24,15 +24,18 @@
 
 use anyhow::Result;
 use rand::seq::SliceRandom;
+use snn_arch::Agent;
 use snn_arch::l2l::{self, Backprop};
 use snn_arch::meta_rl::{self, Waits};
 use snn_arch::navigation;
 use snn_arch::policy::{Acting, Head, Ppo};
-use snn_arch::Agent;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lsnn};
 use snn_core::{Answered, Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Value, ms};
-use snn_data::{Drawn, ImageSet, Images, NavigationParams, Sequential, SequentialParams, Split, StoreRecallParams, StrokeParams, TargetNetworkParams, split};
+use snn_data::{
+    Drawn, ImageSet, Images, NavigationParams, Sequential, SequentialParams, Split, StoreRecallParams, StrokeParams, TargetNetworkParams,
+    split,
+};
 use snn_learn::structure::Budget;
 use snn_learn::{DeepR, Loss, Optimiser, Options, Over, RateOver, Regulariser, Schedule, SparseBptt, Trainer, Turnover};
 use snn_sparse::{Clocked, LANES, Record, Wants};
@@ -581,7 +584,14 @@ fn navigation(lab: &mut Lab) -> Result<()> {
         let mut path = Vec::new();
         agent.watch(seed.child("path"), Acting::Sample, &mut |world, _| path.push((world.position()[0], world.position()[1])))?;
         let title = format!("navigation {what}: one new episode");
-        lab.curve(&format!("navigation-path-{}", file_name(what)), &title, "x", "y", &[("path", path)], Axes { dots: true, ..Axes::default() })?;
+        lab.curve(
+            &format!("navigation-path-{}", file_name(what)),
+            &title,
+            "x",
+            "y",
+            &[("path", path)],
+            Axes { dots: true, ..Axes::default() },
+        )?;
     }
     lab.curve("navigation", "navigation: training", "iteration", "reward of an episode", &curves, Axes::default())?;
     if smoke {
