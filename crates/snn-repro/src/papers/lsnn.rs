@@ -13,8 +13,9 @@
 //! Departure: the readout has no bias.
 //! Departure: under DEEP R a new link has a sign of its own; the released program gives every neuron one sign (Dale's law), and balanced initial
 //! weights.
-//! Departure: at `short` scale pictures are pooled to 14×14, 224 steps, delays are one step, and training is short: no figure of the paper belongs to
-//! this size. Its learning rates are first guesses, not tuned.
+//! Departure: at `short` scale pictures are pooled to 14×14, two steps for each pixel as in half of the paper's table, 448 steps; delays are one step, and
+//! training is short: no figure of the paper belongs to this size. Steps per pixel, learning rate and which networks are compared were chosen on images
+//! split off the training set.
 //! Departure: no program and few numbers of the learning-to-learn experiment are published: sizes, time constants and rates of it are ours.
 //! The error is taken at every step, the figures are those of the mean output over an example.
 //!
@@ -45,10 +46,10 @@ use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const S_WITH: &str = "store-recall: wrong recalls with adaptation, mean of the last 20 validations";
 const S_WITHOUT: &str = "store-recall: wrong recalls without adaptation, mean of the last 20 validations";
-const D_GAP: &str = "drawn digits, pixel by pixel: test accuracy with − without adaptation";
-const D_SPARSE: &str = "drawn digits, pixel by pixel: test accuracy of 12 % by DEEP R − dense";
-const M_GAP: &str = "MNIST 14×14, pixel by pixel: test accuracy with − without adaptation";
-const M_SPARSE: &str = "MNIST 14×14, pixel by pixel: test accuracy of 12 % by DEEP R − dense";
+const D_GAP: &str = "drawn digits, two steps a pixel: test accuracy of 12 % by DEEP R, with − without adaptation";
+const D_SPARSE: &str = "drawn digits, two steps a pixel: test accuracy of 12 % by DEEP R − dense";
+const M_GAP: &str = "MNIST 14×14, two steps a pixel: test accuracy of 12 % by DEEP R, with − without adaptation";
+const M_SPARSE: &str = "MNIST 14×14, two steps a pixel: test accuracy of 12 % by DEEP R − dense";
 const M_PAPER: &str = "MNIST, pixel by pixel, the paper's settings: test accuracy";
 const LINKS: &str = "pixel by pixel: links in use under DEEP R, largest − smallest number over training";
 const L_MEAN: &str = "learning to learn: squared error from example 20 on, as a share of the mean predictor's";
@@ -66,9 +67,9 @@ pub const PAPER: Paper = Paper {
     claims: &[
         Claim::new(S_WITH, "below 5 % [code]", Bound::AtMost(5.0), "%", 2, "released program"),
         Claim::new(S_WITHOUT, "not solved [recalled]", Bound::AtLeast(30.0), "%", 2, "text"),
-        Claim::new(D_GAP, "94.2 − 60.9 on MNIST [2nd]", Bound::AtLeast(15.0), "points", 2, "Table S1"),
+        Claim::new(D_GAP, "93.8 − 34.6 on MNIST [2nd]", Bound::AtLeast(15.0), "points", 2, "Table S1"),
         Claim::new(D_SPARSE, "12 % throughout [2nd]", Bound::AtLeast(-2.0), "points", 2, "Table S1"),
-        Claim::new(M_GAP, "94.2 − 60.9 at 28×28 [2nd]", Bound::AtLeast(15.0), "points", 2, "Table S1"),
+        Claim::new(M_GAP, "93.8 − 34.6 at 28×28 [2nd]", Bound::AtLeast(15.0), "points", 2, "Table S1"),
         Claim::new(M_SPARSE, "12 % throughout [2nd]", Bound::AtLeast(-2.0), "points", 2, "Table S1"),
         Claim::new(M_PAPER, "94.2 ± 0.3, best of twelve 94.7 [2nd]", Bound::AtLeast(93.2), "%", 2, "Table S1"),
         Claim::new(LINKS, "12 % throughout [2nd]", Bound::Between(0.0, 0.0), "links", 0, "section 3"),
@@ -271,16 +272,16 @@ struct Study {
 /// Pictures pixel by pixel in the code of grey levels crossed; then a cue, and the answer is the mean output over its second half [code].
 fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
     let neurons = Neurons { lif: 120, alif: 100, beta: 1.8, tau_a: ms(700.0), refractory: 5.0, delays: 10.0 };
-    let pooled = SequentialParams { pool: 2, cue: 28, ..SequentialParams::default() };
+    let pooled = SequentialParams { pool: 2, repeat: 2, cue: 28, ..SequentialParams::default() };
     let short = |name| Study {
         name,
         params: pooled.clone(),
         neurons: Neurons { delays: 1.0, ..neurons.clone() },
         validation: 1000,
         batch: 64,
-        iterations: 1600,
-        piece: 80,
-        lr: 0.005,
+        iterations: 3200,
+        piece: 160,
+        lr: 0.01,
         schedule: Schedule::Cosine { epochs: 20.0 },
     };
     let strokes = |side: usize, from: u64, count: u64| {
@@ -297,7 +298,7 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
             not_run(lab, &[M_GAP, M_SPARSE, M_PAPER], "short and paper scale only")
         }
         (scale, None) => {
-            let (train, test) = (strokes(28, 0, 50_000)?, strokes(28, 50_000, 5_000)?);
+            let (train, test) = (strokes(28, 0, 50_000)?, strokes(28, 60_000, 5_000)?);
             if scale == Scale::Short {
                 compare(lab, &short("drawn digits"), train, test, Some([D_GAP, D_SPARSE]))?;
             } else {
@@ -340,14 +341,14 @@ fn asked<I: ImageSet>(params: &SequentialParams, images: I) -> Result<Answered<S
     Ok(Answered::new(sequences, window))
 }
 
-/// Dense with adaptation, dense without, and rewired with adaptation: from the same seed, on the same trials.
+/// Dense with adaptation, then 12 % rewired with it and without: from the same seed, on the same trials.
 fn compare<I: ImageSet>(lab: &mut Lab, study: &Study, train: I, test: I, claims: Option<[&str; 2]>) -> Result<()> {
     let (train, test) = (asked(&study.params, train)?, asked(&study.params, test)?);
     let plain = study.neurons.without_adaptation();
     let mut lines = Vec::new();
     let mut accuracies = Vec::new();
     for (what, neurons, rewired) in
-        [("with adaptation", &study.neurons, false), ("without adaptation", &plain, false), ("12 % by DEEP R", &study.neurons, true)]
+        [("dense", &study.neurons, false), ("12 % by DEEP R", &study.neurons, true), ("12 % by DEEP R, none adapts", &plain, true)]
     {
         let (history, accuracy) = learn(lab, study, what, neurons, rewired, &train, &test)?;
         lab.note(format!("{}, {what}: test accuracy {accuracy:.2} %", study.name));
@@ -355,10 +356,10 @@ fn compare<I: ImageSet>(lab: &mut Lab, study: &Study, train: I, test: I, claims:
         accuracies.push(accuracy);
     }
     if let Some([gap, sparse]) = claims {
-        lab.report(gap, accuracies[0] - accuracies[1])?;
-        lab.report(sparse, accuracies[2] - accuracies[0])?;
+        lab.report(gap, accuracies[1] - accuracies[2])?;
+        lab.report(sparse, accuracies[1] - accuracies[0])?;
     }
-    lab.report(LINKS, spread(&lines[2].1))?;
+    lab.report(LINKS, spread(&lines[1].1))?;
     figures(lab, study, &lines)
 }
 
@@ -398,7 +399,7 @@ fn learn(
     let draw = |k| -> Result<Box<dyn Dataset + '_>> { Ok(Box::new(stream.piece(k, study.piece * study.batch))) };
     let name = format!("{} {what}", study.name);
     let history = lab.train_drawn(&name, &mut trainer, study.iterations / study.piece, draw, Some(&validation), |_| Ok(None))?;
-    if what != "without adaptation" {
+    if neurons.beta > 0.0 {
         watch(lab, &file_name(&format!("{name} trial")), &format!("{name}: one test image"), &trainer.network()?, neurons, test)?;
     }
     Ok((history, 100.0 * trainer.evaluate(test)?.accuracy()))
