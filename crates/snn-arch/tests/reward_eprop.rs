@@ -187,7 +187,13 @@ fn check<E: Environment + Clone + Sync>(world: E) -> Result<(), ArchError> {
             assert!(apart(&found, &wanted) < 1e-4, "{:e}", apart(&found, &wanted));
         }
         // Backpropagation through the network is another gradient.
-        let bptt = MetaRl::new(&net, world.clone(), SparseBptt { surrogate: rule(&b, Form::Reverse).surrogate }, Optimiser::sgd(64.0), options(count, ppo));
+        let bptt = MetaRl::new(
+            &net,
+            world.clone(),
+            SparseBptt { surrogate: rule(&b, Form::Reverse).surrogate },
+            Optimiser::sgd(64.0),
+            options(count, ppo),
+        );
         let mut bptt = bptt?;
         bptt.iteration()?;
         let found: Vec<f64> = before[1].iter().zip(&bptt.trainer().engine().weights()[1]).map(|(b, a)| f64::from(b - a) / 64.0).collect();
@@ -230,8 +236,10 @@ fn whole_episode(
 
 #[test]
 fn whole_episodes_give_what_tags_add_up_to() {
-    check(BanditParams { probabilities: vec![0.3, 0.7], pulls: 9, window: 6, group: 2, rate: 300.0, ..Default::default() }.build().unwrap())
-        .unwrap();
+    check(
+        BanditParams { probabilities: vec![0.3, 0.7], pulls: 9, window: 6, group: 2, rate: 300.0, ..Default::default() }.build().unwrap(),
+    )
+    .unwrap();
     let cue = DelayedCueParams { cue: 2, delay_min: 1, delay_max: 5, window: 8, group: 2, rate: 300.0, wrong: -1.0, ..Default::default() };
     check(cue.build().unwrap()).unwrap();
 }

@@ -39,9 +39,7 @@ impl Lab {
             Err(cause) => return Err(refused(cause.to_string()).into()),
             Ok(kept) if (&*kept.name, kept.iterations) != (name, iterations) => {
                 let (theirs, n) = (kept.name, kept.iterations);
-                return Err(
-                    refused(format!("it is of \"{theirs}\" with {n} iterations, this is \"{name}\" with {iterations}")).into()
-                );
+                return Err(refused(format!("it is of \"{theirs}\" with {n} iterations, this is \"{name}\" with {iterations}")).into());
             }
             Ok(kept) => {
                 agent.restore(&kept.state).map_err(|cause| refused(cause.to_string()))?;
