@@ -5,7 +5,7 @@ use snn_arch::policy::{Acting, Head, Past, Ppo, advantages, units, width};
 use snn_arch::{Agent, ArchError};
 use snn_core::{Network, Seed, Surrogate, Trials};
 use snn_data::{Bandit, BanditParams, DelayedCueParams, Environment, NavigationParams};
-use snn_learn::{Gradients, Job, Loss, Optimiser, Regulariser, Rule, Schedule, SparseBptt};
+use snn_learn::{Eprop, Feedback, Form, Gradients, Job, Loss, Optimiser, RateOver, Regulariser, Rule, Schedule, SparseBptt};
 use snn_sparse::{Clocked, LANES, Record, Wants};
 
 const RULE: SparseBptt = SparseBptt { surrogate: Surrogate::triangle(0.3, 1.0) };
@@ -164,8 +164,21 @@ fn bits(saved: &Saved) -> Vec<u32> {
 /// The same bits on one thread, on three, and with a stop and a new loop after every iteration. Episodes of unlike length too.
 #[test]
 fn bits_do_not_depend_on_threads_or_stops() {
+    same_bits(&|| Box::new(RULE), options(6));
+    let plain = Ppo::actor_critic(0.9, 1.0, 0.5, 0.01);
+    let reward_based = Options { ppo: plain, regulariser: Regulariser::rate(5.0, 0.02, RateOver::Batch), ..options(6) };
+    let (surrogate, seed) = (RULE.surrogate, Seed::new(8));
+    same_bits(&|| Box::new(Eprop { surrogate, ..Eprop::default() }), reward_based);
+    let adaptive = Feedback::Adaptive { std: 1.0, decay: 1e-2, seed };
+    same_bits(&|| Box::new(Eprop { surrogate, feedback: adaptive.clone(), form: Form::Online { window: 5 } }), reward_based);
+}
+
+fn same_bits(rule: &(dyn Fn() -> Box<dyn Rule<f32>> + Sync), options: Options) {
     let worlds = || DelayedCueParams { cue: 1, delay_min: 1, delay_max: 4, window: 5, rate: 500.0, ..Default::default() }.build().unwrap();
-    let new = || outer(worlds(), AGENT, options(6));
+    let new = || {
+        let world = worlds();
+        MetaRl::new(&network(&world, AGENT), world, rule(), Optimiser::adam(5e-3), options).unwrap()
+    };
     let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
     let whole = |threads| {
         pool(threads).install(|| {

@@ -1,4 +1,5 @@
-//! The identities e-prop must satisfy, in f64: the textbook's loop over time, BPTT where theory says so, and the limits of its parameters.
+//! The identities e-prop must satisfy, in f64: the textbook's loop over time, BPTT where theory says so, and the limits of its parameters. The same of
+//! e-prop 3, at the end.
 
 mod common;
 
@@ -7,7 +8,9 @@ use proptest::prelude::*;
 use snn_core::net::{Connect, Conv2d, Draft, Init};
 use snn_core::neuron::{Alif, Jacobian, Li, Lif, Model};
 use snn_core::{Cue, Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
-use snn_learn::{Bptt, Eprop, Feedback, Form, Gradients, Job, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Trainer};
+use snn_learn::{
+    Bptt, Eprop, Feedback, Form, Gradients, Job, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, SyntheticGradients, Trainer,
+};
 use snn_sparse::lanes::blocks;
 use snn_sparse::{Block, Clocked, LANES, Record, Source, Synapses, Wants};
 
@@ -575,4 +578,310 @@ fn a_rule_is_data() {
     };
     let text = serde_json::to_string(&rule).unwrap();
     assert_eq!(serde_json::from_str::<Eprop>(&text).unwrap(), rule);
+}
+
+/// Two recurrent layers that hear each other, a readout, and a predictor `rest` of `units` units that hears them and, later, the input.
+fn predicted(models: [Model; 2], late: bool, p: f64, units: usize, seed: u64) -> Network {
+    let [first, second] = models;
+    let quiet = |model: &Model| ms(if model.spikes() { (seed % 3) as f64 } else { 0.0 });
+    let (quiet_a, quiet_b) = (quiet(&first), quiet(&second));
+    let connect = if p < 1.0 { Connect::Random { p } } else { Connect::All };
+    let step = ms(1.0);
+    Net::new(step)
+        .input("in", 6)
+        .population("a", 20, first)
+        .refractory(quiet_a)
+        .population("b", 9, second)
+        .refractory(quiet_b)
+        .population("out", 3, Li { tau: 0.01.into() })
+        .population("rest", units, Li { tau: 0.02.into() })
+        .project("in", "a", connect, Init::normal(0.9))
+        .delay(ms(2.0))
+        .project("a", "a", connect, Init::normal(0.2))
+        .delay(step)
+        .project("a", "b", Connect::All, Init::normal(0.4))
+        .project("b", "b", Connect::All, Init::normal(0.2))
+        .delay(step)
+        .project("b", "a", connect, Init::normal(0.3))
+        .delay(step)
+        .project("a", "out", connect, Init::normal(0.3))
+        .delay(if late { step } else { 0.0 })
+        .project("b", "out", Connect::All, Init::normal(0.3))
+        .project("a", "rest", Connect::All, Init::normal(0.2))
+        .project("b", "rest", connect, Init::normal(0.2))
+        .delay(step)
+        .project("in", "rest", Connect::All, Init::normal(0.2))
+        .delay(ms(3.0))
+        .output("out")
+        .build(Seed::new(seed))
+        .unwrap()
+}
+
+/// The same with as many units of the predictor as it takes.
+fn fitting(models: [Model; 2], late: bool, p: f64, seed: u64) -> Clocked<f64> {
+    let units = layout(&Clocked::compile(&predicted(models.clone(), late, p, 1, seed)), 3).len();
+    Clocked::compile(&predicted(models, late, p, units, seed))
+}
+
+/// What a unit of the predictor stands for: population, unit of it, and the state variable, the own part of `∂E/∂z`, or the part through synapses.
+#[derive(Clone, Copy)]
+enum Part {
+    State(usize),
+    Own,
+    Synapses,
+}
+
+fn layout(engine: &Clocked<f64>, predictor: usize) -> Vec<(usize, usize, Part)> {
+    let mut list = Vec::new();
+    for (p, cells) in engine.cells().iter().enumerate().filter(|&(p, _)| p != predictor) {
+        let late = engine.links().iter().any(|l| l.from == Source::Population(p) && l.to != predictor && l.delay > 0);
+        let parts = (0..cells.states()).map(Part::State).chain(cells.local().feels_own_spike.then_some(Part::Own));
+        for part in parts.chain(late.then_some(Part::Synapses)) {
+            list.extend((0..cells.size()).map(|j| (p, j, part)));
+        }
+    }
+    list
+}
+
+/// E-prop 3 by the textbook: dense, every window by itself.
+struct Windowed {
+    /// `L[population][step][unit]`; at the readout `dE/dy`.
+    signal: Vec<Vec<Vec<f64>>>,
+    /// What the errors of a window leave before step `t`, for every `t`, by unit of the predictor.
+    left: Vec<Vec<f64>>,
+}
+
+/// `says(t)` is what the predictor says at the end of a window whose last step is `t`, as a derivative.
+fn windowed(engine: &Clocked<f64>, played: &Played, window: usize, says: impl Fn(usize) -> Vec<f64>) -> Windowed {
+    let (output, predictor, steps) = (engine.outputs()[0], 3, played.steps());
+    let list = layout(engine, predictor);
+    let zero = |p: usize| vec![vec![0.0; engine.cells()[p].size()]; steps];
+    let count = engine.cells().len();
+    let (mut signal, mut delta): (Vec<_>, Vec<_>) = ((0..count).map(zero).collect(), (0..count).map(zero).collect());
+    let mut left = vec![Vec::new(); steps];
+    let triplets: Vec<_> = engine.links().iter().map(|l| (l.store.triplets(), l.store.values())).collect();
+    let through = |delta: &[Vec<Vec<f64>>], p: usize, j: usize, t: usize, end: usize, delayed: bool| -> f64 {
+        let links = engine.links().iter().zip(&triplets).filter(|(l, _)| l.from == Source::Population(p) && l.to != predictor);
+        let links = links.filter(|(l, _)| if delayed { l.delay > 0 } else { t + l.delay < end });
+        let one = |(l, (list, values)): (&snn_sparse::Link<f64>, &(Vec<(usize, usize, usize)>, Vec<f64>))| -> f64 {
+            list.iter().filter(|&&(i, ..)| i == j).map(|&(_, to, k)| values[k] * delta[l.to][t + l.delay][to]).sum()
+        };
+        links.map(one).sum()
+    };
+    for start in (0..steps).step_by(window) {
+        let end = (start + window).min(steps);
+        let mut carry: Vec<Vec<([f64; 4], f64)>> = (0..count).map(|p| vec![([0.0; 4], 0.0); engine.cells()[p].size()]).collect();
+        let mut late: Vec<Vec<f64>> = engine.cells().iter().map(|c| vec![0.0; c.size()]).collect();
+        if end < steps {
+            for (&(p, j, part), said) in list.iter().zip(says(end - 1)) {
+                match part {
+                    Part::State(k) => carry[p][j].0[k] = said,
+                    Part::Own => carry[p][j].1 = said,
+                    Part::Synapses => late[p][j] = said,
+                }
+            }
+        }
+        for t in (start..end).rev() {
+            for p in (0..count).rev().filter(|&p| p != predictor) {
+                for j in 0..engine.cells()[p].size() {
+                    let last = if t + 1 == end { late[p][j] } else { 0.0 };
+                    let z = played.constant[p][j] + last + through(&delta, p, j, t, end, false);
+                    let (lambda, mu) = carry[p][j];
+                    signal[p][t][j] = if p == output { played.error[t][j] } else { z };
+                    let d = if p == output { played.error[t][j] } else { played.psi[p][t][j] * (z + mu) };
+                    let jac = played.local[p][t][j];
+                    let sum = |first: f64, by: [f64; 4]| (0..4).fold(first * d, |sum, i| sum + by[i] * lambda[i]);
+                    delta[p][t][j] = sum(jac.u_x, jac.s_x);
+                    carry[p][j] = (std::array::from_fn(|k| sum(jac.u_s[k], std::array::from_fn(|i| jac.s_s[i][k]))), sum(jac.u_z, jac.s_z));
+                }
+            }
+            if t > 0 {
+                let value = |&(p, j, part): &(usize, usize, Part)| match part {
+                    Part::State(k) => carry[p][j].0[k],
+                    Part::Own => carry[p][j].1,
+                    Part::Synapses => through(&delta, p, j, t - 1, end, true),
+                };
+                left[t] = list.iter().map(value).collect();
+            }
+        }
+    }
+    Windowed { signal, left }
+}
+
+/// The predictor's output at every step.
+fn predictions(engine: &Clocked<f64>, data: &Trials, trial: usize) -> Vec<Vec<f64>> {
+    let (mut raster, mut record) = (Raster::default(), Record::new(engine));
+    data.load(trial, &mut raster);
+    engine.run(&[&raster], Wants::Spikes, &mut record);
+    let trace = &record.traces[3];
+    (0..raster.steps()).map(|t| (0..trace.units()).map(|k| trace.output[t * trace.blocks() + k / LANES][k % LANES]).collect()).collect()
+}
+
+fn e_prop_3(surrogate: Surrogate, window: usize) -> SyntheticGradients {
+    SyntheticGradients { surrogate, window, predictor: "rest".into(), gain: 0.7, weight: 0.3 }
+}
+
+fn spiking() -> impl Strategy<Value = Model> {
+    prop_oneof![2 => models(0.0), 2 => models(1.0), 1 => any_model()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Whatever the predictor says: learning signals of windows, traces of the whole trial; and the predictor learns what the next window finds. In one go and
+    /// piece by piece.
+    #[test]
+    fn e_prop_3_is_the_textbook(a in spiking(), b in spiking(), surrogate in surrogate(), seed in any::<u64>(), window in 1usize..30, late in any::<bool>(), dense in any::<bool>(), pieces in any::<bool>()) {
+        let engine = fitting([a, b], late, if dense { 1.0 } else { 0.5 }, seed);
+        let (steps, rule) = (25, e_prop_3(surrogate, window));
+        let mut data = trials(seed, steps);
+        let (loss, regulariser) = if pieces { (Loss::SumSquared, Regulariser::NONE) } else { (LOSS, REGULARISER) };
+        if pieces {
+            let mut series = Trials::new("series", 6, steps, 0);
+            for k in 0..2 {
+                let mut raster = Raster::default();
+                data.load(k, &mut raster);
+                series.push_series(raster, (0..3 * steps).map(|n| (n as f32).sin()).collect());
+            }
+            data = series;
+        }
+        let mut sum: Vec<Vec<f64>> = engine.in_order(Gradients::zero(&engine).links.iter().map(|g| &g[..]));
+        let mut penalty = 0.0;
+        for trial in 0..2 {
+            let played = play(&engine, surrogate, &data, trial, loss, regulariser);
+            let said = predictions(&engine, &data, trial);
+            let unit = 0.5 * rule.gain;
+            let reference = windowed(&engine, &played, window, |t| said[t].iter().map(|y| unit * y).collect());
+            let borders: Vec<usize> = (window..steps).step_by(window).collect();
+            for link in engine.links() {
+                for (i, j, k) in link.store.triplets() {
+                    let e = played.traces(&engine, link.to, j, |t| played.heard(link.from, i, t, link.delay));
+                    sum[link.projection][k] += if link.to == 3 {
+                        borders.iter().map(|&t| 0.5 * rule.weight * (said[t - 1][j] - reference.left[t][j] / unit) * e[t - 1]).sum::<f64>()
+                    } else {
+                        (0..steps).map(|t| reference.signal[link.to][t][j] * e[t]).sum::<f64>()
+                    };
+                }
+            }
+            let off = |&t: &usize| said[t - 1].iter().zip(&reference.left[t]).map(|(y, left)| 0.5 * (y - left / unit).powi(2)).sum::<f64>();
+            penalty += rule.weight * borders.iter().map(off).sum::<f64>();
+        }
+        let job = Job { engine: &engine, data: &data, loss, regulariser, scale: 0.5, updates: 0, rates: &[] };
+        Rule::<f64>::check(&rule, &engine).unwrap();
+        let mut found = Gradients::zero(&engine);
+        let stats = rule.worker(&engine).learn(&job, &[0, 1], &mut found);
+        let found = found.in_order(&engine);
+        close(&found, &sum)?;
+        close(&found[7..], &sum[7..])?;
+        prop_assert!(!pieces || (stats.penalty - penalty).abs() <= 1e-9 * penalty, "{} {penalty}", stats.penalty);
+    }
+
+    /// A window as long as the trial is BPTT.
+    #[test]
+    fn e_prop_3_with_one_window_is_bptt(a in spiking(), b in spiking(), surrogate in surrogate(), seed in any::<u64>(), late in any::<bool>(), more in 0usize..5) {
+        let engine = fitting([a, b], late, 0.6, seed);
+        let data = trials(seed, 25);
+        let (bptt, _) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
+        close(&gradient(&engine, &e_prop_3(surrogate, 25 + more), &data, LOSS).0, &bptt)?;
+    }
+
+    /// A predictor that knows is BPTT, whatever the window, and has nothing to learn.
+    #[test]
+    fn e_prop_3_with_the_true_rest_is_bptt(a in models(1.0), b in models(0.0), surrogate in surrogate(), seed in any::<u64>(), window in 5usize..13, late in any::<bool>()) {
+        let mut engine = fitting([a, b], late, 0.6, seed);
+        let (steps, rule) = (25, e_prop_3(surrogate, window));
+        let data = {
+            let (mut one, mut raster) = (Trials::new("random", 6, steps, 3), Raster::default());
+            trials(seed, steps).load(0, &mut raster);
+            one.push(raster, 1);
+            one
+        };
+        let played = play(&engine, surrogate, &data, 0, LOSS, REGULARISER);
+        let truth = windowed(&engine, &played, steps, |_| Vec::new()).left;
+        let borders: Vec<usize> = (window..steps).step_by(window).collect();
+        // Weights from all sources, `α·X` with the filtered events `X[border][source]`, such that `X·Xᵀ·α` is the truth.
+        let into: Vec<usize> = (0..engine.links().len()).filter(|&k| engine.links()[k].to == 3 && matches!(engine.links()[k].from, Source::Input(_)) || engine.links()[k].projection == 7).collect();
+        let filtered = |k: usize, i: usize| {
+            let link = &engine.links()[k];
+            played.traces(&engine, 3, 0, |t| played.heard(link.from, i, t, link.delay))
+        };
+        let sources: Vec<(usize, usize)> = into.iter().flat_map(|&k| (0..engine.size(engine.links()[k].from)).map(move |i| (k, i))).collect();
+        let traces: Vec<Vec<f64>> = sources.iter().map(|&(k, i)| filtered(k, i)).collect();
+        let x: Vec<Vec<f64>> = borders.iter().map(|&t| traces.iter().map(|e| e[t - 1]).collect()).collect();
+        let units = truth[borders[0]].len();
+        // The other links into the predictor are silenced.
+        for link in engine.links_mut().iter_mut().filter(|l| l.to == 3) {
+            let n = link.store.values().len();
+            link.store.set(vec![0.0; n]);
+        }
+        let mut system: Vec<Vec<f64>> = x.iter().enumerate().map(|(m, row)| {
+            let products = x.iter().map(|other| row.iter().zip(other).map(|(a, b)| a * b).sum::<f64>());
+            products.chain(truth[borders[m]].iter().map(|d| d / (0.5 * rule.gain))).collect()
+        }).collect();
+        let n = borders.len();
+        for k in 0..n {
+            prop_assume!(system[k][k].abs() > 1e-4);
+            let pivot = system[k].clone();
+            for (_, row) in system.iter_mut().enumerate().filter(|(m, _)| *m != k) {
+                let by = row[k] / pivot[k];
+                row.iter_mut().zip(&pivot).for_each(|(r, p)| *r -= by * p);
+            }
+        }
+        for &k in &into {
+            let from = engine.size(engine.links()[k].from);
+            let place = sources.iter().position(|s| *s == (k, 0)).unwrap();
+            let weight = |i: usize, unit: usize| (0..n).map(|m| x[m][place + i] * system[m][n + unit] / system[m][m]).sum::<f64>();
+            let all: Vec<f64> = (0..from).flat_map(|i| (0..units).map(move |unit| (i, unit))).map(|(i, unit)| weight(i, unit)).collect();
+            engine.links_mut()[k].store.set(all);
+        }
+        let (bptt, plain) = gradient(&engine, &Bptt::new(surrogate), &data, LOSS);
+        let (found, stats) = gradient(&engine, &rule, &data, LOSS);
+        prop_assert!(distance(&found[..7], &bptt[..7]) < 1e-7, "{:e}", distance(&found[..7], &bptt[..7]));
+        prop_assert!((stats.penalty - plain.penalty).abs() < 1e-9);
+        // Without the prediction it is another gradient.
+        for &k in &into {
+            let n = engine.links()[k].store.values().len();
+            engine.links_mut()[k].store.set(vec![0.0; n]);
+        }
+        let (cut, stats) = gradient(&engine, &rule, &data, LOSS);
+        prop_assert!(stats.penalty - plain.penalty < 1e-6 || distance(&cut[..7], &bptt[..7]) > 1e-9);
+    }
+}
+
+/// In a trial that stays the same the predictor comes to say what the next window finds, and the network learns the while.
+#[test]
+fn the_predictor_learns() {
+    let models = [Lif::default().into(), Alif::default().into()];
+    let units = layout(&Clocked::compile(&predicted(models.clone(), false, 0.6, 1, 4)), 3).len();
+    let mut data = Trials::new("series", 6, 60, 0);
+    let mut raster = Raster::default();
+    trials(4, 60).load(0, &mut raster);
+    data.push_series(raster, (0..180).map(|n| (0.05 * n as f32).sin()).collect());
+    let options = Options { batch: 1, ..Options::new(Loss::SumSquared, Seed::new(1)) };
+    let rule = SyntheticGradients { gain: 20.0, weight: 1.0, ..e_prop_3(Surrogate::triangle(0.3, 1.0), 10) };
+    let mut trainer = Trainer::new(&predicted(models, false, 0.6, units, 4), rule, Optimiser::adam(1e-2), options).unwrap();
+    let history: Vec<(f64, f64)> = (0..150).map(|_| trainer.epoch(&data, &|_| ()).unwrap()).map(|s| (s.penalty, s.loss)).collect();
+    let ((before, loss), (after, less)) = (history[0], history[149]);
+    println!("predictor {before:.4} to {after:.4}, loss {loss:.3} to {less:.3}");
+    assert!(after < 0.5 * before && less < 0.8 * loss, "{history:?}");
+}
+
+#[test]
+fn e_prop_3_refuses_by_name() {
+    let models = || [Model::from(Lif::default()), Model::from(Alif::default())];
+    let refused = |net: &Network, rule: SyntheticGradients| Rule::<f64>::check(&rule, &Clocked::compile(net)).unwrap_err().to_string();
+    let rule = || e_prop_3(Surrogate::triangle(0.3, 1.0), 10);
+    let net = predicted(models(), false, 1.0, 7, 1);
+    // 20 LIF with synapses late, 9 ALIF that feel their own spikes too, 3 of the readout.
+    assert!(refused(&net, rule()).contains("`rest` is the predictor of 7 units; this network needs 79"), "{}", refused(&net, rule()));
+    assert!(refused(&net, SyntheticGradients { window: 0, ..rule() }).contains("window = 0"));
+    assert!(refused(&net, SyntheticGradients { gain: 0.0, ..rule() }).contains("gain = 0"));
+    assert!(refused(&net, SyntheticGradients { weight: f64::NAN, ..rule() }).contains("weight = NaN"));
+    assert!(refused(&net, SyntheticGradients { predictor: "none".into(), ..rule() }).contains("no population `none`"));
+    assert!(refused(&net, SyntheticGradients { predictor: "out".into(), ..rule() }).contains("`out` is the predictor and the output"));
+    assert!(refused(&net, SyntheticGradients { predictor: "a".into(), ..rule() }).contains("`a` is the predictor; it must be a leaky"));
+    let mut draft: Draft = predicted(models(), false, 1.0, 79, 1).draft().clone();
+    draft.projections[1].delay = ms(2.0).into();
+    let error = refused(&draft.try_into().unwrap(), rule());
+    assert!(error.contains("`a` -> `a` has a delay of 2 steps"), "{error}");
 }

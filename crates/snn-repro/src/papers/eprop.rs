@@ -9,7 +9,7 @@
 //! test of the rule (`snn-learn/tests/eprop_reference.rs`).
 //!
 //! Departure: the rate is regularised with the averages of the batch before, not of the present one; in pattern generation with those of the trial.
-//! Departure: evidence accumulation is trained for a fixed number of batches of 32, with a learning rate that falls to zero; the released program keeps
+//! Departure: evidence accumulation is trained for a fixed number of iterations, with a learning rate that falls to zero; the released program keeps
 //! the rate and stops at the first validation error below 7 %. The iteration at which that happens is a figure of its own.
 //! Departure: the paper rewards networks that play Atari games. The bandit and the delayed cue, and all constants of their agents, are ours. As in the released
 //! program, the update is that of a batch of whole episodes: the sum over actions of reward prediction error times tag.
@@ -22,8 +22,8 @@ use snn_arch::policy::{Acting, Head, Ppo, units};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, Li, Lif, decay};
 use snn_core::{Answered, Dataset, Net, Network, Raster, Seed, Surrogate, Target, Value, ms};
-use snn_data::{Bandit, BanditParams, DelayedCue, DelayedCueParams, Drawn, Environment, EvidenceParams, PatternParams};
-use snn_learn::{Eprop, Feedback, Form, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule, SparseBptt, Trainer};
+use snn_data::{BanditParams, DelayedCueParams, Drawn, Environment, EvidenceParams, PatternParams};
+use snn_learn::{Eprop, Feedback, Form, Loss, Optimiser, Options, Over, RateOver, Regulariser, Schedule, Trainer};
 use snn_sparse::{Clocked, LANES, Record, Wants};
 
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
@@ -87,47 +87,38 @@ fn patterns(lab: &mut Lab) -> Result<()> {
         Scale::Smoke => PatternParams { steps: 200, periods: vec![0.2, 0.1], ..PatternParams::default() },
         _ => PatternParams::default(),
     };
-    let mut errors = vec![Vec::new(); 3];
+    let mut errors = [Vec::new(), Vec::new()];
     for repeat in 0..repeats {
         let seed = lab.seed().child("patterns").nth(repeat);
         let data = params.generate(seed.child("data"))?;
-        // Weights N(0, 1/√fan-in) [code]. BPTT goes through the reset, e-prop does not.
-        let net = |reset_grad: f64| {
-            Net::new(DT)
-                .input("in", 100)
-                .population("rec", 100, Lif { tau: tau.into(), v_th: v_th.into(), reset_grad: reset_grad.into(), ..Lif::default() })
-                .population("out", 1, Li { tau: tau.into() })
-                .project("in", "rec", Connect::All, Init::normal(0.1))
-                .project("rec", "rec", Connect::All, Init::normal(0.1))
-                .without_autapses()
-                .delay(DT)
-                .project("rec", "out", Connect::All, Init::normal(0.1))
-                .output("out")
-                .build(seed.child("network"))
-        };
-        let surrogate = surrogate(v_th);
-        let rule = |feedback| Eprop { surrogate, feedback, form: Form::Reverse };
+        // Weights N(0, 1/√fan-in) [code].
+        let net = Net::new(DT)
+            .input("in", 100)
+            .population("rec", 100, Lif { tau: tau.into(), v_th: v_th.into(), ..Lif::default() })
+            .population("out", 1, Li { tau: tau.into() })
+            .project("in", "rec", Connect::All, Init::normal(0.1))
+            .project("rec", "rec", Connect::All, Init::normal(0.1))
+            .without_autapses()
+            .delay(DT)
+            .project("rec", "out", Connect::All, Init::normal(0.1))
+            .output("out")
+            .build(seed.child("network"))?;
         let random = Feedback::Random { std: 0.1, seed: seed.child("feedback") };
-        let rules: [(&str, Box<dyn Rule<f32>>, f64); 3] = [
-            ("random feedback", Box::new(rule(random)), 0.0),
-            ("symmetric feedback", Box::new(rule(Feedback::Symmetric)), 0.0),
-            ("BPTT", Box::new(SparseBptt { surrogate }), 1.0),
-        ];
-        let (mut losses, mut outputs) = (Vec::new(), vec![("target".to_owned(), target(&data))]);
-        for (k, (what, rule, reset_grad)) in rules.into_iter().enumerate() {
+        let (mut losses, mut outputs) = (Vec::new(), vec![("target", target(&data))]);
+        for (k, (what, feedback)) in [("random feedback", random), ("symmetric feedback", Feedback::Symmetric)].into_iter().enumerate() {
+            let rule = Eprop { surrogate: surrogate(v_th), feedback, form: Form::Reverse };
             let options = Options {
                 batch: 1,
                 regulariser: Regulariser::rate(0.5 * 300.0, RATE, RateOver::Trial),
                 ..Options::new(Loss::SumSquared, seed.child("training"))
             };
-            let mut trainer = Trainer::new(&net(reset_grad)?, rule, Optimiser::sgd(1e-4), options)?;
-            let name = format!("pattern {} {what}", repeat + 1);
-            let history = lab.train(&name, &mut trainer, iterations, &data, None)?;
+            let mut trainer = Trainer::new(&net, rule, Optimiser::sgd(1e-4), options)?;
+            let history = lab.train(&format!("pattern {} {what}", repeat + 1), &mut trainer, iterations, &data, None)?;
             losses.push((what, (1..).zip(&history).map(|(n, e)| (f64::from(n), e.loss)).collect::<Vec<_>>()));
-            let (record, _) = watch(trainer.engine(), surrogate, &data);
+            let (record, _) = watch(trainer.engine(), surrogate(v_th), &data);
             let output: Vec<(f64, f64)> = timed(record.traces[1].series(0).map(f64::from));
             errors[k].push(normalised(&output, &outputs[0].1));
-            outputs.push((what.to_owned(), output));
+            outputs.push((what, output));
             if (repeat, k) == (0, 0) {
                 lab.raster("pattern-raster", "pattern generation, random feedback: hidden spikes after training", DT, &record.spikes[0])?;
             }
@@ -146,7 +137,7 @@ fn patterns(lab: &mut Lab) -> Result<()> {
     lab.report(P_SYMMETRIC, worst(1))?;
     lab.report(P_ORDER, sum(1) / sum(0))?;
     let list = |k: usize| errors[k].iter().map(|e| format!("{e:.3}")).collect::<Vec<_>>().join(", ");
-    lab.note(format!("pattern generation, errors: {} random, {} symmetric, {} BPTT", list(0), list(1), list(2)));
+    lab.note(format!("pattern generation, normalised errors: {} with random, {} with symmetric feedback", list(0), list(1)));
     Ok(())
 }
 
@@ -221,7 +212,8 @@ fn evidence(lab: &mut Lab) -> Result<()> {
         Scale::Smoke => EvidenceParams { cues: 3, delay: 100, ..EvidenceParams::default() },
         _ => EvidenceParams::default(),
     };
-    let (batch, iterations, every) = lab.scale().pick((8, 4, 2), (32, 400, 10), (64, 2000, 10));
+    // Batch [readme] and [code]; at short scale as many iterations as brought the error of another seed well below 7 %, 5.4 % after 800.
+    let (batch, iterations, every) = lab.scale().pick((8, 4, 2), (32, 1000, 10), (64, 2000, 10));
     let trials = |part: &str, first: usize, count: usize| -> Result<Answered<Drawn<EvidenceParams>>> {
         let drawn = params.trials(seed.child(part), first as u64..(first + count) as u64)?;
         let window = drawn.task().answer_window();
@@ -317,35 +309,72 @@ fn eligibility(engine: &Clocked<f32>, record: &Record<f32>, input: &Raster, i: u
 }
 
 /// Reward-based e-prop. With the reward prediction error `δ = r + γ·V' − V` and the learning signal of the policy π and the value V,
-/// `L_j = Σ_k B_jk·(π_k − 1[a = k]) − c_V·B_jV`, the update is `ΔW = −η·Σ δ·tag`, `tag ← γ·tag + L·ē`. The sum over an episode is e-prop's gradient of the
-/// actor-critic loss with whole returns: [`MetaRl`] with the rule [`Eprop`].
+/// `L_j = Σ_k B_jk·(π_k − 1[a = k]) − c_V·B_jV`, the update is `ΔW = −η·Σ δ·tag`, `tag ← γ·tag + L·ē`. Its sum over an episode is e-prop's gradient of the
+/// actor-critic loss: [`MetaRl`] with the rule [`Eprop`].
 fn by_reward(lab: &mut Lab) -> Result<()> {
-    // Symmetric feedback, discount, weight of the value and entropy as for Pong [code]; the rest is ours.
-    let ppo = |gamma: f64| Ppo::actor_critic(gamma, 1.0, 1.0, 0.0025);
-    let bandit = lab.scale().pick(BanditParams { pulls: 5, ..BanditParams::default() }, bandit_params(), bandit_params()).build()?;
-    let iterations = lab.scale().pick(2, 60, 60);
-    let (history, agent) = learn(lab, "bandit", bandit, ppo(0.0), iterations)?;
+    // Each pull pays at once: no discount. The better arm is the second of two, 0.8 to 0.2.
+    let pulls = lab.scale().pick(4, 20, 20);
+    let bandit = BanditParams { pulls, ..BanditParams::default() }.build()?;
+    let (history, agent) = learn(lab, "bandit", bandit, 0.0, lab.scale().pick(2, 200, 200))?;
     if lab.scale() == Scale::Smoke {
         not_run(lab, &[R_BANDIT])?;
     } else {
-        let tests = agent.evaluate(200, lab.seed().child("bandit test"), Acting::Sample)?;
-        let pulls = tests.iter().flat_map(|e| &e.actions);
-        let (all, better) = pulls.fold((0, 0), |(all, better), arm| (all + 1, better + usize::from(*arm == 1.0)));
-        lab.report(R_BANDIT, 100.0 * f64::from(better as u32) / f64::from(all as u32))?;
+        let tests = agent.evaluate(200, lab.seed().child("bandit").child("test"), Acting::Sample)?;
+        let better = tests.iter().flat_map(|e| &e.actions).filter(|arm| **arm == 1.0).count();
+        lab.report(R_BANDIT, 100.0 * better as f64 / (200 * pulls) as f64)?;
     }
-    let bandit_curve = rewards(&history);
+    let per_pull = [("mean of 32 episodes", rewards(&history, 1.0 / pulls as f64))];
+    lab.curve("bandit", "bandit: reward per pull", "iteration", "reward", &per_pull, Axes::default())?;
 
-    let iterations = lab.scale().pick(2, 300, 300);
-    let (history, agent) = learn(lab, "delayed cue", DelayedCueParams::default().build()?, ppo(0.99), iterations)?;
+    // 100 ms of one of two cues, 100 to 300 ms of nothing, then the question; γ as for Pong [code].
+    let cue = DelayedCueParams::default().build()?;
+    let (history, agent) = learn(lab, "delayed cue", cue, 0.99, lab.scale().pick(2, 400, 400))?;
+    let seed = lab.seed().child("delayed cue").child("test");
     if lab.scale() == Scale::Smoke {
         not_run(lab, &[R_CUE])?;
     } else {
-        let tests = agent.evaluate(1000, lab.seed().child("delayed cue test"), Acting::Sample)?;
+        let tests = agent.evaluate(1000, seed, Acting::Sample)?;
         let right = tests.iter().filter(|e| e.rewards.last() == Some(&1.0)).count();
         lab.report(R_CUE, 100.0 * right as f64 / tests.len() as f64)?;
     }
-    lab.curve("bandit", "bandit: reward per pull", "iteration", "reward", &[("mean of 32 episodes", bandit_curve)], Axes::default())?;
-    let cue = [("mean of 32 episodes", rewards(&history))];
-    lab.curve("delayed-cue", "delayed cue: right decisions", "iteration", "share", &cue, Axes::default())?;
+    let right = [("mean of 32 episodes", rewards(&history, 1.0))];
+    lab.curve("delayed-cue", "delayed cue: right decisions", "iteration", "share", &right, Axes::default())?;
+    let episode = &agent.evaluate(1, seed, Acting::Sample)?[0];
+    let (engine, mut record) = (agent.trainer().engine(), Record::new(agent.trainer().engine()));
+    engine.run(&[&episode.spikes], Wants::Spikes, &mut record);
+    lab.raster("delayed-cue-raster", "delayed cue: hidden spikes in one new episode, half of the neurons adapt", DT, &record.spikes[0])?;
     Ok(())
+}
+
+/// Learns in a world by reward, in batches of 32 episodes.
+fn learn<E: Environment + Clone + Sync>(
+    lab: &mut Lab,
+    name: &str,
+    world: E,
+    gamma: f64,
+    iterations: usize,
+) -> Result<(Vec<Iteration>, MetaRl<E>)> {
+    let seed = lab.seed().child(name);
+    // Ours: sizes, time constants, and what the readout means. 32 episodes, rate, its strength, and the weights of value and entropy as for Pong [code].
+    let neurons = Neurons { lif: 20, alif: 20, beta: 0.5, tau_a: ms(500.0), v_th: 0.6, refractory: 2.0 };
+    let net = neurons.network(world.inputs(), units(world.actions()), seed)?;
+    let options = Episodes {
+        episodes: lab.scale().pick(4, 32, 32),
+        head: Head { gain: 4.0, value_gain: 1.0, sigma: 1.0, scale: 1.0 },
+        ppo: Ppo::actor_critic(gamma, 1.0, 1.0, 0.0025),
+        clip: None,
+        regulariser: Regulariser::rate(50.0, 0.02, RateOver::Batch),
+        schedule: Schedule::Constant,
+        seed: seed.child("training"),
+    };
+    let rule = Eprop { surrogate: surrogate(neurons.v_th), feedback: Feedback::Symmetric, form: Form::Reverse };
+    let mut agent = MetaRl::new(&net, world, rule, Optimiser::adam(5e-3), options)?;
+    let history = lab.train_by_reward(name, &mut agent, iterations)?;
+    Ok((history, agent))
+}
+
+/// Mean rewards of ten iterations at a time, times `by`.
+fn rewards(history: &[Iteration], by: f64) -> Vec<(f64, f64)> {
+    let mean = |piece: &[Iteration]| by * piece.iter().map(|i| i.reward).sum::<f64>() / piece.len() as f64;
+    (1..).zip(history.chunks(10)).map(|(k, piece)| (10.0 * f64::from(k), mean(piece))).collect()
 }

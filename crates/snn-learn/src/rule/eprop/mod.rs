@@ -1,6 +1,7 @@
 //! Eligibility propagation: gradients without the errors that come back through the network.
 
 mod online;
+mod synthetic;
 
 use super::sparse_bptt::{Sparse, Through, Way};
 use super::{Rule, RuleError, Worker, check_common};
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use snn_core::net::{Links, Projection};
 use snn_core::{Seed, Surrogate, Value};
 use snn_sparse::{Clocked, Scalar, Source, Store};
+
+pub use synthetic::SyntheticGradients;
 
 const NAME: &str = "eprop";
 
@@ -146,7 +149,10 @@ impl<F: Scalar> Rule<F> for Eprop {
             }
             self.feedback.check(engine, output)?;
             if let Form::Online { window } = self.form {
-                online::check(engine, output, window)?;
+                if window == 0 {
+                    return Err(RuleError::Options { rule: NAME, why: "online window = 0: give at least one step".into() });
+                }
+                online::check(engine, output, NAME, ": take the reverse form")?;
             }
         }
         Ok(())
@@ -155,7 +161,7 @@ impl<F: Scalar> Rule<F> for Eprop {
         let output = engine.outputs()[0];
         let ways = self.feedback.ways(engine, output);
         if let Form::Online { window } = self.form {
-            return Box::new(Online::new(engine, self.surrogate, ways, window));
+            return Box::new(Online::new(engine, self.surrogate, ways, window, None));
         }
         // Nothing comes back but from the readout: it goes first, then all others, each over the whole trial.
         let count = engine.cells().len();

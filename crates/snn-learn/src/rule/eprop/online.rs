@@ -5,7 +5,7 @@
 //! the adjoint step that every rule shares: it starts as 1 at the window's end; what reaches the inputs is what an event at each step adds, what reaches
 //! the state before the window is what is left of each number kept there.
 
-use super::NAME;
+use super::synthetic::Teacher;
 use crate::rule::adjoint::{Adjoint, Carry, with_states};
 use crate::rule::sparse_bptt::Way;
 use crate::rule::trial::Trial;
@@ -17,27 +17,28 @@ use snn_sparse::{Block, Clocked, LANES, Link, Local, Scalar, Store, Trace};
 use std::ops::Range;
 use std::time::Instant;
 
-/// Whether the online form can train this network.
-pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, window: usize) -> Result<(), RuleError> {
-    let draft = engine.network().draft();
-    if window == 0 {
-        return Err(RuleError::Options { rule: NAME, why: "online window = 0: give at least one step".into() });
-    }
-    let (local, size) = (engine.cells()[output].local(), engine.cells()[output].size());
-    let leaky = || {
+/// Whether population `p` is a leaky integrator, without events, with one time constant for all units.
+pub(super) fn leaky<F: Scalar>(engine: &Clocked<F>, p: usize) -> bool {
+    let (local, size) = (engine.cells()[p].local(), engine.cells()[p].size());
+    let graded = !engine.cells()[p].output().is_events();
+    graded && local.affine && local.reset_free && !local.feels_own_spike && local.states() == 1 && {
         let (first, same) = (local.of(0, 0), (1..size).all(|j| local.of(j, 0) == local.of(0, 0)));
-        same && local.states() == 1 && first.u_s[0] == first.s_s[0][0] && first.u_x == first.s_x[0]
-    };
-    if !(local.affine && local.reset_free && !local.feels_own_spike && leaky()) {
-        let why =
-            "is the readout; the online form needs a leaky integrator (li) with one time constant for all units: take the reverse form";
-        return Err(RuleError::Population { rule: NAME, population: draft.populations[output].name.clone(), why: why.into() });
+        same && first.u_s[0] == first.s_s[0][0] && first.u_x == first.s_x[0]
+    }
+}
+
+/// Whether traces can be kept for this network; `instead` says what to do if not.
+pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, rule: &'static str, instead: &str) -> Result<(), RuleError> {
+    let draft = engine.network().draft();
+    if !leaky(engine, output) {
+        let why = format!("is the readout; eligibility traces need a leaky integrator (li) with one time constant for all units{instead}");
+        return Err(RuleError::Population { rule, population: draft.populations[output].name.clone(), why });
     }
     match engine.links().iter().find(|link| !link.store.frozen() && link.store.stretch(0, 0).is_none()) {
         Some(link) => {
             let projection = &draft.projections[link.projection];
-            let why = "shares its weights; the online form keeps traces for links of their own: take the reverse form".into();
-            Err(RuleError::Projection { rule: NAME, from: projection.from.clone(), to: projection.to.clone(), why })
+            let why = format!("shares its weights; eligibility traces are kept for links of their own{instead}");
+            Err(RuleError::Projection { rule, from: projection.from.clone(), to: projection.to.clone(), why })
         }
         None => Ok(()),
     }
@@ -164,6 +165,8 @@ struct Window<'a, F: Scalar> {
     feeds: &'a [Feed<F>],
     signals: &'a [Signal<F>],
     filter: &'a Tail<F>,
+    /// The learning signals `[step][block]`, if somebody gives them.
+    given: Option<&'a [Block<F>]>,
 }
 
 /// Feedback weights into one population.
@@ -201,7 +204,7 @@ struct Neurons<F: Scalar, const K: usize> {
 }
 
 impl<F: Scalar, const K: usize> Neurons<F, K> {
-    fn new(local: &Local<F>, size: usize, readout: bool, window: usize) -> Self {
+    fn new(local: &Local<F>, size: usize, filtered: bool, window: usize) -> Self {
         let mut common = shared(local, size);
         let list = |common: &[usize]| {
             let rest: Vec<usize> = (0..K).filter(|k| !common.contains(k)).collect();
@@ -213,13 +216,13 @@ impl<F: Scalar, const K: usize> Neurons<F, K> {
                 None if local.feels_own_spike => planes.push(Plane::Spike),
                 None => {}
             }
-            if !readout {
+            if filtered {
                 planes.push(Plane::Filtered);
             }
             planes
         };
         let mut planes = list(&common);
-        if !matches!((common.len(), planes.len()), (0, 1..=6) | (1, 0..=2) | (2, 1)) {
+        if !matches!((common.len(), planes.len()), (0, 0..=6) | (1, 0..=2) | (2, 0..=1)) {
             // A combination that `Advance` has no loop for.
             common.clear();
             planes = list(&common);
@@ -269,7 +272,8 @@ impl<F: Scalar, const K: usize> LookBack<'_, '_, F, K> {
         }
         let feeds = || window.feeds.iter().filter(|feed| feed.to == window.p).map(|feed| (&window.signals[feed.signal], feed));
         for (k, t) in window.steps.clone().enumerate() {
-            (n.psi[k], n.signal[k]) = (Block::zero(), window.constant[b]);
+            (n.psi[k], n.signal[k]) =
+                (Block::zero(), window.given.map_or(window.constant[b], |given| given[k * window.trace.blocks() + b]));
             for e in window.trace.active_at(t, b) {
                 n.psi[k][window.trace.active.unit[e] as usize % LANES] = window.trace.active.value[e];
             }
@@ -543,6 +547,7 @@ impl<F: Scalar> Kernel for Update<'_, F> {
             let run = self.links.heard[row..rows.end].iter().take_while(|&&h| h).count();
             if run > 0 {
                 macs += match (shared, self.links.planes.len()) {
+                    (0, 0) => 0,
                     (0, 1) => self.advance::<0, 1>(row..row + run),
                     (0, 2) => self.advance::<0, 2>(row..row + run),
                     (0, 3) => self.advance::<0, 3>(row..row + run),
@@ -552,6 +557,7 @@ impl<F: Scalar> Kernel for Update<'_, F> {
                     (1, 0) => self.advance::<1, 0>(row..row + run),
                     (1, 1) => self.advance::<1, 1>(row..row + run),
                     (1, 2) => self.advance::<1, 2>(row..row + run),
+                    (2, 0) => self.advance::<2, 0>(row..row + run),
                     _ => self.advance::<2, 1>(row..row + run),
                 };
             }
@@ -651,6 +657,8 @@ pub(super) struct Online<F: Scalar> {
     links: Vec<Option<Links<F>>>,
     /// The links they were made for: [`Clocked::relinked`].
     relinked: u64,
+    /// Who gives the learning signals, if not the readout's errors themselves.
+    teacher: Option<Teacher<F>>,
 }
 
 /// What every list of links keeps, at rest.
@@ -663,7 +671,7 @@ fn links<F: Scalar>(engine: &Clocked<F>, targets: &[Option<Box<dyn Target<F>>>])
 }
 
 impl<F: Scalar> Online<F> {
-    pub fn new(engine: &Clocked<F>, surrogate: Surrogate, ways: Vec<Way<F>>, window: usize) -> Self {
+    pub fn new(engine: &Clocked<F>, surrogate: Surrogate, ways: Vec<Way<F>>, window: usize, teacher: Option<Teacher<F>>) -> Self {
         let output = engine.outputs()[0];
         let width = blocks(engine.cells()[output].size());
         let mut signals: Vec<Signal<F>> = Vec::new();
@@ -693,7 +701,7 @@ impl<F: Scalar> Online<F> {
             let (cells, local) = (&engine.cells()[p], engine.cells()[p].local());
             let learns = cells.output().is_events() || p == output;
             learns.then(|| {
-                with_states!(local.states(), K => Box::new(Neurons::<F, K>::new(local, cells.size(), p == output, window)) as Box<dyn Target<F>>)
+                with_states!(local.states(), K => Box::new(Neurons::<F, K>::new(local, cells.size(), p != output && teacher.is_none(), window)) as Box<dyn Target<F>>)
             })
         };
         let targets: Vec<_> = (0..engine.cells().len()).map(target).collect();
@@ -712,11 +720,24 @@ impl<F: Scalar> Online<F> {
             targets,
             links,
             relinked: engine.relinked(),
+            teacher,
         }
     }
 
-    /// Takes all links over `steps`. Returns the multiply-accumulates.
-    fn advance(&mut self, engine: &Clocked<F>, steps: Range<usize>, last: bool, gradients: &mut Gradients<F>) -> u64 {
+    /// Takes all links over `steps`; `first` and `last` say whether the trial begins and ends with them.
+    fn advance(
+        &mut self,
+        job: &Job<'_, F>,
+        steps: Range<usize>,
+        [first, last]: [bool; 2],
+        gradients: &mut Gradients<F>,
+        stats: &mut Stats,
+    ) {
+        let engine = job.engine;
+        let mut macs = match &mut self.teacher {
+            Some(teacher) => teacher.teach(engine, &self.trial, &steps, [first, last], job.scale, gradients, stats),
+            None => 0,
+        };
         let Trial { input, record, output, constant, .. } = &self.trial;
         let width = blocks(engine.cells()[self.output].size());
         let zero = Block::zero();
@@ -732,7 +753,6 @@ impl<F: Scalar> Online<F> {
                 signal.before[ob] = carry.lambda[0];
             }
         }
-        let mut macs = 0;
         for (link, links) in engine.links().iter().zip(&mut self.links) {
             if let Some(links) = links {
                 links.hear(link.from.spikes(&[input], &record.spikes), link.delay, &steps);
@@ -742,7 +762,10 @@ impl<F: Scalar> Online<F> {
             let Some(target) = target else { continue };
             let readout = p == self.output;
             let mut feeds = self.feeds.iter().filter(|feed| feed.to == p);
-            let taught = if readout {
+            let given = self.teacher.as_ref().filter(|_| !readout).map(|teacher| teacher.signals(p));
+            let taught = if let Some(given) = given {
+                given.iter().any(|signal| *signal != zero)
+            } else if readout {
                 output[steps.start * width..steps.end * width].iter().any(|error| *error != zero)
             } else {
                 feeds.any(|feed| !self.signals[feed.signal].silent) || constant[p].iter().any(|c| *c != zero)
@@ -764,6 +787,7 @@ impl<F: Scalar> Online<F> {
                 feeds: &self.feeds,
                 signals: &self.signals,
                 filter: &self.filter,
+                given,
             };
             for b in 0..blocks(engine.cells()[p].size()) {
                 target.look_back(&window, b);
@@ -779,7 +803,7 @@ impl<F: Scalar> Online<F> {
                 }
             }
         }
-        macs
+        stats.macs_backward += macs;
     }
 }
 
@@ -797,11 +821,13 @@ impl<F: Scalar> Worker<F> for Online<F> {
         let in_pieces = known && self.signals.iter().all(|signal| signal.delay == 0);
         for &trial in trials {
             self.links.iter_mut().flatten().for_each(Links::begin);
+            self.teacher.iter_mut().for_each(Teacher::begin);
+            let mut first = true;
             if in_pieces {
                 self.trial.begin(job, trial, self.window);
                 while let Some((steps, last)) = self.trial.next(job, trial, self.window, &mut stats) {
                     let start = Instant::now();
-                    stats.macs_backward += self.advance(engine, steps, last, gradients);
+                    self.advance(job, steps, [std::mem::take(&mut first), last], gradients, &mut stats);
                     stats.backward_s += start.elapsed().as_secs_f64();
                 }
                 continue;
@@ -811,7 +837,7 @@ impl<F: Scalar> Worker<F> for Online<F> {
             for start in (0..all).step_by(self.window) {
                 let steps = start..(start + self.window).min(all);
                 let last = steps.end == all;
-                stats.macs_backward += self.advance(engine, steps, last, gradients);
+                self.advance(job, steps, [start == 0, last], gradients, &mut stats);
             }
             stats.backward_s += middle.elapsed().as_secs_f64();
             stats.tally(engine, &self.trial.input, &self.trial.record);
@@ -829,5 +855,6 @@ impl<F: Scalar> Worker<F> for Online<F> {
             + self.ways.iter().map(|(way, _)| way.bytes()).sum::<usize>()
             + self.feeds.iter().map(|feed| feed.weights.capacity() * size_of::<Block<F>>()).sum::<usize>()
             + self.links.iter().flatten().map(Links::bytes).sum::<usize>()
+            + self.teacher.as_ref().map_or(0, Teacher::bytes)
     }
 }
