@@ -43,7 +43,7 @@ pub const PAPER: Paper = Paper {
     title: "A solution to the learning dilemma for recurrent networks of spiking neurons",
     cite: "Bellec, Scherr et al. 2020, Nature Communications 11:3625",
     about: "eligibility traces and learning signals in the place of backpropagation through time",
-    cost: Cost { smoke: "a few seconds", short: "10 min, 2 cores", paper: "an hour, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "5 min, 2 cores", paper: "15 min, 2 cores" },
     claims: &[
         Claim::new(P_RANDOM, "0.07, 0.12, 0.23 [run]", Bound::AtMost(0.25), "", 3, "Fig. S1; Supplementary Note 4"),
         Claim::new(P_SYMMETRIC, "0.04 … 0.07 [run]", Bound::AtMost(0.1), "", 3, "Fig. S1; Supplementary Note 4"),
