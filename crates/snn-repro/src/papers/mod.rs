@@ -14,7 +14,7 @@ macro_rules! papers {
     };
 }
 
-papers! { ssgd, lsnn }
+papers! { ssgd, lsnn, deep_r, grad_r }
 
 /// The paper called `id`.
 pub fn find(id: &str) -> Option<&'static Paper> {
