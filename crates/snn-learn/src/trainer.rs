@@ -15,8 +15,15 @@ use snn_sparse::{Block, Clocked, LANES, Record, Store, Synapses, Wants};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-/// A batch is cut into this many pieces whatever the number of threads; pieces are added in order.
+/// A batch is cut into so many pieces at most; pieces are added in order.
 const CHUNKS: usize = 8;
+/// A piece has at least so many steps of trials, counted over the trials: less work than this costs less than clearing and adding another gradient.
+const CHUNK_STEPS: usize = 8;
+
+/// The pieces of a batch: a function of its size and of the length of a trial, whatever the number of threads.
+fn pieces(batch: usize, steps: usize) -> usize {
+    (batch * steps).div_ceil(CHUNK_STEPS).clamp(1, CHUNKS).min(batch.max(1))
+}
 
 /// How to train.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,6 +173,7 @@ pub struct Trainer {
     begun: Stats,
     quiet: Vec<usize>,
     rates: Vec<Vec<f64>>,
+    /// The gradient of the last batch; then those of the other pieces of a batch, which are zero outside of [`Trainer::gradient`].
     chunks: Vec<Gradients<f32>>,
     workers: Mutex<Vec<Box<dyn Worker<f32>>>>,
 }
@@ -187,7 +195,7 @@ impl Trainer {
         }
         let lengths: Vec<usize> = engine.links().iter().map(|l| l.store.weights().len()).collect();
         let moments = Moments::new(&optimiser, &lengths);
-        let chunks = (0..CHUNKS).map(|_| Gradients::zero(&engine)).collect();
+        let chunks = vec![Gradients::zero(&engine)];
         let quiet = vec![0; engine.cells().len()];
         let decay = rule.decay(&engine);
         Ok(Trainer {
@@ -309,12 +317,17 @@ impl Trainer {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
         let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates, rates: &self.rates };
-        let cut = |c: usize| c * batch.len() / CHUNKS;
-        let pieces: Vec<Stats> = (self.chunks.par_iter_mut().enumerate())
+        let count = pieces(batch.len(), data.steps());
+        while self.chunks.len() < count {
+            self.chunks.push(Gradients::zero(engine));
+        }
+        let chunks = &mut self.chunks[..count];
+        chunks[0].clear();
+        let cut = |c: usize| c * batch.len() / count;
+        let pieces: Vec<Stats> = (chunks.par_iter_mut().enumerate())
             .map(|(c, gradients)| {
                 let spare = workers.lock().map_or(None, |mut w| w.pop());
                 let mut worker = spare.unwrap_or_else(|| rule.worker(engine));
-                gradients.clear();
                 let stats = worker.learn(&job, &batch[cut(c)..cut(c + 1)], gradients);
                 if let Ok(mut pool) = workers.lock() {
                     pool.push(worker);
@@ -322,7 +335,7 @@ impl Trainer {
                 stats
             })
             .collect();
-        Gradients::sum(&mut self.chunks);
+        Gradients::sum(chunks);
         let mut total = Stats::default();
         pieces.iter().for_each(|s| total.add(s));
         total
@@ -489,5 +502,19 @@ impl Trainer {
         (self.moments.updates, self.epochs, self.quiet) = (saved.updates, saved.epochs, saved.quiet.clone());
         (self.begun, self.rates) = (saved.begun.clone(), saved.rates.clone());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn a_piece_is_worth_its_gradient() {
+        for (batch, steps, expected) in
+            [(0, 1, 1), (1, 1, 1), (8, 1, 1), (10, 1, 2), (32, 1, 4), (57, 1, 8), (1000, 1, 8), (1, 100, 1), (5, 100, 5), (20, 40, 8)]
+        {
+            assert_eq!(pieces(batch, steps), expected, "{batch} trials of {steps} steps");
+        }
     }
 }

@@ -244,6 +244,57 @@ fn one_and_more_threads_give_the_same_bits() {
     }
 }
 
+/// A batch of short trials is cut into fewer pieces than one of long trials.
+#[test]
+fn short_trials_give_the_same_bits_on_any_number_of_threads_and_after_larger_batches() {
+    let net = Net::new(ms(1.0))
+        .input("in", 300)
+        .population("a", 200, Relu {})
+        .population("out", 3, Li { tau: 1e-9.into() })
+        .project("in", "a", Connect::All, Init::normal(0.1))
+        .project("a", "out", Connect::All, Init::normal(0.1))
+        .output("out")
+        .build(Seed::new(6))
+        .unwrap();
+    let mut trials = Trials::new("one step", 300, 1, 3);
+    for k in 0..150 {
+        let mut rng = Seed::new(7).nth(k).rng();
+        let mut raster = Raster::new(300, 1);
+        raster.fill_dense((0..300).map(|_| rng.random_range(-1.0..1.0)));
+        trials.push(raster, k as usize % 3);
+    }
+    let make = |batch: usize| {
+        let options = Options { batch, ..Options::new(Loss::CrossEntropy(Over::Last), Seed::new(9)) };
+        Trainer::new(&net, SparseBptt::default(), Optimiser::sgd(0.1), options).unwrap()
+    };
+    for batch in [1, 3, 10, 33, 150] {
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut trainer = make(batch);
+            pool.install(|| trainer.epoch(&trials, &|_| ()).unwrap());
+            bits(&trainer)
+        };
+        let one = run(1);
+        assert!([2, 3, 7].iter().all(|&threads| run(threads) == one), "batches of {batch}");
+    }
+    // What other batches left behind does not show, and a batch is the mean of its trials.
+    let mut used = make(1);
+    let gradient = |trainer: &mut Trainer, batch: &[usize]| {
+        trainer.gradient(&trials, batch);
+        trainer.last_gradient().concat()
+    };
+    for size in [150, 4, 64, 9, 1] {
+        let batch: Vec<usize> = (0..size).collect();
+        let found = gradient(&mut used, &batch);
+        assert_eq!(found, gradient(&mut make(1), &batch), "{size} trials after more of them");
+        let each: Vec<Vec<f32>> = batch.iter().map(|&k| gradient(&mut make(1), &[k])).collect();
+        for (w, g) in found.iter().enumerate() {
+            let mean = each.iter().map(|g| f64::from(g[w])).sum::<f64>() / size as f64;
+            assert!((mean - f64::from(*g)).abs() < 1e-6, "{size} trials, weight {w}: {g}, the mean is {mean}");
+        }
+    }
+}
+
 #[test]
 fn a_convolution_learns_and_a_pool_does_not_on_any_number_of_threads() {
     let (conv, pool) = (Conv2d::new(2, 3, 5, 4, (2, 2)).padding((1, 0)), SumPool2d::new(4, 4, 4, (2, 2)));

@@ -14,7 +14,7 @@ macro_rules! papers {
     };
 }
 
-papers! { ssgd, lsnn, eprop }
+papers! { ssgd, eprop, lsnn, deep_r, grad_r }
 
 /// The paper called `id`.
 pub fn find(id: &str) -> Option<&'static Paper> {
