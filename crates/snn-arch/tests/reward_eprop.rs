@@ -54,8 +54,8 @@ struct Lived {
 
 /// Runs the network through a recorded episode and learns on the way. Nothing here looks ahead.
 fn live(net: &Network, b: &[f32], window: usize, episode: &Episode, ppo: &Ppo) -> Lived {
-    let weights = Clocked::<f64>::compile(net).weights().into_iter().map(|list| list.into_iter().map(f64::from).collect());
-    let weights: Vec<Vec<f64>> = weights.collect();
+    let weights = Clocked::<f64>::compile(net).weights().into_iter();
+    let weights: Vec<Vec<f64>> = weights.map(|w| w.into_iter().map(f64::from).collect()).collect();
     let inputs = episode.spikes.units();
     let m = weights[2].len() / N;
     let (decay, rho, kappa) = (alpha(0.02), alpha(0.1), alpha(0.01));

@@ -131,7 +131,6 @@ impl<const N: usize, R: Real> Mul for Dual<N, R> {
 impl<const N: usize, R: Real> Div for Dual<N, R> {
     type Output = Self;
     #[inline(always)]
-    #[expect(clippy::suspicious_arithmetic_impl)] // the quotient rule has a product and a difference in it
     fn div(self, o: Self) -> Self {
         let (v, inverse) = (self.v / o.v, R::of(1.0) / o.v); // one division for all directions
         self.zip(o, v, |a, b| (a - v * b) * inverse)
