@@ -663,10 +663,8 @@ fn windowed(engine: &Clocked<f64>, played: &Played, window: usize, says: impl Fn
     let through = |delta: &[Vec<Vec<f64>>], p: usize, j: usize, t: usize, end: usize, delayed: bool| -> f64 {
         let links = engine.links().iter().zip(&triplets).filter(|(l, _)| l.from == Source::Population(p) && l.to != predictor);
         let links = links.filter(|(l, _)| if delayed { l.delay > 0 } else { t + l.delay < end });
-        let one = |(l, (list, values)): (&snn_sparse::Link<f64>, &(Vec<(usize, usize, usize)>, Vec<f64>))| -> f64 {
-            list.iter().filter(|&&(i, ..)| i == j).map(|&(_, to, k)| values[k] * delta[l.to][t + l.delay][to]).sum()
-        };
-        links.map(one).sum()
+        let each = links.flat_map(|(l, (list, values))| list.iter().filter(|&&(i, ..)| i == j).map(move |link| (l, values, link)));
+        each.map(|(l, values, &(_, to, k))| values[k] * delta[l.to][t + l.delay][to]).sum()
     };
     for start in (0..steps).step_by(window) {
         let end = (start + window).min(steps);
