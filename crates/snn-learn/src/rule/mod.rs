@@ -5,6 +5,7 @@
 mod adjoint;
 mod bptt;
 mod eprop;
+mod fan;
 mod sparse_bptt;
 mod trial;
 

@@ -1,11 +1,12 @@
 //! Sparse spiking gradient descent: backpropagation through time restricted to the entries that have a derivative.
 
 use super::adjoint::{Adjoint, Carry, with_states};
+use super::fan::{Fan, Recent, by_row};
 use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
 use snn_core::{Raster, Real, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
 use snn_sparse::{Block, Clocked, LANES, Link, Record, Scalar, Source, Store, Synapses, Trace};
 use std::ops::Range;
 
@@ -139,11 +140,6 @@ pub(super) struct Sparse<F: Scalar> {
     fans: Vec<Vec<Fan<F>>>,
     /// By population: `∂L/∂x` of the present step and of some after it.
     recent: Vec<Recent<F>>,
-}
-
-/// Whether the links of a store are walked source by source, over all blocks of targets: then the error of a whole step is needed at once.
-fn by_row<F>(store: &Store<F>) -> bool {
-    matches!(store, Store::Csr(_))
 }
 
 /// Place of a source in [`Sparse::trains`].
@@ -366,108 +362,6 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
             }
         }
         spikes
-    }
-}
-
-/// Ways from a population to another that are walked by row, taken together: all links of a source in one row, whatever their delays.
-struct Fan<F> {
-    from: usize,
-    /// The shortest delay, and how much longer the longest is.
-    delay: usize,
-    reach: usize,
-    /// The links of source `i` are `ends[i]..ends[i + 1]`.
-    ends: Vec<u32>,
-    /// Where each finds its error in [`Recent`].
-    at: Vec<u32>,
-    w: Vec<F>,
-    /// Whose weight it is: the way, and the slot in its store.
-    of: Vec<(u32, u32)>,
-}
-
-impl<F: Scalar> Fan<F> {
-    fn all(engine: &Clocked<F>, ways: &[Way<F>]) -> Vec<Self> {
-        let listed = |way: &Way<F>| by_row(way.store(engine));
-        let mut sources: Vec<usize> = ways.iter().filter(|way| listed(way)).map(|way| way.from).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        let fan = |from: usize| {
-            let here = || ways.iter().enumerate().filter(move |(_, way)| way.from == from && listed(way));
-            let delay = here().map(|(_, way)| way.delay).min().unwrap_or(0);
-            let mut links = Vec::new();
-            for (n, way) in here() {
-                let Store::Csr(csr) = way.store(engine) else { continue };
-                let plane = csr.planes() * LANES;
-                let place = |j: u32| ((way.delay - delay) * plane) as u32 + j;
-                links.extend(csr.cells().enumerate().map(|(slot, (i, j))| (i, place(j), n as u32, slot as u32)));
-            }
-            links.sort_unstable();
-            let mut ends = vec![0; engine.cells()[from].size() + 1];
-            links.iter().for_each(|link| ends[link.0 as usize + 1] += 1);
-            (1..ends.len()).for_each(|i| ends[i] += ends[i - 1]);
-            Fan {
-                from,
-                delay,
-                reach: here().map(|(_, way)| way.delay - delay).max().unwrap_or(0),
-                ends,
-                at: links.iter().map(|link| link.1).collect(),
-                w: Vec::new(),
-                of: links.iter().map(|link| (link.2, link.3)).collect(),
-            }
-        };
-        sources.into_iter().map(fan).collect()
-    }
-
-    /// Takes the weights as they are.
-    fn weigh(&mut self, engine: &Clocked<F>, ways: &[Way<F>]) {
-        let weights: Vec<(&[F], F)> = ways.iter().map(|way| (flat(way.store(engine).weights()), way.factor)).collect();
-        self.w.clear();
-        self.w.extend(self.of.iter().map(|&(way, slot)| weights[way as usize].1 * weights[way as usize].0[slot as usize]));
-    }
-
-    fn bytes(&self) -> usize {
-        4 * (self.ends.capacity() + self.at.capacity()) + size_of::<F>() * self.w.capacity() + 8 * self.of.capacity()
-    }
-}
-
-/// `∂L/∂x` of a population at the present step and those after it, `[step][block]`, zero beyond the trial.
-struct Recent<F> {
-    width: usize,
-    reach: usize,
-    planes: Vec<Block<F>>,
-    /// The plane of the present step.
-    now: usize,
-}
-
-/// Steps taken before what is still needed is moved.
-const SLACK: usize = 8;
-
-impl<F: Scalar> Recent<F> {
-    fn new(width: usize, reach: usize) -> Self {
-        Recent { width, reach, planes: vec![Block::zero(); (reach + SLACK) * width], now: SLACK }
-    }
-
-    fn begin(&mut self) {
-        self.now = SLACK;
-        self.planes[SLACK * self.width..].fill(Block::zero());
-    }
-
-    /// Goes one step back.
-    #[inline(always)]
-    fn push(&mut self, row: impl Iterator<Item = Block<F>>) {
-        if self.now == 0 {
-            self.now = SLACK;
-            self.planes.copy_within(..self.reach * self.width, SLACK * self.width);
-        }
-        self.now -= 1;
-        self.planes[self.now * self.width..].iter_mut().zip(row).for_each(|(to, from)| *to = from);
-    }
-
-    fn all(&self) -> &[F] {
-        flat(&self.planes[self.now * self.width..])
-    }
-
-    fn bytes(&self) -> usize {
-        size_of::<Block<F>>() * self.planes.capacity()
     }
 }
 
