@@ -93,8 +93,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     let papers = chosen(args)?;
     let settings = settings(args)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build_global();
-    pool.with_context(|| format!("cannot start {} threads; choose fewer with --threads", settings.threads))?;
+    start_threads(settings.threads).with_context(|| format!("cannot start {} threads; choose fewer with --threads", settings.threads))?;
     check_out(&settings.out).context("results cannot be written; choose another --out")?;
     stop_on_signals(&settings.interrupt);
 
@@ -203,6 +202,13 @@ fn chosen(args: &Args) -> Result<Vec<&'static Paper>> {
         }
     }
     Ok(chosen)
+}
+
+/// Starts the pool all work is done on. Memory for the stacks is asked for first: a thread that starts but finds none for itself ends the process.
+fn start_threads(count: usize) -> Result<()> {
+    const STACK: usize = 4 << 20;
+    Vec::<u8>::new().try_reserve_exact(count * STACK)?;
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(count).build_global()?)
 }
 
 fn settings(args: &Args) -> Result<Settings> {
