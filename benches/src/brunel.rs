@@ -73,7 +73,7 @@ fn measure(engine: &Clocked<f32>, steps: usize, repeats: usize) -> Run {
     let mut events = 0;
     for link in engine.links() {
         let spikes = link.from.spikes(&[], &record.spikes);
-        let fan_out: Vec<u64> = (0..spikes.units() as u32).map(|i| link.store.fan_out(i) as u64).collect();
+        let fan_out: Vec<u64> = (0..spikes.units() as u32).map(|i| link.store.fan_out(&[i]) as u64).collect();
         events += (0..steps.saturating_sub(link.delay)).flat_map(|t| spikes.at(t)).map(|&i| fan_out[i as usize]).sum::<u64>();
     }
     Run { record, seconds: best, events }

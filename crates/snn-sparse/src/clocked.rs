@@ -1,6 +1,7 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
 use crate::bank::{Cells, Feed, Link, Noise, Source};
+use crate::fan::{self, Ahead, Family, Fan};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
 use crate::store::{Csr, Rewire, RewireError, Rewiring, Store};
@@ -40,12 +41,16 @@ pub struct Clocked<F: Scalar = f32> {
     links: Vec<Link<F>>,
     incoming: Vec<Vec<usize>>,
     pulled: Vec<Vec<usize>>, // those of them that hand out their rows by block of targets
+    families: Vec<Vec<Family>>,
+    singles: Vec<Vec<usize>>, // those of no family
     components: Vec<Component>,
     outputs: Vec<usize>,
     drives: Vec<(usize, Noise<F>)>,
     simd: Simd,
     threads: usize,
     relinked: u64,
+    linked: u64, // the state of the links
+    state: u64,  // the state of links and weights
 }
 
 /// Steps taken together by a population without a loop that is pushed to.
@@ -63,6 +68,10 @@ pub struct Record<F> {
     clock: usize,             // steps that were shifted away
     reached: usize,           // steps done of a trial that is run piece by piece
     wants: Wants,             // of it
+    fans: Vec<Vec<Fan<F>>>,   // by population: the families into it
+    ahead: Vec<Ahead<F>>,     // by population: what they pushed ahead
+    of: Option<u64>,          // the state of the engine they are of
+    linked: Option<u64>,      // and of its links
     scratch: Vec<Scratch<F>>, // one for each thread
 }
 
@@ -79,7 +88,19 @@ impl<F: Scalar> Record<F> {
         let sizes = || engine.cells.iter().map(|c| c.size());
         let spikes = sizes().map(|n| Raster::new(n, 0)).collect();
         let traces = sizes().map(Trace::new).collect();
-        Record { spikes, traces, noise: Seed::new(0), clock: 0, reached: 0, wants: Wants::Spikes, scratch: Vec::new() }
+        Record {
+            spikes,
+            traces,
+            noise: Seed::new(0),
+            clock: 0,
+            reached: 0,
+            wants: Wants::Spikes,
+            fans: Vec::new(),
+            ahead: Vec::new(),
+            of: None,
+            linked: None,
+            scratch: Vec::new(),
+        }
     }
 
     /// Steps done of a trial that is run piece by piece.
@@ -101,10 +122,33 @@ impl<F: Scalar> Record<F> {
         (self.clock, self.reached) = (self.clock + by, self.reached - by);
     }
 
+    /// The families into population `p`, one row for each source: those of [`Clocked::families`], with the weights of the last run.
+    pub fn fans(&self, p: usize) -> &[Fan<F>] {
+        self.fans.get(p).map_or(&[], Vec::as_slice)
+    }
+
+    /// Begins a trial at rest.
+    fn rest(&mut self, engine: &Clocked<F>) {
+        self.scratch.resize_with(engine.threads, Default::default);
+        self.ahead.resize_with(engine.cells.len(), Default::default);
+        self.ahead.iter_mut().for_each(Ahead::clear);
+        if self.of != Some(engine.state) {
+            self.of = Some(engine.state);
+            let families = || engine.families.iter();
+            if self.linked != Some(engine.linked) {
+                self.linked = Some(engine.linked);
+                self.fans = families().map(|list| list.iter().map(|family| family.fan(&engine.links)).collect()).collect();
+            }
+            let weigh = |(fan, family): (&mut Fan<F>, &Family)| fan.weigh(&family.weights(&engine.links));
+            self.fans.iter_mut().zip(families()).for_each(|(fans, families)| fans.iter_mut().zip(families).for_each(weigh));
+        }
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let scratch = self.scratch.iter().map(|s| size_of::<Block<F>>() * s.heard.capacity() + s.listed.bytes()).sum::<usize>();
-        scratch + self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
+        let ahead = self.fans.iter().flatten().map(Fan::bytes).sum::<usize>() + self.ahead.iter().map(Ahead::bytes).sum::<usize>();
+        ahead + scratch + self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
     }
 }
 
@@ -146,6 +190,8 @@ impl<F: Scalar> Clocked<F> {
             (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
         let pushes = |k: usize| matches!(links[k].store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_));
         let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| !pushes(k)).collect()).collect();
+        let family = |list: &Vec<usize>| if frozen { (Vec::new(), list.clone()) } else { Family::all(&links, list) };
+        let (families, singles) = incoming.iter().map(family).unzip();
         let components = topology.components;
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         let drives = (draft.drives.iter())
@@ -154,7 +200,23 @@ impl<F: Scalar> Clocked<F> {
                 Some((draft.populations.iter().position(|p| p.name == d.to)?, noise))
             })
             .collect();
-        Clocked { network: network.clone(), cells, links, incoming, pulled, components, outputs, drives, simd, threads: 1, relinked: 0 }
+        Clocked {
+            network: network.clone(),
+            cells,
+            links,
+            incoming,
+            pulled,
+            families,
+            singles,
+            components,
+            outputs,
+            drives,
+            simd,
+            threads: 1,
+            relinked: 0,
+            linked: fan::fresh(),
+            state: fan::fresh(),
+        }
     }
 
     /// Runs one trial: one raster per input, all of the same number of steps. Starts from rest.
@@ -173,7 +235,7 @@ impl<F: Scalar> Clocked<F> {
     #[track_caller]
     pub fn run_for(&self, steps: usize, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
         self.fit(inputs, steps..steps + 1);
-        record.scratch.resize_with(self.threads, Default::default);
+        record.rest(self);
         (record.clock, record.reached) = (0, steps);
         let noise = self.noise(record.noise);
         for component in &self.components {
@@ -204,7 +266,7 @@ impl<F: Scalar> Clocked<F> {
     /// Begins a trial of `steps` steps at rest that is run piece by piece with [`advance`](Self::advance): for closed loops, in which the input of a
     /// step depends on the output before it, and for rules that learn while the network runs.
     pub fn begin(&self, steps: usize, wants: Wants, record: &mut Record<F>) {
-        record.scratch.resize_with(self.threads, Default::default);
+        record.rest(self);
         (record.clock, record.reached, record.wants) = (0, 0, wants);
         for (p, cells) in self.cells.iter().enumerate() {
             record.spikes[p].reset(cells.size(), steps);
@@ -276,10 +338,10 @@ impl<F: Scalar> Clocked<F> {
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
-        let Record { spikes, traces, scratch, clock, .. } = record;
+        let Record { spikes, traces, scratch, clock, fans, ahead, .. } = record;
         let Scratch { heard, listed } = &mut scratch[0];
         let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
-        stride.run(p, traces[p].whole(), heard);
+        stride.run(p, traces[p].whole(), heard, &fans[p], &mut ahead[p]);
         if self.cells[p].output().has_values() {
             steps.for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
         } else if self.cells[p].spikes() {
@@ -315,7 +377,7 @@ impl<F: Scalar> Clocked<F> {
                         Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise, clock: 0 };
                     for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
                         if !sink.blocks.is_empty() {
-                            stride.run(*p, sink.again(), &mut scratch.heard);
+                            stride.run(*p, sink.again(), &mut scratch.heard, &[], &mut Ahead::default());
                         }
                         sink.list(self.simd, steps.clone(), listed);
                     }
@@ -439,6 +501,7 @@ impl<F: Scalar> Clocked<F> {
     /// Finds anew which links of the projection each of its lists holds.
     fn renumber(&mut self, projection: usize) {
         self.relinked += 1;
+        (self.linked, self.state) = (fan::fresh(), fan::fresh());
         let mut cells: Vec<(u32, u32, usize)> = Vec::new();
         for (k, link) in self.links.iter_mut().enumerate().filter(|(_, link)| link.projection == projection) {
             let Some(subset) = &mut link.subset else { return };
@@ -464,6 +527,7 @@ impl<F: Scalar> Clocked<F> {
     }
     /// The projections, to change their weights.
     pub fn links_mut(&mut self) -> &mut [Link<F>] {
+        self.state = fan::fresh();
         &mut self.links
     }
     /// Number of units of a source.
@@ -476,6 +540,14 @@ impl<F: Scalar> Clocked<F> {
     /// Indices of the projections into population `p`.
     pub fn incoming(&self, p: usize) -> &[usize] {
         &self.incoming[p]
+    }
+    /// Lists of links into population `p` that differ in nothing but delay: see [`Record::fans`].
+    pub fn families(&self, p: usize) -> &[Family] {
+        &self.families[p]
+    }
+    /// Indices of the projections into population `p` that are in no family.
+    pub fn singles(&self, p: usize) -> &[usize] {
+        &self.singles[p]
     }
     /// The components, in the order in which they run.
     pub fn components(&self) -> &[Component] {
@@ -536,17 +608,22 @@ struct Stride<'a, F: Scalar> {
 
 impl<F: Scalar> Stride<'_, F> {
     /// Advances the blocks of `sink`, part of population `p`.
-    fn run(&self, p: usize, sink: Sink<'_, F>, heard: &mut Vec<Block<F>>) {
+    fn run(&self, p: usize, sink: Sink<'_, F>, heard: &mut Vec<Block<F>>, fans: &[Fan<F>], ahead: &mut Ahead<F>) {
         let Stride { engine, inputs, spikes, .. } = *self;
-        heard.clear();
-        if engine.is_pushed_to(&[p]) {
-            heard.resize(self.steps.len() * sink.blocks.len(), Block::zero());
-            engine.simd.run(Hear { stride: self, p, blocks: sink.blocks.clone(), heard });
+        let (steps, blocks) = (self.steps.len(), sink.blocks.clone());
+        let heard: &mut [Block<F>] = if !fans.is_empty() {
+            ahead.take(steps, fans.iter().map(|fan| fan.reach).max().unwrap_or(0), blocks.len())
+        } else {
+            heard.clear();
+            heard.resize(if engine.is_pushed_to(&[p]) { steps * blocks.len() } else { 0 }, Block::zero());
+            heard
+        };
+        if !heard.is_empty() {
+            engine.simd.run(Hear { stride: self, p, blocks: blocks.clone(), fans, heard: &mut *heard });
         }
         let (links, incoming) = (&engine.links[..], &engine.pulled[p][..]);
         let noise = self.noise.get(p).map_or(&[][..], Vec::as_slice);
-        let feed =
-            Feed { links, incoming, inputs, spikes, heard, since: self.steps.start, blocks: sink.blocks.clone(), noise, clock: self.clock };
+        let feed = Feed { links, incoming, inputs, spikes, heard, since: self.steps.start, blocks, noise, clock: self.clock };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }
@@ -556,6 +633,8 @@ struct Hear<'a, F: Scalar> {
     stride: &'a Stride<'a, F>,
     p: usize,
     blocks: Range<usize>,
+    /// Of its families; then `heard` holds as many steps more as they reach.
+    fans: &'a [Fan<F>],
     heard: &'a mut [Block<F>],
 }
 
@@ -564,8 +643,16 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
     #[inline(always)]
     fn run<I: Isa>(self) {
         let Stride { engine, inputs, spikes, ref steps, .. } = *self.stride;
-        let links = || engine.incoming[self.p].iter().map(|&k| &engine.links[k]);
-        for (t, into) in steps.clone().zip(self.heard.chunks_mut(self.blocks.len())) {
+        let links = || engine.singles[self.p].iter().map(|&k| &engine.links[k]);
+        let width = self.blocks.len();
+        for (k, t) in steps.clone().enumerate() {
+            let into = &mut self.heard[k * width..];
+            for (fan, family) in self.fans.iter().zip(&engine.families[self.p]).filter(|(fan, _)| t >= fan.delay) {
+                let events = family.from.spikes(inputs, spikes);
+                let (fired, values) = (events.at(t - fan.delay), events.values_at(t - fan.delay));
+                fired.iter().enumerate().for_each(|(n, &i)| fan::push(fan, i, values.get(n).map(|&x| F::of(x)), into));
+            }
+            let into = &mut into[..width];
             for link in links().filter(|link| t >= link.delay) {
                 let events = link.from.spikes(inputs, spikes);
                 let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));

@@ -10,6 +10,7 @@
 mod bank;
 mod clocked;
 mod event_driven;
+mod fan;
 pub mod lanes;
 mod local;
 pub mod noise;
@@ -22,6 +23,7 @@ mod view;
 pub use bank::{Bank, Cells, Feed, Link, Source};
 pub use clocked::{Clocked, Record};
 pub use event_driven::{EventDriven, EventError, Work};
+pub use fan::{Family, Fan};
 pub use lanes::{Block, Entries, LANES, Scalar, Simd};
 pub use local::{Entry, Local};
 pub use store::{Store, Stretch, Synapses};

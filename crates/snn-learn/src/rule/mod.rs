@@ -287,7 +287,7 @@ impl Stats {
         for link in engine.links() {
             let spikes = link.from.spikes(&[input], &record.spikes);
             let heard = spikes.steps().saturating_sub(link.delay);
-            self.macs_forward += (0..heard).flat_map(|t| spikes.at(t)).map(|&i| link.store.fan_out(i) as u64).sum::<u64>();
+            self.macs_forward += (0..heard).map(|t| link.store.fan_out(spikes.at(t)) as u64).sum::<u64>();
         }
     }
 

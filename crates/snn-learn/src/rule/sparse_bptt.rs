@@ -1,12 +1,12 @@
 //! Sparse spiking gradient descent: backpropagation through time restricted to the entries that have a derivative.
 
 use super::adjoint::{Adjoint, Carry, with_states};
-use super::fan::{Fan, Recent, by_row};
+use super::fan::{FanBack, Recent, by_row};
 use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
 use snn_core::{Raster, Real, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat_mut};
 use snn_sparse::{Block, Clocked, LANES, Link, Record, Scalar, Source, Store, Synapses, Trace};
 use std::ops::Range;
 
@@ -137,7 +137,9 @@ pub(super) struct Sparse<F: Scalar> {
     /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
     delta: Vec<Block<F>>,
     /// By population: the ways of its errors that are walked by row.
-    fans: Vec<Vec<Fan<F>>>,
+    fans: Vec<Vec<FanBack<F>>>,
+    /// By population and family into it: the weight gradient, laid out like [`Record::fans`].
+    sums: Vec<Vec<Vec<F>>>,
     /// By population: `∂L/∂x` of the present step and of some after it.
     recent: Vec<Recent<F>>,
 }
@@ -193,10 +195,12 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
             let spikes = std::iter::once(input).chain(&record.spikes);
             let walked = self.trains.iter_mut().zip(spikes).zip(&self.walked).filter(|(_, walked)| **walked);
             walked.for_each(|((trains, spikes), _)| trains.of(spikes));
+            self.begin_sums();
             stats.macs_backward += self.back(engine, gradients);
             stats.backward_s += middle.elapsed().as_secs_f64();
             stats.tally(engine, &self.trial.input, &self.trial.record);
         }
+        self.hand_on(engine, gradients);
         stats
     }
 
@@ -207,7 +211,8 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
             + errors
             + self.delta.capacity() * size_of::<Block<F>>()
             + self.recent.iter().map(Recent::bytes).sum::<usize>()
-            + self.fans.iter().flatten().map(Fan::bytes).sum::<usize>()
+            + self.fans.iter().flatten().map(|back| back.fan.bytes()).sum::<usize>()
+            + self.sums.iter().flatten().map(|sum| sum.capacity() * size_of::<F>()).sum::<usize>()
             + self.ways.iter().flatten().map(Way::bytes).sum::<usize>()
     }
 }
@@ -230,6 +235,7 @@ impl<F: Scalar> Sparse<F> {
             walked: (0..1 + count).map(|k| engine.links().iter().any(|l| train_of(l.from) == k && !by_row(&l.store))).collect(),
             delta: Vec::new(),
             fans: Vec::new(),
+            sums: Vec::new(),
             recent: Vec::new(),
             relinked: None,
         }
@@ -291,14 +297,14 @@ impl<F: Scalar> Sparse<F> {
     /// gradients. Returns the multiply-accumulates.
     fn rows(&mut self, engine: &Clocked<F>, p: usize, first: usize, steps: Range<usize>, gradients: &mut Gradients<F>) -> u64 {
         let all = self.trial.input.steps();
-        let Sparse { trial, backward, errors, fans, recent, delta, .. } = self;
+        let Sparse { trial, backward, errors, fans, sums, recent, delta, .. } = self;
         let mut macs = 0;
         for t in steps.rev() {
             let (reached, width) = (|b: usize| backward[p].reached(b) > t, recent[p].width);
             if (0..width).any(reached) {
                 recent[p].push((0..width).map(|b| if reached(b) { delta[(first + b) * all + t] } else { Block::zero() }));
                 let (input, record, fans, recent) = (&trial.input, &trial.record, &fans[p][..], recent[p].all());
-                macs += engine.simd().run(ByRow { engine, p, t, input, record, fans, errors, recent, gradients });
+                macs += engine.simd().run(ByRow { engine, p, t, input, record, fans, errors, recent, sums: &mut sums[p], gradients });
             }
         }
         macs
@@ -308,12 +314,36 @@ impl<F: Scalar> Sparse<F> {
     fn spread(&mut self, engine: &Clocked<F>) {
         if self.relinked != Some(engine.relinked()) {
             self.relinked = Some(engine.relinked());
-            self.fans = self.ways.iter().map(|ways| Fan::all(engine, ways)).collect();
-            let reach = |p: usize| self.fans[p].iter().map(|fan| fan.reach).max().unwrap_or(0);
+            self.fans = self.ways.iter().map(|ways| FanBack::all(engine, ways)).collect();
+            let reach = |p: usize| {
+                let back = self.fans[p].iter().map(|back| back.fan.reach);
+                back.chain(engine.families(p).iter().map(|family| family.reach(engine.links()))).max().unwrap_or(0)
+            };
             self.recent = (0..self.fans.len()).map(|p| Recent::new(blocks(engine.cells()[p].size()), reach(p))).collect();
+            self.sums = vec![Vec::new(); self.fans.len()];
         }
         for (fans, ways) in self.fans.iter_mut().zip(&self.ways) {
-            fans.iter_mut().for_each(|fan| fan.weigh(engine, ways));
+            fans.iter_mut().for_each(|back| back.weigh(engine, ways));
+        }
+    }
+
+    /// Makes room for the weight gradients of families.
+    fn begin_sums(&mut self) {
+        for (p, sums) in self.sums.iter_mut().enumerate() {
+            let fans = self.trial.record.fans(p);
+            sums.resize(fans.len(), Vec::new());
+            sums.iter_mut().zip(fans).for_each(|(sum, fan)| sum.resize(fan.places().len(), F::default()));
+        }
+    }
+
+    /// Hands the weight gradients of families on to their lists.
+    fn hand_on(&mut self, engine: &Clocked<F>, gradients: &mut Gradients<F>) {
+        for (p, sums) in self.sums.iter_mut().enumerate() {
+            for ((sum, family), fan) in sums.iter_mut().zip(engine.families(p)).zip(self.trial.record.fans(p)) {
+                for (x, &(list, slot)) in sum.iter_mut().zip(fan.of()) {
+                    flat_mut(&mut gradients.links[family.links[list as usize]])[slot as usize] += std::mem::take(x);
+                }
+            }
         }
     }
 
@@ -372,10 +402,11 @@ struct ByRow<'a, F: Scalar> {
     t: usize,
     input: &'a Raster,
     record: &'a Record<F>,
-    fans: &'a [Fan<F>],
+    fans: &'a [FanBack<F>],
     errors: &'a mut [Vec<F>],
     /// `∂L/∂x` from the step on.
     recent: &'a [F],
+    sums: &'a mut [Vec<F>],
     gradients: &'a mut Gradients<F>,
 }
 
@@ -384,26 +415,37 @@ impl<F: Scalar> Kernel for ByRow<'_, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) -> u64 {
-        let ByRow { engine, p, t, input, record, fans, errors, recent, gradients } = self;
+        let ByRow { engine, p, t, input, record, fans, errors, recent, sums, gradients } = self;
         let mut macs = 0;
-        for fan in fans {
+        for FanBack { from, fan, .. } in fans {
             let Some(t) = t.checked_sub(fan.delay) else { continue };
-            let (source, errors) = (&record.traces[fan.from], &mut errors[fan.from]);
+            let (source, errors) = (&record.traces[*from], &mut errors[*from]);
             for entries in source.stretches(t..t + 1) {
                 for (error, &unit) in errors[entries.clone()].iter_mut().zip(&source.active.unit[entries]) {
-                    let row = fan.ends[unit as usize] as usize..fan.ends[unit as usize + 1] as usize;
+                    let row = fan.row(unit);
                     macs += row.len() as u64;
-                    *error += F::dot_at::<I>(&fan.w[row.clone()], &fan.at[row], recent);
+                    *error += F::dot_at::<I>(&fan.weights()[row.clone()], &fan.places()[row], recent);
                 }
             }
         }
-        for &k in engine.incoming(p) {
+        let inputs = [input];
+        let events = |from: Source, t: usize| {
+            let events = from.spikes(&inputs, &record.spikes);
+            let values = events.values_at(t);
+            events.at(t).iter().enumerate().map(move |(n, &unit)| (unit, values.get(n).map_or(F::of(1.0), |&x| F::of(x))))
+        };
+        for ((family, fan), sum) in engine.families(p).iter().zip(record.fans(p)).zip(sums) {
+            let Some(t) = t.checked_sub(fan.delay) else { continue };
+            for (unit, x) in events(family.from, t) {
+                let row = fan.row(unit);
+                macs += row.len() as u64;
+                F::add_at::<I>(&mut sum[row.clone()], x, &fan.places()[row], recent);
+            }
+        }
+        for &k in engine.singles(p) {
             let link = &engine.links()[k];
             let (Store::Csr(csr), Some(t)) = (&link.store, t.checked_sub(link.delay)) else { continue };
-            let events = link.from.spikes(&[input], &record.spikes);
-            let values = events.values_at(t);
-            for (n, &unit) in events.at(t).iter().enumerate() {
-                let x = values.get(n).map_or(F::of(1.0), |&x| F::of(x));
+            for (unit, x) in events(link.from, t) {
                 csr.scatter::<I>(unit, x, recent, &mut gradients.links[k]);
                 macs += csr.fan_out(unit) as u64;
             }

@@ -121,8 +121,8 @@ impl<F: Scalar> Trial<F> {
         }
         for link in engine.links() {
             let spikes = link.from.spikes(&[&self.input], &self.record.spikes);
-            let heard = (first..*here).filter(|t| *t >= link.delay).flat_map(|t| spikes.at(t - link.delay));
-            stats.macs_forward += heard.map(|&i| link.store.fan_out(i) as u64).sum::<u64>();
+            let heard = (first..*here).filter_map(|t| t.checked_sub(link.delay));
+            stats.macs_forward += heard.map(|t| link.store.fan_out(spikes.at(t)) as u64).sum::<u64>();
         }
         Some((first..*here, last))
     }

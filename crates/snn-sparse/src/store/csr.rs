@@ -53,6 +53,11 @@ impl<F: Scalar> Csr<F> {
         self.target.len()
     }
 
+    /// Number of sources.
+    pub fn sources(&self) -> usize {
+        self.sources
+    }
+
     /// Number of blocks of targets.
     pub fn planes(&self) -> usize {
         blocks(self.targets)

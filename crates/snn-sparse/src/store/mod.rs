@@ -167,9 +167,9 @@ impl<F: Scalar> Store<F> {
         each!(self, s => s.links())
     }
 
-    /// Number of links of source `i`.
-    pub fn fan_out(&self, i: u32) -> usize {
-        each!(self, s => s.fan_out(i))
+    /// Number of links of these sources, each counted as often as it is named.
+    pub fn fan_out(&self, sources: &[u32]) -> usize {
+        each!(self, s => sources.iter().map(|&i| s.fan_out(i)).sum())
     }
 
     /// Every link as `(source, target, index among the weights of [`values`](Self::values))`: source by source, targets ascending.
@@ -347,7 +347,7 @@ mod laws {
             prop_assert_eq!(&store.triplets(), &links);
             prop_assert_eq!(&p.links.triplets(n, m).collect::<Vec<_>>(), &links);
             for i in 0..n {
-                prop_assert_eq!(store.fan_out(i as u32), links.iter().filter(|link| link.0 == i).count());
+                prop_assert_eq!(store.fan_out(&[i as u32]), links.iter().filter(|link| link.0 == i).count());
             }
             // As rows, and with one weight for all as bits.
             let shared = Projection { weights: Value::Shared(0.5), ..p.clone() };
@@ -362,7 +362,7 @@ mod laws {
                 }
                 let (plain, delta) = (Store::<f64>::new(p, n, m), Block::splat(0.25));
                 for i in 0..n as u32 {
-                    prop_assert_eq!(frozen.fan_out(i), plain.fan_out(i));
+                    prop_assert_eq!(frozen.fan_out(&[i]), plain.fan_out(&[i]));
                 }
                 for b in 0..blocks(m) {
                     let near = |x: f64, y: f64| (x - y).abs() < 1e-12;
