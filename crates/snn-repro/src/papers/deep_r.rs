@@ -13,8 +13,9 @@
 //! Departure: a new link has weight 0 and a fresh random sign, as in the released program for sparse storage; its program for dense storage gives it 1e-12
 //! and a sign fixed at the start.
 //! Departure: the sweep takes fewer epochs than the main training at `short` scale.
-//! Departure: the paper has no spiking network; sizes and training are those of Perez-Nieves & Goodman 2021. Its l1 is the one of the same authors' recurrent
-//! spiking networks, with the same optimiser; nothing was tuned.
+//! Departure: the paper has no spiking network; sizes and training are those of Perez-Nieves & Goodman 2021, but with a wider surrogate. Surrogate, learning
+//! rates, l1 and the shares of links by layer were chosen on 6,000 images of the training set. The test figure of a first setting, that paper's surrogate and
+//! rate and the l1 of the same authors' recurrent spiking networks, had been seen before: 5.97 points below dense.
 //!
 //! Left out: CIFAR-10 and TIMIT, whose data are not at hand.
 
@@ -101,8 +102,8 @@ fn run(lab: &mut Lab) -> Result<()> {
 }
 
 /// The shares of links of each layer that make `whole` of all the links, in the proportions of [`SHARES`] and none above 1.
-fn shares(sizes: [usize; 4], whole: f64) -> [f64; 3] {
-    let cells = |k: usize| (sizes[k] * sizes[k + 1]) as f64;
+fn shares(whole: f64) -> [f64; 3] {
+    let cells = |k: usize| (LENET[k] * LENET[k + 1]) as f64;
     let at = |factor: f64| SHARES.map(|share| (share * factor).min(1.0));
     let total = |factor: f64| (0..3).map(|k| at(factor)[k] * cells(k)).sum::<f64>() / (0..3).map(cells).sum::<f64>();
     let (mut low, mut high) = (0.0, 1.0 / SHARES[0]);
@@ -302,7 +303,7 @@ fn mnist(lab: &mut Lab, train: Images, test: Images, links: &mut Vec<f64>) -> Re
     let epochs = lab.scale().pick(1, 3, 10);
     let mut lines = [Vec::new(), Vec::new()];
     for percent in [0.5, 1.0, 2.0, 5.0, 10.0, 30.0] {
-        let lesson = lesson(format!("MNIST sweep {percent} %"), shares(LENET, percent / 100.0), epochs);
+        let lesson = lesson(format!("MNIST sweep {percent} %"), shares(percent / 100.0), epochs);
         for (line, rewired) in lines.iter_mut().zip([true, false]) {
             let learned = lesson.learn(lab, rewired)?;
             if rewired {
@@ -324,9 +325,10 @@ fn mnist(lab: &mut Lab, train: Images, test: Images, links: &mut Vec<f64>) -> Re
     Ok(())
 }
 
-/// Layers of the spiking network, and the share of its links that there are.
+/// Layers of the spiking network.
 const SPIKING: [usize; 4] = [784, 200, 200, 10];
-const SPIKING_SHARE: f64 = 0.05;
+/// The share of links of each layer: 5 % of all.
+const SPIKING_SHARES: [f64; 3] = [0.04426, 0.05, 0.5];
 /// Membranes and readout, in steps of 1 ms.
 const TAU: f64 = 10.0;
 
@@ -353,8 +355,10 @@ fn spiking_network(shares: Option<[f64; 3]>, seed: Seed) -> Result<Network> {
         .build(seed.child("network"))?)
 }
 
-/// Pull towards 0 in the spiking network, in units of the learning rate of Adam: that of Bellec et al. 2018, arXiv:1803.09574 [code].
-const SPIKING_L1: f64 = 0.01;
+/// Pull towards 0 in the spiking network, in units of the learning rate of Adam.
+const SPIKING_L1: f64 = 0.02;
+/// Learning rate of few links, whose weights are the larger, and of all.
+const SPIKING_RATES: [f64; 2] = [0.02, 4e-3];
 
 /// Spiking neurons, sparse gradients, links rewired during training: against the same training of all links.
 fn spiking(lab: &mut Lab, train: Images, test: Images, links: &mut Vec<f64>) -> Result<()> {
@@ -367,15 +371,16 @@ fn spiking(lab: &mut Lab, train: Images, test: Images, links: &mut Vec<f64>) -> 
         schedule: Schedule::Cosine { epochs: epochs as f64 },
         ..Options::new(Loss::CrossEntropy(Over::Max), seed.child("training"))
     };
-    let rule = SparseBptt { surrogate: Surrogate::fast_sigmoid(100.0).window(0.2) };
+    let rule = SparseBptt { surrogate: Surrogate::fast_sigmoid(10.0).window(1.0) };
     let mut learn = |name: &str, net: &Network, rewired: bool| {
-        let mut trainer = Trainer::new(net, rule, Optimiser::adam(4e-3), options)?;
+        let [few, all] = SPIKING_RATES.map(Optimiser::adam);
+        let mut trainer = Trainer::new(net, rule, if rewired { few } else { all }, options)?;
         if rewired {
             trainer = trainer.with_structure(DeepR::new(SPIKING_L1))?;
         }
         lab.train(name, &mut trainer, epochs, &train, Some(&test))
     };
-    let sparse = spiking_network(Some(shares(SPIKING, SPIKING_SHARE)), seed)?;
+    let sparse = spiking_network(Some(SPIKING_SHARES), seed)?;
     let rewired = learn("Fashion-MNIST spiking DEEP R", &sparse, true)?;
     let dense = learn("Fashion-MNIST spiking dense", &spiking_network(None, seed)?, false)?;
     links.push(spread(sparse.links(), &rewired));
@@ -396,18 +401,19 @@ mod tests {
 
     #[test]
     fn shares_make_the_whole() {
-        for sizes in [LENET, SPIKING] {
-            for whole in [0.005, 0.0133, 0.05, 0.3, 0.9, 1.0] {
-                let shares = shares(sizes, whole);
-                let cells = |k: usize| (sizes[k] * sizes[k + 1]) as f64;
-                let total = (0..3).map(|k| shares[k] * cells(k)).sum::<f64>() / (0..3).map(cells).sum::<f64>();
-                assert!((total - whole).abs() < 1e-9 && shares.iter().all(|s| *s <= 1.0), "{sizes:?} {whole}: {shares:?}");
-            }
+        let total = |sizes: [usize; 4], shares: [f64; 3]| {
+            let cells = |k: usize| (sizes[k] * sizes[k + 1]) as f64;
+            (0..3).map(|k| shares[k] * cells(k)).sum::<f64>() / (0..3).map(cells).sum::<f64>()
+        };
+        for whole in [0.005, 0.0133, 0.05, 0.3, 0.9, 1.0] {
+            let shares = shares(whole);
+            assert!((total(LENET, shares) - whole).abs() < 1e-9 && shares.iter().all(|s| *s <= 1.0), "{whole}: {shares:?}");
         }
+        assert!((total(SPIKING, SPIKING_SHARES) - 0.05).abs() < 1e-5);
         // The released program's budget: 2,352 + 900 + 300 of 266,200.
         let links = lenet(SHARES, Seed::new(1)).unwrap().links();
         assert_eq!(links, 3_552);
-        assert!(shares(LENET, links as f64 / 266_200.0).iter().zip(SHARES).all(|(a, b)| (a - b).abs() < 1e-9));
+        assert!(shares(links as f64 / 266_200.0).iter().zip(SHARES).all(|(a, b)| (a - b).abs() < 1e-9));
     }
 
     #[test]
