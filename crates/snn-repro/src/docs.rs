@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{LabError, RunResult, Verdict, papers};
 
 const CLAIMS: &str = "<!-- generated: claims -->";
+const HEADLINES: &str = "<!-- generated: headlines -->";
 const RUNS: &str = "<!-- generated: runs -->";
 const BENCHES: &str = "<!-- generated: benchmarks -->";
 const END: &str = "<!-- end -->";
@@ -40,9 +41,44 @@ The newest record of each benchmark. The text between the markers is generated b
 ///
 /// Of several runs the one with most seeds counts, then the larger scale, then the one with data; all stand among the runs below.
 pub fn render_table(results: &[RunResult]) -> String {
-    if results.is_empty() {
-        return "No results are filed yet.\n".into();
+    let row = |(result, claim): (&RunResult, &crate::ClaimResult)| {
+        let bound = if claim.unit.is_empty() { claim.bound.to_string() } else { format!("{} {}", claim.bound, claim.unit) };
+        [result.paper.clone(), claim.what.clone(), claim.paper.clone(), claim.figure(), bound, verdict(claim), result.setting()]
+    };
+    table(["paper", "claim", "paper's figure", "ours", "bound", "verdict", "run"], measured(results).into_iter().map(row))
+}
+
+/// The same of the claims for the first page, and how many of all were met.
+pub fn render_headlines(results: &[RunResult]) -> String {
+    let all = measured(results);
+    let met = all.iter().filter(|(_, claim)| claim.verdict == Verdict::Met).count();
+    let headline = |(result, claim): &&(&RunResult, &crate::ClaimResult)| {
+        let known = papers::find(&result.paper).and_then(|paper| paper.claims.iter().find(|known| known.what == claim.what));
+        known.is_some_and(|known| known.headline)
+    };
+    let row = |&(result, claim): &(&RunResult, &crate::ClaimResult)| {
+        [format!("`{}`", result.paper), claim.what.clone(), claim.paper.clone(), claim.figure(), verdict(claim)]
+    };
+    let text = table(["paper", "claim", "paper's figure", "ours", "verdict"], all.iter().filter(headline).map(row));
+    format!("{text}\n{met} of {} claims met: [all of them](docs/reproductions.md), with bounds and settings.\n", all.len())
+}
+
+/// A Markdown table.
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let line = |cells: [String; N]| format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | "));
+    let rule = format!("|{}\n", "---|".repeat(N));
+    [line(head.map(String::from)), rule].into_iter().chain(rows.map(line)).collect()
+}
+
+fn verdict(claim: &crate::ClaimResult) -> String {
+    match claim.verdict {
+        Verdict::Missed => "**MISSED**".into(),
+        other => other.to_string(),
     }
+}
+
+/// The claims that were measured, each in the run that counts, in the order of the papers.
+fn measured(results: &[RunResult]) -> Vec<(&RunResult, &crate::ClaimResult)> {
     let rank = |result: &RunResult| (result.seeds.unwrap_or(1), result.scale, result.data);
     let mut rows: Vec<(&RunResult, &crate::ClaimResult)> = Vec::new();
     for result in results {
@@ -60,17 +96,7 @@ pub fn render_table(results: &[RunResult]) -> String {
         (result.paper.clone(), at)
     };
     rows.sort_by_key(place);
-    let mut text = "| paper | claim | paper's figure | ours | bound | verdict | run |\n|---|---|---|---|---|---|---|\n".to_owned();
-    for (result, claim) in rows {
-        let verdict = match claim.verdict {
-            Verdict::Missed => "**MISSED**".into(),
-            other => other.to_string(),
-        };
-        let bound = if claim.unit.is_empty() { claim.bound.to_string() } else { format!("{} {}", claim.bound, claim.unit) };
-        let cells = [&result.paper, &claim.what, &claim.paper, &claim.figure(), &bound, &verdict, &result.setting()];
-        text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | ")));
-    }
-    text
+    rows
 }
 
 /// The claims of a result that its paper still makes: a filed run may be older than its paper's file.
@@ -162,10 +188,10 @@ fn plain(value: &Value) -> String {
 /// Returns the documents that were (or, with `check`, would be) changed.
 pub fn update(root: &Path, check: bool) -> Result<Vec<PathBuf>, LabError> {
     let results = read_results(&root.join("docs/results"))?;
-    let (table, details) = (render_table(&results), render_details(&results));
+    let (table, headlines, details) = (render_table(&results), render_headlines(&results), render_details(&results));
     let benchmarks = render_benchmarks(&root.join("benches/records"))?;
     let mut changed = Vec::new();
-    let documents = [("README.md", &[CLAIMS][..]), ("docs/reproductions.md", &[CLAIMS, RUNS]), ("docs/benchmarks.md", &[BENCHES])];
+    let documents = [("README.md", &[HEADLINES][..]), ("docs/reproductions.md", &[CLAIMS, RUNS]), ("docs/benchmarks.md", &[BENCHES])];
     for (name, needed) in documents {
         let path = root.join(name);
         let old = match std::fs::read_to_string(&path) {
@@ -178,6 +204,7 @@ pub fn update(root: &Path, check: bool) -> Result<Vec<PathBuf>, LabError> {
         for &marker in needed {
             let part = match marker {
                 CLAIMS => &table,
+                HEADLINES => &headlines,
                 RUNS => &details,
                 _ => &benchmarks,
             };
@@ -243,9 +270,9 @@ mod tests {
         let readme = root.path().join("README.md");
         std::fs::write(&readme, "hello\n").unwrap();
         let error = update(root.path(), false).unwrap_err().to_string();
-        assert!(error.contains("README.md has no line \"<!-- generated: claims -->\""), "{error}");
+        assert!(error.contains("README.md has no line \"<!-- generated: headlines -->\""), "{error}");
 
-        std::fs::write(&readme, "hello\n<!-- generated: claims -->\n<!-- end -->\n").unwrap();
+        std::fs::write(&readme, "hello\n<!-- generated: headlines -->\n<!-- end -->\n").unwrap();
         std::fs::create_dir_all(root.path().join("docs/results")).unwrap();
         let result = r#"{"paper":"x","scale":"short","seed":1,"seeds":3,"threads":2,"data":true,"seconds":1.5,"peak_bytes":null,"files":[],
             "claims":[{"what":"a | b","paper":"1","ours":2.0,"bound":{"at_least":1.0},"unit":"%","digits":1,"verdict":"MET","source":"T1","seconds":1.0}]}"#;
@@ -255,6 +282,8 @@ mod tests {
         assert_eq!(update(root.path(), false).unwrap().len(), 3);
         assert_eq!(update(root.path(), true).unwrap(), Vec::<PathBuf>::new());
         let text = std::fs::read_to_string(&readme).unwrap();
+        assert!(text.contains("1 of 1 claims met") && !text.contains("| x |"), "no headline: {text}");
+        let text = std::fs::read_to_string(root.path().join("docs/reproductions.md")).unwrap();
         assert!(text.contains("| x | a \\| b | 1 | 2.0 % | ≥ 1 % | MET | short scale, seeds 1–3, 2 threads, with data |"), "{text}");
 
         // The newest record of a benchmark is shown.

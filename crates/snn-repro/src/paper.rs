@@ -50,6 +50,8 @@ pub struct Claim {
     pub seeds: usize,
     /// Table, figure or page of the paper.
     pub source: &'static str,
+    /// Whether it stands on the first page of the project.
+    pub headline: bool,
 }
 
 impl Claim {
@@ -62,7 +64,12 @@ impl Claim {
         digits: usize,
         source: &'static str,
     ) -> Self {
-        Claim { what, paper, bound, unit, digits, seeds: 1, source }
+        Claim { what, paper, bound, unit, digits, seeds: 1, source, headline: false }
+    }
+
+    /// One of the few for the first page of the project.
+    pub const fn headline(self) -> Self {
+        Claim { headline: true, ..self }
     }
 }
 

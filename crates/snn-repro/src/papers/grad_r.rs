@@ -73,9 +73,9 @@ const fn claims(names: &Names, dense: Claim) -> [Claim; 7] {
         dense,
         Claim::new(names.falls, "below 1 [code]", Bound::AtMost(1.0), "", 3, "section 3"),
         Claim::new(names.slow, "0.3 at 26 %, 2 at 6 % [recalled]", Bound::AtMost(3.0), "points", 2, "Table 1"),
-        Claim::new(names.pruned, "smallest loss of its time [abs]", Bound::AtLeast(0.0), "points", 2, "abstract"),
-        Claim::new(names.pruned_low, "smallest loss of its time [abs]", Bound::AtLeast(1.0), "points", 2, "abstract"),
-        Claim::new(names.deep_r, "above 0 [recalled]", Bound::AtLeast(0.0), "points", 2, "Table 1"),
+        Claim::new(names.pruned, "smallest loss of its time [abs]", Bound::AtLeast(0.0), "points", 2, "abstract").headline(),
+        Claim::new(names.pruned_low, "smallest loss of its time [abs]", Bound::AtLeast(1.0), "points", 2, "abstract").headline(),
+        Claim::new(names.deep_r, "above 0 [recalled]", Bound::AtLeast(0.0), "points", 2, "Table 1").headline(),
         Claim::new(names.churn, "regrowth throughout [abs]", Bound::AtLeast(1.0), "links", 0, "abstract"),
     ]
 }

@@ -62,6 +62,7 @@ mod tests {
                 paper.id
             );
             assert!(!paper.about.contains('\n'), "{}: `about` is one line", paper.id);
+            assert!(paper.claims.iter().any(|claim| claim.headline), "{}: no claim for the first page", paper.id);
             for (k, claim) in paper.claims.iter().enumerate() {
                 assert!(claim.seeds >= 1, "{}: {}: a claim needs a seed", paper.id, claim.what);
                 assert!(paper.claims[..k].iter().all(|c| c.what != claim.what), "{}: two claims are called {}", paper.id, claim.what);
