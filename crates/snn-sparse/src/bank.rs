@@ -3,6 +3,7 @@
 use crate::lanes::{Block, Isa, Kernel, LANES, Room, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
 use crate::noise::Poisson;
+use crate::plan::Image;
 use crate::store::Store;
 use crate::trace::{Sink, Wants};
 use snn_core::net::Population;
@@ -42,6 +43,9 @@ pub trait Cells<F: Scalar>: Send + Sync {
 pub struct Feed<'a, F> {
     pub(crate) links: &'a [Link<F>],
     pub(crate) incoming: &'a [usize],
+    /// Those of the others that are walked as whole rows.
+    pub(crate) imaged: &'a [usize],
+    pub(crate) images: &'a [Option<Image<F>>],
     pub(crate) inputs: &'a [&'a Raster],
     pub(crate) spikes: &'a [Raster],
     /// What was pushed to these blocks, `[step][block]` from step `since` on; empty if nothing is.
@@ -122,11 +126,11 @@ impl<F: Scalar> Feed<'_, F> {
         for noise in self.noise {
             noise.counts.add::<F, I>(noise.key, self.clock + t, block, noise.weight, &mut acc);
         }
-        for &k in self.incoming {
-            let link = &self.links[k];
+        let images = self.imaged.iter().filter_map(|&k| Some((&self.links[k], self.images[k].as_ref()?.store())));
+        for (link, store) in self.incoming.iter().map(|&k| (&self.links[k], &self.links[k].store)).chain(images) {
             if t >= link.delay {
                 let events = link.from.spikes(self.inputs, self.spikes);
-                acc = link.store.hear::<I>(block, events, t - link.delay, acc);
+                acc = store.hear::<I>(block, events, t - link.delay, acc);
             }
         }
         acc

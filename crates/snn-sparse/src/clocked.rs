@@ -2,6 +2,7 @@
 
 use crate::bank::{Cells, Feed, Link, Noise, Source};
 use crate::fan::{self, Ahead, Family, Fan};
+use crate::plan::{Image, Plan};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
 use crate::store::{Csr, Rewire, RewireError, Rewiring, Store};
@@ -41,8 +42,8 @@ pub struct Clocked<F: Scalar = f32> {
     links: Vec<Link<F>>,
     incoming: Vec<Vec<usize>>,
     pulled: Vec<Vec<usize>>, // those of them that hand out their rows by block of targets
-    families: Vec<Vec<Family>>,
-    singles: Vec<Vec<usize>>, // those of no family
+    plan: Plan, // of the others
+    frozen: bool,
     components: Vec<Component>,
     outputs: Vec<usize>,
     drives: Vec<(usize, Noise<F>)>,
@@ -69,6 +70,7 @@ pub struct Record<F> {
     reached: usize,           // steps done of a trial that is run piece by piece
     wants: Wants,             // of it
     fans: Vec<Vec<Fan<F>>>,   // by population: the families into it
+    images: Vec<Option<Image<F>>>, // by link: its image, if it has one
     ahead: Vec<Ahead<F>>,     // by population: what they pushed ahead
     of: Option<u64>,          // the state of the engine they are of
     linked: Option<u64>,      // and of its links
@@ -96,6 +98,7 @@ impl<F: Scalar> Record<F> {
             reached: 0,
             wants: Wants::Spikes,
             fans: Vec::new(),
+            images: Vec::new(),
             ahead: Vec::new(),
             of: None,
             linked: None,
@@ -127,6 +130,12 @@ impl<F: Scalar> Record<F> {
         self.fans.get(p).map_or(&[], Vec::as_slice)
     }
 
+    /// The image of `links()[k]` with the weights of the last run, if it is walked as whole rows: [`Clocked::has_image`].
+    #[inline(always)]
+    pub fn image(&self, k: usize) -> Option<&Image<F>> {
+        self.images.get(k).and_then(Option::as_ref)
+    }
+
     /// Begins a trial at rest.
     fn rest(&mut self, engine: &Clocked<F>) {
         self.scratch.resize_with(engine.threads, Default::default);
@@ -134,11 +143,15 @@ impl<F: Scalar> Record<F> {
         self.ahead.iter_mut().for_each(Ahead::clear);
         if self.of != Some(engine.state) {
             self.of = Some(engine.state);
-            let families = || engine.families.iter();
+            let families = || engine.plan.families.iter();
             if self.linked != Some(engine.linked) {
                 self.linked = Some(engine.linked);
                 self.fans = families().map(|list| list.iter().map(|family| family.fan(&engine.links)).collect()).collect();
+                self.images = vec![None; engine.links.len()];
+                engine.plan.images.iter().flatten().for_each(|&k| self.images[k] = Image::new(&engine.links[k].store));
             }
+            let images = self.images.iter_mut().zip(&engine.links);
+            images.for_each(|(image, link)| image.iter_mut().for_each(|image| image.weigh(&link.store)));
             let weigh = |(fan, family): (&mut Fan<F>, &Family)| fan.weigh(&family.weights(&engine.links));
             self.fans.iter_mut().zip(families()).for_each(|(fans, families)| fans.iter_mut().zip(families).for_each(weigh));
         }
@@ -147,8 +160,9 @@ impl<F: Scalar> Record<F> {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let scratch = self.scratch.iter().map(|s| size_of::<Block<F>>() * s.heard.capacity() + s.listed.bytes()).sum::<usize>();
+        let images = self.images.iter().flatten().map(Image::bytes).sum::<usize>();
         let ahead = self.fans.iter().flatten().map(Fan::bytes).sum::<usize>() + self.ahead.iter().map(Ahead::bytes).sum::<usize>();
-        ahead + scratch + self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
+        images + ahead + scratch + self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
     }
 }
 
@@ -190,8 +204,7 @@ impl<F: Scalar> Clocked<F> {
             (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
         let pushes = |k: usize| matches!(links[k].store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_));
         let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| !pushes(k)).collect()).collect();
-        let family = |list: &Vec<usize>| if frozen { (Vec::new(), list.clone()) } else { Family::all(&links, list) };
-        let (families, singles) = incoming.iter().map(family).unzip();
+        let plan = Plan::new(&links, &incoming, frozen);
         let components = topology.components;
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         let drives = (draft.drives.iter())
@@ -206,8 +219,8 @@ impl<F: Scalar> Clocked<F> {
             links,
             incoming,
             pulled,
-            families,
-            singles,
+            plan,
+            frozen,
             components,
             outputs,
             drives,
@@ -338,10 +351,10 @@ impl<F: Scalar> Clocked<F> {
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
-        let Record { spikes, traces, scratch, clock, fans, ahead, .. } = record;
+        let Record { spikes, traces, scratch, clock, fans, images, ahead, .. } = record;
         let Scratch { heard, listed } = &mut scratch[0];
         let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
-        stride.run(p, traces[p].whole(), heard, &fans[p], &mut ahead[p]);
+        stride.run(p, traces[p].whole(), heard, images, &fans[p], &mut ahead[p]);
         if self.cells[p].output().has_values() {
             steps.for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
         } else if self.cells[p].spikes() {
@@ -377,7 +390,7 @@ impl<F: Scalar> Clocked<F> {
                         Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise, clock: 0 };
                     for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
                         if !sink.blocks.is_empty() {
-                            stride.run(*p, sink.again(), &mut scratch.heard, &[], &mut Ahead::default());
+                            stride.run(*p, sink.again(), &mut scratch.heard, &[], &[], &mut Ahead::default());
                         }
                         sink.list(self.simd, steps.clone(), listed);
                     }
@@ -399,7 +412,7 @@ impl<F: Scalar> Clocked<F> {
     }
 
     fn is_pushed_to(&self, populations: &[usize]) -> bool {
-        populations.iter().any(|&p| self.pulled[p].len() < self.incoming[p].len())
+        populations.iter().any(|&p| !self.plan.singles[p].is_empty() || !self.plan.families[p].is_empty())
     }
 
     /// The description this was lowered from, with the links and weights it had then; for those of now: [`describe`](Self::describe).
@@ -502,6 +515,7 @@ impl<F: Scalar> Clocked<F> {
     fn renumber(&mut self, projection: usize) {
         self.relinked += 1;
         (self.linked, self.state) = (fan::fresh(), fan::fresh());
+        self.plan = Plan::new(&self.links, &self.incoming, self.frozen);
         let mut cells: Vec<(u32, u32, usize)> = Vec::new();
         for (k, link) in self.links.iter_mut().enumerate().filter(|(_, link)| link.projection == projection) {
             let Some(subset) = &mut link.subset else { return };
@@ -543,11 +557,15 @@ impl<F: Scalar> Clocked<F> {
     }
     /// Lists of links into population `p` that differ in nothing but delay: see [`Record::fans`].
     pub fn families(&self, p: usize) -> &[Family] {
-        &self.families[p]
+        &self.plan.families[p]
     }
-    /// Indices of the projections into population `p` that are in no family.
+    /// Indices of the projections into population `p` whose lists are walked alone.
     pub fn singles(&self, p: usize) -> &[usize] {
-        &self.singles[p]
+        &self.plan.singles[p]
+    }
+    /// Whether `links()[k]` are listed links, but so many that whole rows are walked: see [`Record::image`].
+    pub fn has_image(&self, k: usize) -> bool {
+        self.plan.images[self.links[k].to].contains(&k)
     }
     /// The components, in the order in which they run.
     pub fn components(&self) -> &[Component] {
@@ -608,7 +626,15 @@ struct Stride<'a, F: Scalar> {
 
 impl<F: Scalar> Stride<'_, F> {
     /// Advances the blocks of `sink`, part of population `p`.
-    fn run(&self, p: usize, sink: Sink<'_, F>, heard: &mut Vec<Block<F>>, fans: &[Fan<F>], ahead: &mut Ahead<F>) {
+    fn run(
+        &self,
+        p: usize,
+        sink: Sink<'_, F>,
+        heard: &mut Vec<Block<F>>,
+        images: &[Option<Image<F>>],
+        fans: &[Fan<F>],
+        ahead: &mut Ahead<F>,
+    ) {
         let Stride { engine, inputs, spikes, .. } = *self;
         let (steps, blocks) = (self.steps.len(), sink.blocks.clone());
         let heard: &mut [Block<F>] = if !fans.is_empty() {
@@ -623,7 +649,8 @@ impl<F: Scalar> Stride<'_, F> {
         }
         let (links, incoming) = (&engine.links[..], &engine.pulled[p][..]);
         let noise = self.noise.get(p).map_or(&[][..], Vec::as_slice);
-        let feed = Feed { links, incoming, inputs, spikes, heard, since: self.steps.start, blocks, noise, clock: self.clock };
+        let imaged = &engine.plan.images[p][..];
+        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since: self.steps.start, blocks, noise, clock: self.clock };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }
@@ -643,11 +670,11 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
     #[inline(always)]
     fn run<I: Isa>(self) {
         let Stride { engine, inputs, spikes, ref steps, .. } = *self.stride;
-        let links = || engine.singles[self.p].iter().map(|&k| &engine.links[k]);
+        let links = || engine.plan.singles[self.p].iter().map(|&k| &engine.links[k]);
         let width = self.blocks.len();
         for (k, t) in steps.clone().enumerate() {
             let into = &mut self.heard[k * width..];
-            for (fan, family) in self.fans.iter().zip(&engine.families[self.p]).filter(|(fan, _)| t >= fan.delay) {
+            for (fan, family) in self.fans.iter().zip(&engine.plan.families[self.p]).filter(|(fan, _)| t >= fan.delay) {
                 let events = family.from.spikes(inputs, spikes);
                 let (fired, values) = (events.at(t - fan.delay), events.values_at(t - fan.delay));
                 fired.iter().enumerate().for_each(|(n, &i)| fan::push(fan, i, values.get(n).map(|&x| F::of(x)), into));

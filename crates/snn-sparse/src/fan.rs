@@ -16,7 +16,7 @@ pub struct Family {
 }
 
 impl Family {
-    /// The families of two lists or more among `incoming`, and the indices of no family.
+    /// The families of two lists or more among `incoming`, and the links of no family.
     pub(crate) fn all<F>(links: &[Link<F>], incoming: &[usize]) -> (Vec<Family>, Vec<usize>) {
         let listed = |&&k: &&usize| matches!(links[k].store, Store::Csr(_));
         let mut families: Vec<Family> = Vec::new();

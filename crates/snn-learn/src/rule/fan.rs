@@ -1,12 +1,20 @@
 //! Listed links on the way back: all links of a source in one row, whatever their delays, and the errors of the last steps in one window.
 
-use super::sparse_bptt::Way;
+use super::sparse_bptt::{Through, Way};
 use snn_sparse::lanes::flat;
 use snn_sparse::{Block, Clocked, Fan, Scalar, Store, Synapses};
 
-/// Whether the links of a store are walked source by source, over all blocks of targets: then the error of a whole step is needed at once.
-pub(super) fn by_row<F>(store: &Store<F>) -> bool {
-    matches!(store, Store::Csr(_))
+/// Whether `links()[k]` are walked source by source, over all blocks of targets: then the error of a whole step is needed at once.
+pub(super) fn by_row<F: Scalar>(engine: &Clocked<F>, k: usize) -> bool {
+    matches!(engine.links()[k].store, Store::Csr(_)) && !engine.has_image(k)
+}
+
+/// The same for the weights of a way.
+pub(super) fn way_by_row<F: Scalar>(engine: &Clocked<F>, way: &Way<F>) -> bool {
+    match &way.through {
+        Through::Link(k) => by_row(engine, *k),
+        Through::Own(store) => matches!(**store, Store::Csr(_)),
+    }
 }
 
 /// Ways from a population to another that are walked by row, taken together.
@@ -19,7 +27,7 @@ pub(super) struct FanBack<F> {
 
 impl<F: Scalar> FanBack<F> {
     pub fn all(engine: &Clocked<F>, ways: &[Way<F>]) -> Vec<Self> {
-        let listed = |way: &Way<F>| by_row(way.store(engine));
+        let listed = |way: &Way<F>| way_by_row(engine, way);
         let mut sources: Vec<usize> = ways.iter().filter(|way| listed(way)).map(|way| way.from).collect();
         sources.sort_unstable();
         sources.dedup();

@@ -1,13 +1,13 @@
 //! Sparse spiking gradient descent: backpropagation through time restricted to the entries that have a derivative.
 
 use super::adjoint::{Adjoint, Carry, with_states};
-use super::fan::{FanBack, Recent, by_row};
+use super::fan::{FanBack, Recent, by_row, way_by_row};
 use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
 use snn_core::{Raster, Real, Surrogate, Trains};
-use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat_mut};
-use snn_sparse::{Block, Clocked, LANES, Link, Record, Scalar, Source, Store, Synapses, Trace};
+use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat, flat_mut};
+use snn_sparse::{Block, Clocked, Image, LANES, Link, Record, Scalar, Source, Store, Synapses};
 use std::ops::Range;
 
 /// Sparse spiking gradient descent (Perez-Nieves & Goodman 2021): the gradient of BPTT with a surrogate of finite width, computed
@@ -140,6 +140,8 @@ pub(super) struct Sparse<F: Scalar> {
     fans: Vec<Vec<FanBack<F>>>,
     /// By population and family into it: the weight gradient, laid out like [`Record::fans`].
     sums: Vec<Vec<Vec<F>>>,
+    /// By link that is walked as whole rows: the weight gradient, laid out like [`Record::image`].
+    images: Vec<Vec<Block<F>>>,
     /// By population: `∂L/∂x` of the present step and of some after it.
     recent: Vec<Recent<F>>,
 }
@@ -165,7 +167,7 @@ trait Backward<F: Scalar>: Send {
 /// What the backward sweep of population `p` works on.
 struct Pass<'a, F: Scalar> {
     engine: &'a Clocked<F>,
-    traces: &'a [Trace<F>],
+    record: &'a Record<F>,
     p: usize,
     ways: &'a [Way<F>],
     errors: &'a mut [Vec<F>],
@@ -213,6 +215,7 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
             + self.recent.iter().map(Recent::bytes).sum::<usize>()
             + self.fans.iter().flatten().map(|back| back.fan.bytes()).sum::<usize>()
             + self.sums.iter().flatten().map(|sum| sum.capacity() * size_of::<F>()).sum::<usize>()
+            + self.images.iter().map(|image| image.capacity() * size_of::<Block<F>>()).sum::<usize>()
             + self.ways.iter().flatten().map(Way::bytes).sum::<usize>()
     }
 }
@@ -232,10 +235,11 @@ impl<F: Scalar> Sparse<F> {
             groups,
             errors: vec![Vec::new(); count],
             trains: vec![Trains::default(); 1 + count],
-            walked: (0..1 + count).map(|k| engine.links().iter().any(|l| train_of(l.from) == k && !by_row(&l.store))).collect(),
+            walked: Vec::new(),
             delta: Vec::new(),
             fans: Vec::new(),
             sums: Vec::new(),
+            images: Vec::new(),
             recent: Vec::new(),
             relinked: None,
         }
@@ -250,7 +254,7 @@ impl<F: Scalar> Sparse<F> {
         let mut macs = 0;
         let groups = std::mem::take(&mut self.groups);
         for (populations, recurrent) in &groups {
-            let rows = populations.iter().any(|&p| engine.incoming(p).iter().any(|&k| by_row(&engine.links()[k].store)));
+            let rows = populations.iter().any(|&p| engine.incoming(p).iter().any(|&k| by_row(engine, k)));
             if !recurrent && !rows {
                 // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
                 for &p in populations {
@@ -289,7 +293,7 @@ impl<F: Scalar> Sparse<F> {
         let output = (p == engine.outputs()[0]).then_some(&self.trial.output[..]);
         let delta = &mut self.delta[place * all..(place + blocks.len()) * all];
         let (ways, constant) = (&self.ways[p][..], &self.trial.constant[p][..]);
-        let mut pass = Pass { engine, traces: &self.trial.record.traces, p, ways, errors: &mut self.errors, constant, output, delta, all };
+        let mut pass = Pass { engine, record: &self.trial.record, p, ways, errors: &mut self.errors, constant, output, delta, all };
         self.backward[p].sweep(&mut pass, blocks, steps)
     }
 
@@ -314,6 +318,9 @@ impl<F: Scalar> Sparse<F> {
     fn spread(&mut self, engine: &Clocked<F>) {
         if self.relinked != Some(engine.relinked()) {
             self.relinked = Some(engine.relinked());
+            let whole = |train: usize| engine.links().iter().enumerate().any(|(k, l)| train_of(l.from) == train && !by_row(engine, k));
+            self.walked = (0..self.trains.len()).map(whole).collect();
+            self.images = vec![Vec::new(); engine.links().len()];
             self.fans = self.ways.iter().map(|ways| FanBack::all(engine, ways)).collect();
             let reach = |p: usize| {
                 let back = self.fans[p].iter().map(|back| back.fan.reach);
@@ -327,16 +334,19 @@ impl<F: Scalar> Sparse<F> {
         }
     }
 
-    /// Makes room for the weight gradients of families.
+    /// Makes room for the weight gradients of families and images.
     fn begin_sums(&mut self) {
         for (p, sums) in self.sums.iter_mut().enumerate() {
             let fans = self.trial.record.fans(p);
             sums.resize(fans.len(), Vec::new());
             sums.iter_mut().zip(fans).for_each(|(sum, fan)| sum.resize(fan.places().len(), F::default()));
         }
+        for (k, sum) in self.images.iter_mut().enumerate() {
+            sum.resize(self.trial.record.image(k).map_or(0, |image| image.store().weights().len()), Block::zero());
+        }
     }
 
-    /// Hands the weight gradients of families on to their lists.
+    /// Hands the weight gradients of families and images on to their lists.
     fn hand_on(&mut self, engine: &Clocked<F>, gradients: &mut Gradients<F>) {
         for (p, sums) in self.sums.iter_mut().enumerate() {
             for ((sum, family), fan) in sums.iter_mut().zip(engine.families(p)).zip(self.trial.record.fans(p)) {
@@ -344,6 +354,12 @@ impl<F: Scalar> Sparse<F> {
                     flat_mut(&mut gradients.links[family.links[list as usize]])[slot as usize] += std::mem::take(x);
                 }
             }
+        }
+        for ((k, sum), gradient) in self.images.iter_mut().enumerate().zip(&mut gradients.links) {
+            let Some(image) = self.trial.record.image(k).filter(|_| !sum.is_empty()) else { continue };
+            let places = flat_mut(gradient).iter_mut().zip(image.places());
+            places.for_each(|(g, &place)| *g += flat(sum)[place as usize]);
+            sum.fill(Block::zero());
         }
     }
 
@@ -354,9 +370,13 @@ impl<F: Scalar> Sparse<F> {
         let mut macs = 0;
         for &k in engine.incoming(p) {
             let link = &engine.links()[k];
-            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty() && !by_row(&link.store)) else { continue };
+            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty() && !by_row(engine, k)) else { continue };
             let trains = &self.trains[train_of(link.from)];
-            macs += engine.simd().run(Correlate { store: &link.store, block: b, trains, delta, gradient: &mut gradients.links[k] });
+            let (store, gradient) = match self.trial.record.image(k) {
+                Some(image) => (image.store(), &mut self.images[k]),
+                None => (&link.store, &mut gradients.links[k]),
+            };
+            macs += engine.simd().run(Correlate { store, block: b, trains, delta, gradient });
         }
         macs * lanes(engine, p, b)
     }
@@ -505,7 +525,7 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
     #[inline(always)]
     fn recursion(&mut self, b: usize, place: usize) {
         let SweepBack { population, pass, steps, .. } = self;
-        let trace = &pass.traces[pass.p];
+        let trace = &pass.record.traces[pass.p];
         let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
         let affine = cells.local().affine;
         let Population { adjoint, carry, reached } = &mut **population;
@@ -548,11 +568,13 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
         let SweepBack { population, pass, steps, .. } = self;
         let mut entries = 0;
         for way in pass.ways {
-            let (store, factor, delay) = (way.store(pass.engine), way.factor, way.delay);
-            if by_row(store) {
+            if way_by_row(pass.engine, way) {
                 continue;
             }
-            let (source, errors) = (&pass.traces[way.from], &mut pass.errors[way.from]);
+            let (factor, delay) = (way.factor, way.delay);
+            let image = if let Through::Link(k) = way.through { pass.record.image(k) } else { None };
+            let store = image.map_or(way.store(pass.engine), Image::store);
+            let (source, errors) = (&pass.record.traces[way.from], &mut pass.errors[way.from]);
             let end = steps.end.min(population.reached[b]).saturating_sub(delay);
             for entries_at in source.stretches(steps.start.saturating_sub(delay)..end) {
                 entries += entries_at.len() as u64;

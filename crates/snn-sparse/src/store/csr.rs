@@ -58,6 +58,11 @@ impl<F: Scalar> Csr<F> {
         self.sources
     }
 
+    /// Number of targets.
+    pub fn targets(&self) -> usize {
+        self.targets
+    }
+
     /// Number of blocks of targets.
     pub fn planes(&self) -> usize {
         blocks(self.targets)

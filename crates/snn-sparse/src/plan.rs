@@ -1,0 +1,81 @@
+//! How the listed links into each population are walked: alone, with those of other delays, or as whole rows.
+
+use crate::bank::Link;
+use crate::fan::Family;
+use crate::lanes::{LANES, Scalar, flat, flat_mut};
+use crate::store::{Dense, Store, Synapses};
+
+/// By population: which of its incoming links are walked how. Links that are not listed are not named.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    /// Lists that differ in nothing but delay: see [`Fan`](crate::Fan).
+    pub(crate) families: Vec<Vec<Family>>,
+    /// Lists that are walked alone, and other stores that are pushed to.
+    pub(crate) singles: Vec<Vec<usize>>,
+    /// Lists so long that whole rows are walked faster: see [`Image`].
+    pub(crate) images: Vec<Vec<usize>>,
+}
+
+/// From this share of all links on, a whole row of weights is walked faster than a list, at any activity (`bench product`).
+const LONG: f64 = 1.0 / 6.0;
+
+impl Plan {
+    pub(crate) fn new<F: Scalar>(links: &[Link<F>], incoming: &[Vec<usize>], frozen: bool) -> Self {
+        let mut plan = Plan::default();
+        for list in incoming {
+            let pushed = list.iter().copied().filter(|&k| matches!(links[k].store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_)));
+            let pushed: Vec<usize> = pushed.collect();
+            let (families, rest) = if frozen { (Vec::new(), pushed) } else { Family::all(links, &pushed) };
+            let (images, singles) = rest.into_iter().partition(|&k| !frozen && long(&links[k].store));
+            plan.families.push(families);
+            plan.singles.push(singles);
+            plan.images.push(images);
+        }
+        plan
+    }
+}
+
+fn long<F: Scalar>(store: &Store<F>) -> bool {
+    matches!(store, Store::Csr(csr) if csr.links() as f64 >= LONG * (csr.sources() * csr.targets()).max(1) as f64)
+}
+
+/// Listed links as whole rows, with weight 0 where there is no link.
+///
+/// Memory: 4 bytes per possible link (`f32`), at most six times as many as there are links, and 4 per link.
+#[derive(Clone, Debug)]
+pub struct Image<F> {
+    store: Store<F>,
+    places: Vec<u32>, // by slot of the list: its place among the flat weights
+}
+
+impl<F: Scalar> Image<F> {
+    pub(crate) fn new(store: &Store<F>) -> Option<Self> {
+        let Store::Csr(csr) = store else { return None };
+        let n = csr.sources();
+        let place = |(i, j): (u32, u32)| ((j as usize / LANES * n + i as usize) * LANES + j as usize % LANES) as u32;
+        let places = csr.cells().map(place).collect();
+        Some(Image { store: Store::Dense(Dense::new(n, csr.targets())), places })
+    }
+
+    /// Takes the weights of the list it was made of.
+    pub(crate) fn weigh(&mut self, list: &Store<F>) {
+        let into = flat_mut(self.store.weights_mut());
+        self.places.iter().zip(flat(list.weights())).for_each(|(&place, &w)| into[place as usize] = w);
+    }
+
+    /// The rows.
+    #[inline(always)]
+    pub fn store(&self) -> &Store<F> {
+        &self.store
+    }
+
+    /// By slot of the list: its place among the flat weights of the rows.
+    pub fn places(&self) -> &[u32] {
+        &self.places
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.store.weights()) + 4 * self.places.capacity()
+    }
+}
