@@ -90,7 +90,8 @@ pub struct LearnedSignals {
 }
 
 impl LearnedSignals {
-    /// The network as it is after the update on trial `index` of `data`.
+    /// The network as it is after the update on trial `index` of `data`. Where links were replaced since it was built, it runs with the links as they are, but
+    /// cannot be [described](Clocked::describe).
     ///
     /// Cost: one run, and going back through the learner.
     ///
@@ -253,7 +254,8 @@ impl<F: Scalar> Learned<F> {
         let lanes = flat_mut(&mut self.signal);
         lanes.iter_mut().for_each(|signal| *signal = new * *signal);
         for place in (0..lanes.len().saturating_sub(width * LANES)).rev() {
-            lanes[place] = lanes[place] + kappa * lanes[place + width * LANES];
+            let later = lanes[place + width * LANES];
+            lanes[place] += kappa * later;
         }
         for ((error, &t), &unit) in self.first.errors[self.learner].iter_mut().zip(&active.step).zip(&active.unit) {
             *error = self.signal[t as usize * width + unit as usize / LANES][unit as usize % LANES];
