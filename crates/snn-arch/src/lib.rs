@@ -8,7 +8,8 @@
 //! * [`policy`]: how a readout becomes an action and a value, and what the objective says of them. Pure functions in `f64`.
 //!
 //! The inner machinery is that of the other crates: engines run the network, rules give the gradient, the [`Trainer`](snn_learn::Trainer) moves the weights.
-//! Not here: constants of publications (the crate `snn-repro`), environments and tasks (`snn-data`), files.
+//! Not here: e-prop 2, whose outer loop is the trainer alone ([`LearnedSignals`](snn_learn::LearnedSignals)); constants of publications (the crate
+//! `snn-repro`), environments and tasks (`snn-data`), files.
 //!
 //! The smallest whole example stands at [`meta_rl::MetaRl`].
 #![forbid(unsafe_code)]

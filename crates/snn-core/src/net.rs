@@ -439,6 +439,13 @@ fn instant_loop(draft: &Draft) -> Option<String> {
 pub enum Connect {
     /// Every source to every target.
     All,
+    /// The sources `start..end` to every target: where different populations hear different parts of one input.
+    Sources {
+        /// The first source.
+        start: usize,
+        /// The source after the last.
+        end: usize,
+    },
     /// Source `i` to target `i`.
     OneToOne,
     /// `round(p · sources · targets)` distinct links, drawn uniformly.
@@ -592,11 +599,20 @@ impl Connect {
                 Ok(Links::Csr { ends, targets: (0..sources as u32).flat_map(others).collect() })
             }
             Connect::All => Ok(Links::All),
-            Connect::OneToOne | Connect::InDegree(_) | Connect::Conv2d(_) | Connect::SumPool2d(_) if !autapses => {
+            Connect::Sources { .. } | Connect::OneToOne | Connect::InDegree(_) | Connect::Conv2d(_) | Connect::SumPool2d(_)
+                if !autapses =>
+            {
                 Err("autapses can be left out of `All` and `Random` only".into())
             }
             Connect::Conv2d(conv) => conv.check(sources, targets).map(|()| Links::Conv2d(conv)),
             Connect::SumPool2d(pool) => pool.depthwise().check(sources, targets).map(|()| Links::SumPool2d(pool)),
+            Connect::Sources { start, end } if start >= end || end > sources => {
+                Err(format!("sources {start} to {end}: give a range of the {sources} sources, the end after the start"))
+            }
+            Connect::Sources { start, end } => {
+                let ends = (0..=sources).map(|i| ((i.clamp(start, end) - start) * targets) as u32).collect();
+                Ok(Links::Csr { ends, targets: (start..end).flat_map(|_| 0..targets as u32).collect() })
+            }
             Connect::OneToOne if sources != targets => Err(format!("one-to-one needs equal sizes, not {sources} and {targets}")),
             Connect::OneToOne => Ok(Links::Csr { ends: (0..=sources as u32).collect(), targets: (0..targets as u32).collect() }),
             Connect::Random { p } if !(0.0..=1.0).contains(&p) => Err(format!("connection probability {p}: must be between 0 and 1")),
@@ -731,6 +747,8 @@ mod tests {
         has(good().project("a", "in", Connect::All, Init::normal(1.0)), &["`a` -> `in`", "input cannot be a target"]);
         has(good().project("out", "a", Connect::All, Init::normal(1.0)), &["`out` (li) does not spike"]);
         has(good().project("in", "a", Connect::OneToOne, Init::normal(1.0)), &["one-to-one", "5 and 4"]);
+        has(good().project("in", "a", Connect::Sources { start: 3, end: 6 }, Init::normal(1.0)), &["sources 3 to 6", "the 5 sources"]);
+        has(good().project("in", "a", Connect::Sources { start: 3, end: 3 }, Init::normal(1.0)), &["sources 3 to 3"]);
         has(good().project("in", "a", Connect::InDegree(6), Init::normal(1.0)), &["in-degree 6", "only 5"]);
         has(good().drive("b", 10.0, 1.0), &["a drive", "`b`"]);
         has(good().drive("a", -1.0, 1.0), &["drive of `a`", "`rate` = -1"]);
@@ -838,6 +856,13 @@ mod tests {
             let links: Vec<_> = net.draft().projections[3].links.triplets(4, 4).collect();
             assert!(links.len() == expected && links.iter().all(|link| link.0 != link.1), "{links:?}");
         }
+    }
+
+    #[test]
+    fn a_range_of_sources_reaches_everybody() {
+        let net = good().project("in", "a", Connect::Sources { start: 1, end: 3 }, Init::normal(1.0)).build(Seed::new(1)).unwrap();
+        let links: Vec<_> = net.draft().projections[3].links.triplets(5, 4).collect();
+        assert_eq!(links, (0..8).map(|k| (1 + k / 4, k % 4, k)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Learning rules for sparse spiking networks, and the loop that trains with them.
 //!
 //! * [`SparseBptt`]: the gradient computed only where it is not zero; [`Bptt`]: the dense baseline and oracle.
-//! * [`Eprop`]: eligibility propagation, as a reverse sweep or online; [`SyntheticGradients`]: e-prop 3.
+//! * [`Eprop`]: eligibility propagation, as a reverse sweep or online; [`LearnedSignals`]: e-prop 2; [`SyntheticGradients`]: e-prop 3.
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
 //! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints.
@@ -17,6 +17,8 @@ mod trainer;
 
 pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};
-pub use rule::{Bptt, Eprop, Feedback, Form, Gradients, Job, Rule, RuleError, SparseBptt, Stats, SyntheticGradients, Worker};
+pub use rule::{
+    Bptt, Eprop, Feedback, Form, Gradients, Job, LearnedSignals, Rule, RuleError, SparseBptt, Stats, SyntheticGradients, Worker,
+};
 pub use structure::{DeepR, GradR, GradRByRows, SoftDeepR, Structure, StructureError, Turnover};
 pub use trainer::{Checkpoint, Options, TrainError, Trainer};

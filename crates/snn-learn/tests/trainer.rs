@@ -8,8 +8,8 @@ use snn_core::neuron::{Alif, Li, Lif, Relu};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Trials, ms};
 use snn_learn::structure::{Budget, Signs};
 use snn_learn::{
-    Bptt, DeepR, Eprop, Feedback, Form, GradR, GradRByRows, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, Schedule,
-    SoftDeepR, SparseBptt, Structure, SyntheticGradients, TrainError, Trainer,
+    Bptt, DeepR, Eprop, Feedback, Form, GradR, GradRByRows, LearnedSignals, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule,
+    Schedule, SoftDeepR, SparseBptt, Structure, SyntheticGradients, TrainError, Trainer,
 };
 
 fn data() -> Trials {
@@ -27,15 +27,16 @@ fn data() -> Trials {
 /// Units of the population `rest`, which no loss judges: what e-prop 3 predicts of 70 LIF neurons, 20 adaptive ones in a loop, and three readouts.
 const REST: usize = 70 + 4 * 20 + 3;
 
-/// The name of the rule that wants it.
+/// The name of the rule that wants it, and of the one that wants a generator of learning signals.
 const PREDICTS: &str = "synthetic_gradients";
+const TEACHES: &str = "learned_signals";
 
 fn network(weight: f64) -> Network {
-    network_for(weight, false)
+    network_for(weight, "")
 }
 
-/// With or without `rest`, beside which no loop may take two steps.
-fn network_for(weight: f64, rest: bool) -> Network {
+/// With what this rule wants.
+fn network_for(weight: f64, rule: &str) -> Network {
     let net = Net::new(ms(1.0))
         .input("in", 30)
         .population("a", 70, Lif::default())
@@ -44,18 +45,29 @@ fn network_for(weight: f64, rest: bool) -> Network {
         .project("in", "a", Connect::All, Init::normal(weight))
         .project("a", "b", Connect::Random { p: 0.5 }, Init::normal(weight))
         .project("b", "b", Connect::All, Init::normal(0.5 * weight))
-        .delay(ms(if rest { 1.0 } else { 2.0 }))
+        .delay(ms(if rule == PREDICTS { 1.0 } else { 2.0 }))
         .project("b", "out", Connect::All, Init::normal(weight))
         .output("out");
-    with_rest(net, rest).build(Seed::new(2)).unwrap()
+    with(rule, net).build(Seed::new(2)).unwrap()
 }
 
-fn with_rest(net: Net, rest: bool) -> Net {
-    if rest { net.population("rest", REST, Li::default()).project("b", "rest", Connect::All, Init::normal(0.1)) } else { net }
+/// What this rule wants beside the network; beside `rest` no loop may take two steps.
+fn with(rule: &str, net: Net) -> Net {
+    match rule {
+        PREDICTS => net.population("rest", REST, Li::default()).project("b", "rest", Connect::All, Init::normal(0.1)),
+        TEACHES => net
+            .population("generator", 25, Lif::default())
+            .population("signals", 20, Li::default())
+            .project("in", "generator", Connect::Random { p: 0.5 }, Init::normal(0.5))
+            .project("b", "generator", Connect::Random { p: 0.3 }, Init::normal(0.3))
+            .delay(ms(1.0))
+            .project("generator", "signals", Connect::All, Init::normal(0.2)),
+        _ => net,
+    }
 }
 
 /// The same with few links, some with delays of their own.
-fn sparse_network(delays: f64, rest: bool) -> Network {
+fn sparse_network(delays: f64, rule: &str) -> Network {
     let net = Net::new(ms(1.0))
         .input("in", 30)
         .population("a", 70, Lif::default())
@@ -66,10 +78,10 @@ fn sparse_network(delays: f64, rest: bool) -> Network {
     let net = net
         .project("a", "b", Connect::Random { p: 0.5 }, Init::normal(0.4))
         .project("b", "b", Connect::All, Init::normal(0.2))
-        .delay(ms(if rest { 1.0 } else { 2.0 }))
+        .delay(ms(if rule == PREDICTS { 1.0 } else { 2.0 }))
         .project("b", "out", Connect::All, Init::normal(0.4))
         .output("out");
-    with_rest(net, rest).build(Seed::new(2)).unwrap()
+    with(rule, net).build(Seed::new(2)).unwrap()
 }
 
 /// Calls `each` with every structural rule (and none) beside every optimiser, and beside every learning rule: some remember where links are.
@@ -88,7 +100,7 @@ fn each_structure(mut each: impl FnMut(&str, &(dyn Fn() -> Trainer + Sync))) {
     let choices = [(0, sgd)].into_iter().chain((0..RULES.len()).map(|rule| (rule, adam)));
     for (name, delays, make) in structures {
         for (rule, optimiser) in choices.clone() {
-            let net = sparse_network(delays, RULES[rule]().name() == PREDICTS);
+            let net = sparse_network(delays, RULES[rule]().name());
             each(&format!("{name}, rule {rule}, {optimiser:?}"), &|| {
                 let trainer = Trainer::new(&net, RULES[rule](), optimiser, options()).unwrap();
                 match make() {
@@ -150,7 +162,7 @@ fn structural_rules_give_the_same_bits_on_any_number_of_threads_and_after_a_rest
 
 #[test]
 fn a_checkpoint_of_another_structural_rule_is_refused() {
-    let net = sparse_network(2.0, false);
+    let net = sparse_network(2.0, "");
     let plain = || Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-3), options()).unwrap();
     let of: [fn(Trainer) -> Trainer; 3] =
         [|t| t, |t| t.with_structure(DeepR::new(0.1)).unwrap(), |t| t.with_structure(GradR::new(0.1)).unwrap()];
@@ -199,7 +211,7 @@ fn trainer(rule: impl Rule<f32> + 'static) -> Trainer {
 }
 
 fn trainer_for(epochs: usize, rule: impl Rule<f32> + 'static) -> Trainer {
-    let net = network_for(0.4, rule.name() == PREDICTS);
+    let net = network_for(0.4, rule.name());
     Trainer::new(&net, rule, Optimiser::adamw(5e-3, 1e-3), options_for(epochs)).unwrap()
 }
 
@@ -215,7 +227,7 @@ fn train(mut trainer: Trainer, epochs: usize) -> Trainer {
 type Make = fn() -> Box<dyn Rule<f32>>;
 
 /// Every rule, once for each way it works.
-const RULES: [Make; 5] = [
+const RULES: [Make; 6] = [
     || Box::new(SparseBptt::default()),
     || Box::new(Bptt::new(Surrogate::fast_sigmoid(100.0))),
     || Box::new(Eprop { feedback: Feedback::Adaptive { std: 0.5, decay: 1e-2, seed: Seed::new(4) }, ..Eprop::default() }),
@@ -226,6 +238,10 @@ const RULES: [Make; 5] = [
     || {
         let surrogate = Surrogate::triangle(0.3, 1.0);
         Box::new(SyntheticGradients { surrogate, window: 13, predictor: "rest".into(), gain: 0.1, weight: 1.0 })
+    },
+    || {
+        let surrogate = Surrogate::triangle(0.3, 1.0);
+        Box::new(LearnedSignals { surrogate, learner: "b".into(), signals: "signals".into(), rate: 0.02, filter: ms(10.0) })
     },
 ];
 
@@ -373,7 +389,7 @@ fn a_pause_anywhere_in_an_epoch_changes_nothing() {
 #[test]
 fn learns_the_task_with_every_rule() {
     // What is no exact gradient takes longer.
-    for (rule, epochs) in RULES.iter().zip([6, 6, 18, 18, 18]) {
+    for (rule, epochs) in RULES.iter().zip([6, 6, 18, 18, 18, 18]) {
         let name = rule().name();
         let trainer = train(trainer_for(epochs, rule()), epochs);
         let accuracy = trainer.evaluate(&data()).unwrap().accuracy();

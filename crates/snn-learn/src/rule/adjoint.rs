@@ -1,7 +1,9 @@
-//! One step of the adjoint of a population: the local derivatives, run backwards in time. Sparse and dense rules share it.
+//! One step of the adjoint of a population: the local derivatives, run backwards in time. Sparse and dense rules share it. And the same derivatives
+//! run forwards.
 
 use snn_sparse::lanes::{Isa, Kernel, Simd, bits};
-use snn_sparse::{Block, Cells, Entry, Local, Scalar};
+use snn_sparse::{Block, Cells, Entry, LANES, Local, Scalar};
+use std::ops::Range;
 
 /// The adjoint of one block of 64 neurons between two time steps.
 #[derive(Clone, Copy)]
@@ -19,7 +21,23 @@ impl<F: Scalar, const K: usize> Carry<F, K> {
     }
 }
 
-/// A population's derivatives, ready for the backward pass.
+/// What a direction of the weights does to one block of 64 neurons: derivatives along it, carried forwards.
+#[derive(Clone, Copy)]
+pub struct Along<F, const K: usize> {
+    /// Of the state.
+    pub state: [Block<F>; K],
+    /// Of the output `z`.
+    pub output: Block<F>,
+}
+
+impl<F: Scalar, const K: usize> Along<F, K> {
+    /// At rest.
+    pub fn zero() -> Self {
+        Along { state: [Block::zero(); K], output: Block::zero() }
+    }
+}
+
+/// A population's derivatives, ready to be run through time.
 pub struct Adjoint<F, const K: usize> {
     /// Constants `[block][entry]` after silence and after a spike; of an affine model.
     silent: Vec<Block<F>>,
@@ -93,10 +111,57 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
         cells.derivatives(simd, block, before, z, &mut self.here);
     }
 
+    /// Takes the derivatives along a direction from step `t − 1` to `t`, given that of the input, `x`, the slope `ψ = ∂z/∂u` at `t`, and who fired at
+    /// `t − 1`. Affine models.
+    ///
+    /// ```text
+    /// u'[t] = u_s·s'[t−1] + u_z·z'[t−1] + u_x·x'[t]
+    /// s'[t] = s_s·s'[t−1] + s_z·z'[t−1] + s_x·x'[t]
+    /// z'[t] = ψ[t]·u'[t]
+    /// ```
+    #[inline(always)]
+    pub fn forwards(&self, block: usize, along: &mut Along<F, K>, x: &Block<F>, slope: &Block<F>, fired: u64) {
+        let entries = block * Entry::<K>::COUNT..(block + 1) * Entry::<K>::COUNT;
+        let before = *along;
+        apply_forwards(&self.silent[entries.clone()], along, x, slope, 0..LANES);
+        if !self.reset_free {
+            for l in bits(fired) {
+                // After an own spike other derivatives hold.
+                along.output[l] = before.output[l];
+                (0..K).for_each(|k| along.state[k][l] = before.state[k][l]);
+                apply_forwards(&self.fired[entries.clone()], along, x, slope, l..l + 1);
+            }
+        }
+    }
+
+    /// [`forwards`](Self::forwards) at the point last looked at.
+    #[inline(always)]
+    pub fn forwards_there(&self, along: &mut Along<F, K>, x: &Block<F>, slope: &Block<F>) {
+        apply_forwards(&self.here, along, x, slope, 0..LANES);
+    }
+
     /// [`step_at`](Self::step_at) the point last looked at.
     #[inline(always)]
     pub fn step_there(&self, carry: &mut Carry<F, K>, d: &Block<F>) -> Block<F> {
         apply(&self.here, true, carry, d)
+    }
+}
+
+/// See [`Adjoint::forwards`], for some lanes; `j` are the derivatives, see [`Entry`].
+#[inline(always)]
+fn apply_forwards<F: Scalar, const K: usize>(j: &[Block<F>], along: &mut Along<F, K>, x: &Block<F>, slope: &Block<F>, lanes: Range<usize>) {
+    let j = &j[..Entry::<K>::COUNT];
+    for l in lanes {
+        let (state, z, x): ([F; K], F, F) = (std::array::from_fn(|k| along.state[k].0[l]), along.output.0[l], x.0[l]);
+        let mut u = j[Entry::<K>::U_X].0[l] * x + j[Entry::<K>::U_Z].0[l] * z;
+        for k in 0..K {
+            u += j[Entry::<K>::u_s(k)].0[l] * state[k];
+        }
+        for i in 0..K {
+            let from_outside = j[Entry::<K>::s_x(i)].0[l] * x + j[Entry::<K>::s_z(i)].0[l] * z;
+            along.state[i].0[l] = (0..K).fold(from_outside, |sum, k| sum + j[Entry::<K>::s_s(i, k)].0[l] * state[k]);
+        }
+        along.output.0[l] = slope.0[l] * u;
     }
 }
 

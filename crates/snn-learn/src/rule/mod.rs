@@ -10,7 +10,7 @@ mod sparse_bptt;
 mod trial;
 
 pub use bptt::Bptt;
-pub use eprop::{Eprop, Feedback, Form, SyntheticGradients};
+pub use eprop::{Eprop, Feedback, Form, LearnedSignals, SyntheticGradients};
 pub use sparse_bptt::SparseBptt;
 
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};

@@ -59,16 +59,7 @@ impl<F: Scalar> Rule<F> for SparseBptt {
         check_common("sparse_bptt", &self.surrogate, engine)
     }
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
-        let back = |p: usize| {
-            let links = engine.incoming(p).iter().map(|&k| (k, &engine.links()[k]));
-            let way = |(k, link): (usize, &Link<F>)| match link.from {
-                Source::Population(from) => Some(Way { from, delay: link.delay, through: Through::Link(k), keep: 1.0, factor: F::of(1.0) }),
-                Source::Input(_) => None,
-            };
-            links.filter_map(way).collect()
-        };
-        let groups = engine.components().iter().rev().map(|c| (c.populations.clone(), c.recurrent)).collect();
-        Box::new(Sparse::new(engine, self.surrogate, (0..engine.cells().len()).map(back).collect(), groups))
+        Box::new(Sparse::through_all(engine, self.surrogate))
     }
 }
 
@@ -120,14 +111,16 @@ type Group = (Vec<usize>, bool);
 
 /// The worker of every rule that goes back over a whole trial.
 pub(super) struct Sparse<F: Scalar> {
-    trial: Trial<F>,
+    pub trial: Trial<F>,
+    /// The population that the errors of [`Trial::output`] are of.
+    pub taught: usize,
     backward: Vec<Box<dyn Backward<F>>>,
     /// By population: how its errors reach others.
     ways: Vec<Vec<Way<F>>>,
     /// In the order in which they go back.
     groups: Vec<Group>,
     /// By population: `∂L/∂z` at each entry of the active set, as it comes back from other populations.
-    errors: Vec<Vec<F>>,
+    pub errors: Vec<Vec<F>>,
     /// The spikes of the input and of every population, by unit.
     trains: Vec<Trains>,
     /// Which of them some projection looks at.
@@ -185,20 +178,11 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
         let engine = job.engine;
         let mut stats = Stats::of(engine.cells().len());
-        self.ways.iter_mut().flatten().for_each(|way| way.after(job.updates));
-        self.spread(engine);
+        self.begin(engine, job.updates);
         for &trial in trials {
             let middle = self.trial.run(job, trial, &mut stats);
-            let Trial { input, record, .. } = &self.trial;
-            for (errors, trace) in self.errors.iter_mut().zip(&record.traces) {
-                errors.clear();
-                errors.resize(trace.active.len(), F::default());
-            }
-            let spikes = std::iter::once(input).chain(&record.spikes);
-            let walked = self.trains.iter_mut().zip(spikes).zip(&self.walked).filter(|(_, walked)| **walked);
-            walked.for_each(|((trains, spikes), _)| trains.of(spikes));
-            self.begin_sums();
-            stats.macs_backward += self.back(engine, gradients);
+            self.look_at();
+            stats.macs_backward += self.back_all(engine, gradients);
             stats.backward_s += middle.elapsed().as_secs_f64();
             stats.tally(engine, &self.trial.input, &self.trial.record);
         }
@@ -230,6 +214,7 @@ impl<F: Scalar> Sparse<F> {
         let count = engine.cells().len();
         Sparse {
             trial: Trial::new(engine, surrogate),
+            taught: engine.outputs()[0],
             backward: (0..count).map(backward).collect(),
             ways,
             groups,
@@ -245,15 +230,71 @@ impl<F: Scalar> Sparse<F> {
         }
     }
 
+    /// A worker whose errors go back through all links between populations.
+    pub fn through_all(engine: &Clocked<F>, surrogate: Surrogate) -> Self {
+        let back = |p: usize| {
+            let links = engine.incoming(p).iter().map(|&k| (k, &engine.links()[k]));
+            let way = |(k, link): (usize, &Link<F>)| match link.from {
+                Source::Population(from) => Some(Way { from, delay: link.delay, through: Through::Link(k), keep: 1.0, factor: F::of(1.0) }),
+                Source::Input(_) => None,
+            };
+            links.filter_map(way).collect()
+        };
+        let groups = engine.components().iter().rev().map(|c| (c.populations.clone(), c.recurrent)).collect();
+        Self::new(engine, surrogate, (0..engine.cells().len()).map(back).collect(), groups)
+    }
+
+    /// Takes links and weights as they are after so many updates.
+    pub fn begin(&mut self, engine: &Clocked<F>, updates: u64) {
+        self.ways.iter_mut().flatten().for_each(|way| way.after(updates));
+        self.spread(engine);
+    }
+
+    /// Takes in the trial that was run. Nothing is wrong with it yet.
+    pub fn look_at(&mut self) {
+        self.begin_sums();
+        let Trial { input, record, .. } = &self.trial;
+        for (errors, trace) in self.errors.iter_mut().zip(&record.traces) {
+            errors.clear();
+            errors.resize(trace.active.len(), F::default());
+        }
+        let spikes = std::iter::once(input).chain(&record.spikes);
+        let walked = self.trains.iter_mut().zip(spikes).zip(&self.walked).filter(|(_, walked)| **walked);
+        walked.for_each(|((trains, spikes), _)| trains.of(spikes));
+    }
+
     /// The backward pass of one trial. Returns the multiply-accumulates spent on weights.
-    fn back(&mut self, engine: &Clocked<F>, gradients: &mut Gradients<F>) -> u64 {
+    pub fn back(&mut self, engine: &Clocked<F>, gradients: &mut Gradients<F>) -> u64 {
+        let macs = self.back_all(engine, gradients);
+        self.hand_on(engine, gradients);
+        macs
+    }
+
+    /// Takes population `p` alone back over the trial: its errors reach the weights of its own links, and nobody else. Returns the multiply-accumulates.
+    pub fn back_alone(&mut self, engine: &Clocked<F>, p: usize, gradients: &mut Gradients<F>) -> u64 {
+        let (ways, fans) = (std::mem::take(&mut self.ways[p]), std::mem::take(&mut self.fans[p]));
+        let macs = self.back_over(engine, &[(vec![p], false)], gradients);
+        (self.ways[p], self.fans[p]) = (ways, fans);
+        self.hand_on(engine, gradients);
+        macs
+    }
+
+    /// [`back`](Self::back) of one trial of several: the gradients of families and images are still to be handed on.
+    fn back_all(&mut self, engine: &Clocked<F>, gradients: &mut Gradients<F>) -> u64 {
+        let groups = std::mem::take(&mut self.groups);
+        let macs = self.back_over(engine, &groups, gradients);
+        self.groups = groups;
+        macs
+    }
+
+    /// Takes these groups back over the trial, one after the other.
+    fn back_over(&mut self, engine: &Clocked<F>, groups: &[Group], gradients: &mut Gradients<F>) -> u64 {
         let steps = self.trial.input.steps();
         let blocks = |p: usize| blocks(engine.cells()[p].size());
         (0..self.backward.len()).for_each(|p| self.backward[p].begin(blocks(p)));
         self.recent.iter_mut().for_each(Recent::begin);
         let mut macs = 0;
-        let groups = std::mem::take(&mut self.groups);
-        for (populations, recurrent) in &groups {
+        for (populations, recurrent) in groups {
             let rows = populations.iter().any(|&p| engine.incoming(p).iter().any(|&k| by_row(engine, k)));
             if !recurrent && !rows {
                 // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
@@ -282,7 +323,6 @@ impl<F: Scalar> Sparse<F> {
                 macs += (0..blocks(p)).map(|b| self.correlate(engine, p, b, first + b, gradients)).sum::<u64>();
             }
         }
-        self.groups = groups;
         macs
     }
 
@@ -290,7 +330,7 @@ impl<F: Scalar> Sparse<F> {
     fn sweep(&mut self, engine: &Clocked<F>, p: usize, blocks: Range<usize>, place: usize, steps: Range<usize>) -> u64 {
         let all = self.trial.input.steps();
         self.delta.resize(self.delta.len().max((place + blocks.len()) * all), Block::zero());
-        let output = (p == engine.outputs()[0]).then_some(&self.trial.output[..]);
+        let output = (p == self.taught).then_some(&self.trial.output[..]);
         let delta = &mut self.delta[place * all..(place + blocks.len()) * all];
         let (ways, constant) = (&self.ways[p][..], &self.trial.constant[p][..]);
         let mut pass = Pass { engine, record: &self.trial.record, p, ways, errors: &mut self.errors, constant, output, delta, all };

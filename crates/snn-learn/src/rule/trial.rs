@@ -1,7 +1,7 @@
 //! One trial, run and judged: what every sparse rule begins with.
 
 use super::{Job, Stats};
-use snn_core::{Raster, Surrogate};
+use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::blocks;
 use snn_sparse::{Block, Clocked, Record, Scalar, Wants};
 use std::ops::Range;
@@ -129,12 +129,18 @@ impl<F: Scalar> Trial<F> {
 
     /// Runs trial `index` of the job and takes its loss and regulariser. Returns when the forward pass was over.
     pub fn run(&mut self, job: &Job<'_, F>, index: usize, stats: &mut Stats) -> Instant {
-        job.data.load(index, &mut self.input);
+        let middle = self.play(job.engine, job.data, index, stats);
+        self.judge(job, index, stats);
+        middle
+    }
+
+    /// Runs trial `index` of `data`. Returns when it was over.
+    pub fn play(&mut self, engine: &Clocked<F>, data: &dyn Dataset, index: usize, stats: &mut Stats) -> Instant {
+        data.load(index, &mut self.input);
         let start = Instant::now();
-        job.engine.run(&[&self.input], self.wants, &mut self.record);
+        engine.run(&[&self.input], self.wants, &mut self.record);
         let middle = Instant::now();
         stats.forward_s += (middle - start).as_secs_f64();
-        self.judge(job, index, stats);
         middle
     }
 

@@ -1,6 +1,8 @@
 //! Random networks and trials for the oracles.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod textbook;
+
 use proptest::prelude::*;
 use rand::{Rng, RngExt};
 use snn_core::net::{Connect, Init};

@@ -2,10 +2,11 @@
 //! Nature Communications 11:3625; arXiv:1901.09049 (2019).
 //!
 //! Reproduced: e-prop, a gradient from local eligibility traces and learning signals, without a way back through the network. Pattern generation;
-//! evidence accumulation with and without adapting neurons; reward-based e-prop (actor-critic) in two small worlds of ours. No data are needed.
+//! evidence accumulation with and without adapting neurons; reward-based e-prop (actor-critic) in two small worlds of ours; learning signals that are learned
+//! (e-prop 2 of 2019), on a task of ours. No data are needed.
 //!
 //! Marks of the paper's figures: `[code]` the released program; `[readme]` its description; `[run]` the equations run independently, before this
-//! program was written; `[ours]` chosen here. The first losses of both supervised tasks, which two other programs give from the same random numbers, are a
+//! program was written; `[recalled]` from memory of the paper, not verified; `[ours]` chosen here. The first losses of both supervised tasks, which two other programs give from the same random numbers, are a
 //! test of the rule (`snn-learn/tests/eprop_reference.rs`).
 //!
 //! Departure: the rate is regularised with the averages of the batch before, not of the present one; in pattern generation with those of the trial.
@@ -15,6 +16,8 @@
 //! program, the update is that of a batch of whole episodes: the sum over actions of reward prediction error times tag.
 //!
 //! Left out: TIMIT, whose data are licensed, and the Atari games.
+
+mod learned_signals;
 
 use anyhow::Result;
 use snn_arch::meta_rl::{Iteration, MetaRl, Options as Episodes};
@@ -44,7 +47,7 @@ pub const PAPER: Paper = Paper {
     title: "A solution to the learning dilemma for recurrent networks of spiking neurons",
     cite: "Bellec, Scherr et al. 2020, Nature Communications 11:3625",
     about: "eligibility traces and learning signals in the place of backpropagation through time",
-    cost: Cost { smoke: "a few seconds", short: "5 min, 2 cores", paper: "15 min, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "8 min, 2 cores", paper: "25 min, 2 cores" },
     claims: &[
         Claim::new(P_RANDOM, "0.07, 0.12, 0.23 [run]", Bound::AtMost(0.25), "", 3, "Fig. S1; Supplementary Note 4").headline(),
         Claim::new(P_SYMMETRIC, "0.04 … 0.07 [run]", Bound::AtMost(0.1), "", 3, "Fig. S1; Supplementary Note 4"),
@@ -55,6 +58,8 @@ pub const PAPER: Paper = Paper {
         Claim::new(FORMS, "1e-15 in f64 [run]", Bound::AtMost(1e-3), "", 6, "eqs. 22–25"),
         Claim::new(R_BANDIT, "solved [ours]", Bound::AtLeast(90.0), "%", 1, "eq. 5"),
         Claim::new(R_CUE, "solved [ours]", Bound::AtLeast(95.0), "%", 1, "eq. 5"),
+        Claim::new(learned_signals::AFTER, "learns in one update [recalled]", Bound::AtMost(0.5), "", 2, "2019, e-prop 2"),
+        Claim::new(learned_signals::TO_EPROP, "better than e-prop 1 [recalled]", Bound::AtMost(1.0), "", 2, "2019, e-prop 2"),
     ],
     run,
 };
@@ -67,7 +72,8 @@ const RATE: f64 = 10.0 * DT;
 fn run(lab: &mut Lab) -> Result<()> {
     patterns(lab)?;
     evidence(lab)?;
-    by_reward(lab)
+    by_reward(lab)?;
+    learned_signals::run(lab)
 }
 
 fn not_run(lab: &mut Lab, claims: &[&str]) -> Result<()> {
@@ -106,7 +112,7 @@ fn patterns(lab: &mut Lab) -> Result<()> {
             .output("out")
             .build(seed.child("network"))?;
         let random = Feedback::Random { std: 0.1, seed: seed.child("feedback") };
-        let (mut losses, mut outputs) = (Vec::new(), vec![("target", target(&data))]);
+        let (mut losses, mut outputs) = (Vec::new(), vec![("target", target(&data, 0))]);
         for (k, (what, feedback)) in [("random feedback", random), ("symmetric feedback", Feedback::Symmetric)].into_iter().enumerate() {
             let rule = Eprop { surrogate: surrogate(v_th), feedback, form: Form::Reverse };
             let options = Options {
@@ -148,9 +154,9 @@ fn timed(series: impl Iterator<Item = f64>) -> Vec<(f64, f64)> {
     series.enumerate().map(|(t, y)| (t as f64 * DT, y)).collect()
 }
 
-/// The target of the first trial.
-fn target(data: &dyn Dataset) -> Vec<(f64, f64)> {
-    match data.target(0) {
+/// The target of trial `k`.
+fn target(data: &dyn Dataset, k: usize) -> Vec<(f64, f64)> {
+    match data.target(k) {
         Target::Series(series) => timed(series.iter().map(|&y| f64::from(y))),
         _ => Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! Eligibility propagation: gradients without the errors that come back through the network.
 
+mod learned;
 mod online;
 mod synthetic;
 
@@ -12,6 +13,7 @@ use snn_core::net::{Links, Projection};
 use snn_core::{Seed, Surrogate, Value};
 use snn_sparse::{Clocked, Scalar, Source, Store};
 
+pub use learned::LearnedSignals;
 pub use synthetic::SyntheticGradients;
 
 const NAME: &str = "eprop";
