@@ -2,9 +2,9 @@
 
 use crate::bank::{Cells, Feed, Link, Noise, Source};
 use crate::fan::{self, Ahead, Family, Fan};
-use crate::plan::{Image, Plan};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
+use crate::plan::{Image, Plan};
 use crate::store::{Csr, Rewire, RewireError, Rewiring, Store};
 use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
@@ -42,7 +42,7 @@ pub struct Clocked<F: Scalar = f32> {
     links: Vec<Link<F>>,
     incoming: Vec<Vec<usize>>,
     pulled: Vec<Vec<usize>>, // those of them that hand out their rows by block of targets
-    plan: Plan, // of the others
+    plan: Plan,              // of the others
     frozen: bool,
     components: Vec<Component>,
     outputs: Vec<usize>,
@@ -66,15 +66,15 @@ pub struct Record<F> {
     pub traces: Vec<Trace<F>>,
     /// Chooses the noise of the drives: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
-    clock: usize,             // steps that were shifted away
-    reached: usize,           // steps done of a trial that is run piece by piece
-    wants: Wants,             // of it
-    fans: Vec<Vec<Fan<F>>>,   // by population: the families into it
+    clock: usize,                  // steps that were shifted away
+    reached: usize,                // steps done of a trial that is run piece by piece
+    wants: Wants,                  // of it
+    fans: Vec<Vec<Fan<F>>>,        // by population: the families into it
     images: Vec<Option<Image<F>>>, // by link: its image, if it has one
-    ahead: Vec<Ahead<F>>,     // by population: what they pushed ahead
-    of: Option<u64>,          // the state of the engine they are of
-    linked: Option<u64>,      // and of its links
-    scratch: Vec<Scratch<F>>, // one for each thread
+    ahead: Vec<Ahead<F>>,          // by population: what they pushed ahead
+    of: Option<u64>,               // the state of the engine they are of
+    linked: Option<u64>,           // and of its links
+    scratch: Vec<Scratch<F>>,      // one for each thread
 }
 
 /// One thread's memory.
@@ -162,7 +162,11 @@ impl<F: Scalar> Record<F> {
         let scratch = self.scratch.iter().map(|s| size_of::<Block<F>>() * s.heard.capacity() + s.listed.bytes()).sum::<usize>();
         let images = self.images.iter().flatten().map(Image::bytes).sum::<usize>();
         let ahead = self.fans.iter().flatten().map(Fan::bytes).sum::<usize>() + self.ahead.iter().map(Ahead::bytes).sum::<usize>();
-        images + ahead + scratch + self.spikes.iter().map(Raster::bytes).sum::<usize>() + self.traces.iter().map(Trace::bytes).sum::<usize>()
+        images
+            + ahead
+            + scratch
+            + self.spikes.iter().map(Raster::bytes).sum::<usize>()
+            + self.traces.iter().map(Trace::bytes).sum::<usize>()
     }
 }
 
@@ -650,7 +654,8 @@ impl<F: Scalar> Stride<'_, F> {
         let (links, incoming) = (&engine.links[..], &engine.pulled[p][..]);
         let noise = self.noise.get(p).map_or(&[][..], Vec::as_slice);
         let imaged = &engine.plan.images[p][..];
-        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since: self.steps.start, blocks, noise, clock: self.clock };
+        let feed =
+            Feed { links, incoming, imaged, images, inputs, spikes, heard, since: self.steps.start, blocks, noise, clock: self.clock };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }

@@ -6,7 +6,7 @@ use crate::store::{Csr, Store, Synapses};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Listed links from one source to one population, one list for each delay.
+/// Lists of links from one source to one population: one for each delay, of one projection or of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
     /// Source.

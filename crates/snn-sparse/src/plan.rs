@@ -79,3 +79,65 @@ impl<F: Scalar> Image<F> {
         size_of_val(self.store.weights()) + 4 * self.places.capacity()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::Rewiring;
+    use crate::{Clocked, Record, Wants};
+    use snn_core::net::{Connect, Init};
+    use snn_core::neuron::Li;
+    use snn_core::{Net, Raster, Seed, ms};
+
+    #[test]
+    fn every_list_is_walked_in_its_way_and_gives_the_same() {
+        let net = Net::new(ms(1.0))
+            .input("few", 30)
+            .input("many", 30)
+            .input("late", 30)
+            .population("out", 20, Li { tau: 1e-9.into() })
+            .project("few", "out", Connect::Random { p: 0.1 }, Init::normal(1.0))
+            .project("many", "out", Connect::Random { p: 0.17 }, Init::normal(1.0))
+            .project("late", "out", Connect::Random { p: 0.4 }, Init::normal(1.0))
+            .delays(0.0, ms(2.0))
+            .output("out")
+            .build(Seed::new(5))
+            .unwrap();
+        let mut engine = Clocked::<f64>::compile(&net);
+        let (singles, images) = (engine.singles(0).to_vec(), (0..5).filter(|&k| engine.has_image(k)).collect::<Vec<_>>());
+        assert_eq!((singles, images, engine.families(0)[0].links.clone()), (vec![0], vec![1], vec![2, 3, 4]));
+        let frozen = Clocked::<f64>::frozen(&net, 1);
+        assert!(frozen.families(0).is_empty() && (0..frozen.links().len()).all(|k| !frozen.has_image(k)));
+
+        let mut events = Raster::new(30, 5);
+        events.fill([(0, 3), (0, 29), (1, 3), (3, 0)]);
+        let mut record = Record::new(&engine);
+        let mut check = |engine: &Clocked<f64>| {
+            engine.run(&[&events; 3], Wants::Spikes, &mut record);
+            for j in 0..20 {
+                let heard = |t: usize| -> f64 {
+                    let from = |link: &crate::Link<f64>| {
+                        let there = |&&(i, to, _): &&(usize, usize, usize)| {
+                            to == j && t >= link.delay && events.at(t - link.delay).contains(&(i as u32))
+                        };
+                        let values = link.store.values();
+                        link.store.triplets().iter().filter(there).map(|&(_, _, k)| values[k]).sum::<f64>()
+                    };
+                    engine.links().iter().map(from).sum()
+                };
+                for (t, y) in record.traces[0].series(j).enumerate() {
+                    assert!((y - heard(t)).abs() < 1e-12, "target {j}, step {t}: {y} {}", heard(t));
+                }
+            }
+        };
+        check(&engine);
+        // New weights are seen, and a list that loses links is no image any more.
+        for k in 0..5 {
+            let values: Vec<f64> = engine.links()[k].store.values().iter().map(|w| 2.0 - w).collect();
+            engine.links_mut()[k].store.set(values);
+        }
+        check(&engine);
+        engine.relink(1, 0..30, [], &mut Rewiring::default()).unwrap();
+        assert!(!engine.has_image(1) && engine.singles(0) == [0, 1]);
+        check(&engine);
+    }
+}

@@ -24,7 +24,7 @@ const SIZE: usize = 9;
 
 prop_compose! {
     /// Two populations with every projection that can be, delays per link, and a readout.
-    fn any_network()(models in [any_model(), any_model()], seed in any::<u64>(), p in 0.2f64..1.0, delay in 0u32..4, spread in 0u32..4, quiet in [0u32..4, 0..4]) -> Network {
+    fn any_network()(models in [any_model(), any_model()], seed in any::<u64>(), p in 0.05f64..1.0, delay in 0u32..4, spread in 0u32..4, quiet in [0u32..4, 0..4]) -> Network {
         let connect = if p > 0.8 { Connect::All } else { Connect::Random { p } };
         let late = |net: Net, first: u32| net.delays(ms(f64::from(first)), ms(f64::from(first + spread)));
         let [a, b] = models;
