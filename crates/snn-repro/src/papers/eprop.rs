@@ -47,7 +47,7 @@ pub const PAPER: Paper = Paper {
     title: "A solution to the learning dilemma for recurrent networks of spiking neurons",
     cite: "Bellec, Scherr et al. 2020, Nature Communications 11:3625",
     about: "eligibility traces and learning signals in the place of backpropagation through time",
-    cost: Cost { smoke: "a few seconds", short: "8 min, 2 cores", paper: "25 min, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "2 min, 2 cores", paper: "10 min, 2 cores" },
     claims: &[
         Claim::new(P_RANDOM, "0.07, 0.12, 0.23 [run]", Bound::AtMost(0.25), "", 3, "Fig. S1; Supplementary Note 4").headline(),
         Claim::new(P_SYMMETRIC, "0.04 … 0.07 [run]", Bound::AtMost(0.1), "", 3, "Fig. S1; Supplementary Note 4"),
