@@ -14,15 +14,7 @@
 //!     cite: "Example et al. 2020",
 //!     about: "two and two are four",
 //!     cost: Cost { smoke: "no time", short: "no time", paper: "no time" },
-//!     claims: &[Claim {
-//!         what: "sum of two and two",
-//!         paper: "4 [Table 1]",
-//!         bound: Bound::Between(3.9, 4.1),
-//!         unit: "",
-//!         digits: 1,
-//!         seeds: 1,
-//!         source: "Table 1",
-//!     }],
+//!     claims: &[Claim::new("sum of two and two", "4 [Table 1]", Bound::Between(3.9, 4.1), "", 1, "Table 1").headline()],
 //!     run,
 //! };
 //!

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use snn_repro::{Axes, Bound, Claim, Cost, Lab, LabError, Paper, RunResult, Scale, Settings, Verdict, reproduce};
 
 const fn claim(what: &'static str, bound: Bound, seeds: usize) -> Claim {
-    Claim { what, paper: "1 [made up]", bound, unit: "", digits: 2, seeds, source: "nowhere" }
+    Claim { what, paper: "1 [made up]", bound, unit: "", digits: 2, seeds, source: "nowhere", headline: false }
 }
 
 const fn paper(id: &'static str, claims: &'static [Claim], run: fn(&mut Lab) -> anyhow::Result<()>) -> Paper {
