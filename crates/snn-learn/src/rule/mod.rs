@@ -17,7 +17,7 @@ use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
 use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::flat;
-use snn_sparse::{Block, Clocked, Record, Scalar};
+use snn_sparse::{Block, Clocked, Link, Record, Scalar};
 
 /// A way to get weight gradients from trials.
 pub trait Rule<F: Scalar>: Send + Sync {
@@ -284,11 +284,21 @@ impl Stats {
             self.active[p] += trace.active.len() as u64;
             self.entries[p] += (spikes.steps() * spikes.units()) as u64;
         }
-        for link in engine.links() {
+        let steps = input.steps();
+        let from = |link: &Link<F>, first: usize| {
             let spikes = link.from.spikes(&[input], &record.spikes);
-            let heard = spikes.steps().saturating_sub(link.delay);
-            self.macs_forward += (0..heard).map(|t| link.store.fan_out(spikes.at(t)) as u64).sum::<u64>();
+            (first..steps.saturating_sub(link.delay)).map(|t| link.store.fan_out(spikes.at(t)) as u64).sum::<u64>()
+        };
+        let mut first = vec![0; engine.links().len()];
+        for p in 0..engine.cells().len() {
+            for (family, fan) in engine.families(p).iter().zip(record.fans(p)) {
+                // Whole rows, as long as the trial goes on for the longest delay.
+                let (spikes, whole) = (family.from.spikes(&[input], &record.spikes), steps.saturating_sub(fan.delay + fan.reach));
+                self.macs_forward += (0..whole).flat_map(|t| spikes.at(t)).map(|&i| fan.row(i).len() as u64).sum::<u64>();
+                family.links.iter().for_each(|&k| first[k] = whole);
+            }
         }
+        self.macs_forward += engine.links().iter().zip(first).map(|(link, first)| from(link, first)).sum::<u64>();
     }
 
     pub(crate) fn count(&mut self, outcome: Outcome) {

@@ -129,8 +129,9 @@ pub(super) struct Sparse<F: Scalar> {
     relinked: Option<u64>,
     /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
     delta: Vec<Block<F>>,
-    /// By population: the ways of its errors that are walked by row.
+    /// By population: the ways of its errors that are walked by row, and the indices of the others.
     fans: Vec<Vec<FanBack<F>>>,
+    by_block: Vec<Vec<usize>>,
     /// By population and family into it: the weight gradient, laid out like [`Record::fans`].
     sums: Vec<Vec<Vec<F>>>,
     /// By link that is walked as whole rows: the weight gradient, laid out like [`Record::image`].
@@ -163,6 +164,8 @@ struct Pass<'a, F: Scalar> {
     record: &'a Record<F>,
     p: usize,
     ways: &'a [Way<F>],
+    /// Which of them are walked block by block.
+    by_block: &'a [usize],
     errors: &'a mut [Vec<F>],
     /// `∂L/∂z[block]` that holds at every step.
     constant: &'a [Block<F>],
@@ -223,6 +226,7 @@ impl<F: Scalar> Sparse<F> {
             walked: Vec::new(),
             delta: Vec::new(),
             fans: Vec::new(),
+            by_block: Vec::new(),
             sums: Vec::new(),
             images: Vec::new(),
             recent: Vec::new(),
@@ -333,7 +337,9 @@ impl<F: Scalar> Sparse<F> {
         let output = (p == self.taught).then_some(&self.trial.output[..]);
         let delta = &mut self.delta[place * all..(place + blocks.len()) * all];
         let (ways, constant) = (&self.ways[p][..], &self.trial.constant[p][..]);
-        let mut pass = Pass { engine, record: &self.trial.record, p, ways, errors: &mut self.errors, constant, output, delta, all };
+        let by_block = if ways.is_empty() { &[][..] } else { &self.by_block[p] };
+        let mut pass =
+            Pass { engine, record: &self.trial.record, p, ways, by_block, errors: &mut self.errors, constant, output, delta, all };
         self.backward[p].sweep(&mut pass, blocks, steps)
     }
 
@@ -362,6 +368,8 @@ impl<F: Scalar> Sparse<F> {
             self.walked = (0..self.trains.len()).map(whole).collect();
             self.images = vec![Vec::new(); engine.links().len()];
             self.fans = self.ways.iter().map(|ways| FanBack::all(engine, ways)).collect();
+            let by_block = |ways: &Vec<Way<F>>| (0..ways.len()).filter(|&n| !way_by_row(engine, &ways[n])).collect();
+            self.by_block = self.ways.iter().map(by_block).collect();
             let reach = |p: usize| {
                 let back = self.fans[p].iter().map(|back| back.fan.reach);
                 back.chain(engine.families(p).iter().map(|family| family.reach(engine.links()))).max().unwrap_or(0)
@@ -607,10 +615,7 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
     fn errors<I: Isa>(&mut self, b: usize, place: usize) -> u64 {
         let SweepBack { population, pass, steps, .. } = self;
         let mut entries = 0;
-        for way in pass.ways {
-            if way_by_row(pass.engine, way) {
-                continue;
-            }
+        for way in pass.by_block.iter().map(|&n| &pass.ways[n]) {
             let (factor, delay) = (way.factor, way.delay);
             let image = if let Through::Link(k) = way.through { pass.record.image(k) } else { None };
             let store = image.map_or(way.store(pass.engine), Image::store);
