@@ -2,6 +2,7 @@
 //!
 //! * [`neuron`]: models, each one equation written once and generic in its arithmetic ([`Real`]).
 //! * [`net`]: a network as data, built by [`Net`], validated once, kept as JSON.
+//! * [`ann`]: a trained dense network as data, for conversion.
 //! * [`Raster`]: spikes as lists of indices; [`Dataset`]: trials to learn from.
 //! * [`Surrogate`]: what stands for the derivative of a spike.
 //! * [`Value`]: one number for all, or one each.
@@ -10,6 +11,7 @@
 //! Not here: files, threads, matrices, engines. To run a network take `snn-sparse`, to train it `snn-learn`.
 #![forbid(unsafe_code)]
 
+pub mod ann;
 mod dataset;
 mod event;
 mod fix;
@@ -20,6 +22,7 @@ mod seed;
 mod surrogate;
 mod value;
 
+pub use ann::Ann;
 pub use dataset::{Answered, Cue, Dataset, Subset, Target, Trials};
 pub use event::{Raster, Trains};
 pub use fix::Fix;

@@ -148,13 +148,7 @@ impl Network {
     }
     /// Number of links.
     pub fn links(&self) -> usize {
-        (self.0.projections.iter())
-            .map(|p| match &p.links {
-                Links::Conv2d(conv) => conv.links(),
-                Links::SumPool2d(pool) => pool.depthwise().links(),
-                links => links.weights(self.size(&p.from), self.size(&p.to)),
-            })
-            .sum()
+        self.0.projections.iter().map(|p| p.links.count(self.size(&p.from), self.size(&p.to))).sum()
     }
     /// Number of units of an input or population; 0 if there is none of this name.
     pub fn size(&self, name: &str) -> usize {
@@ -324,6 +318,36 @@ impl Links {
         }
     }
 
+    /// What is impossible about these links between groups of these sizes, if anything is.
+    pub(crate) fn check(&self, sources: usize, targets: usize) -> Result<(), String> {
+        match self {
+            Links::All => Ok(()),
+            Links::Conv2d(conv) => conv.check(sources, targets),
+            Links::SumPool2d(pool) => pool.depthwise().check(sources, targets),
+            Links::Csr { ends, targets: list } => {
+                let rows_fit = ends.len() == sources + 1 && ends.first() == Some(&0) && ends.windows(2).all(|w| w[0] <= w[1]);
+                if !rows_fit || ends.last().map(|&e| e as usize) != Some(list.len()) {
+                    return Err(format!("`ends` must rise from 0 to {} in {} entries", list.len(), sources + 1));
+                }
+                for (i, row) in ends.windows(2).map(|w| &list[w[0] as usize..w[1] as usize]).enumerate() {
+                    if !row.windows(2).all(|w| w[0] < w[1]) || row.last().is_some_and(|&j| j as usize >= targets) {
+                        return Err(format!("the targets of source {i} must ascend without repeats and stay below {targets}"));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Number of links between groups of these sizes.
+    pub fn count(&self, sources: usize, targets: usize) -> usize {
+        match self {
+            Links::Conv2d(conv) => conv.links(),
+            Links::SumPool2d(pool) => pool.depthwise().links(),
+            links => links.weights(sources, targets),
+        }
+    }
+
     /// Every link as `(source, target, weight)`, by index, between groups of these sizes: source by source, targets ascending.
     pub fn triplets(&self, sources: usize, targets: usize) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
         (0..sources).flat_map(move |i| {
@@ -377,22 +401,7 @@ impl Projection {
         if let Some(delay) = self.delay.given().iter().find(|&delay| !possible(delay)) {
             return Err(format!("delay {delay} s must be a multiple (0, 1, 2, …) of the time step {} s", draft.dt));
         }
-        match &self.links {
-            Links::All => {}
-            Links::Conv2d(conv) => conv.check(sources, targets)?,
-            Links::SumPool2d(pool) => pool.depthwise().check(sources, targets)?,
-            Links::Csr { ends, targets: list } => {
-                let rows_fit = ends.len() == sources + 1 && ends.first() == Some(&0) && ends.windows(2).all(|w| w[0] <= w[1]);
-                if !rows_fit || ends.last().map(|&e| e as usize) != Some(list.len()) {
-                    return Err(format!("`ends` must rise from 0 to {} in {} entries", list.len(), sources + 1));
-                }
-                for (i, row) in ends.windows(2).map(|w| &list[w[0] as usize..w[1] as usize]).enumerate() {
-                    if !row.windows(2).all(|w| w[0] < w[1]) || row.last().is_some_and(|&j| j as usize >= targets) {
-                        return Err(format!("the targets of source {i} must ascend without repeats and stay below {targets}"));
-                    }
-                }
-            }
-        }
+        self.links.check(sources, targets)?;
         if self.links.shared() && matches!(self.delay, Value::Each(_)) {
             return Err("links that share their weights share their delay too; give one number".into());
         }

@@ -1,0 +1,414 @@
+//! A trained dense network as data: what conversion starts from.
+
+use crate::Value;
+use crate::net::Links;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A validated graph of dense layers: the network that an ONNX file holds, or one written by hand.
+///
+/// Every node is a vector of numbers, made from those of earlier nodes. Tensors are flattened row by row, so an image is numbered channel
+/// by channel, row by row, as in [`Conv2d`](crate::net::Conv2d), and a reshape is nothing. Data only: `snn-convert` runs it and converts it.
+///
+/// ```
+/// use snn_core::ann::{Activation, Ann, Graph, Node, Op};
+/// use snn_core::net::Links;
+/// let linear = |weights: Vec<f32>, bias: f32| Op::Linear { links: Links::All, weights: weights.into(), bias: bias.into() };
+/// let graph = Graph { nodes: vec![
+///     Node::new("pixels", 2, [], Op::Input),
+///     Node::new("hidden", 3, [0], linear(vec![1.0, 0.0, -1.0, 0.5, 0.5, 0.5], 0.1)),     // source by source
+///     Node::new("relu", 3, [1], Op::Activation(Activation::Relu)),
+///     Node::new("logits", 1, [2], linear(vec![1.0; 3], 0.0)),
+/// ]};
+/// let ann = Ann::try_from(graph)?;
+/// assert_eq!((ann.inputs(), ann.outputs()), (2, 1));
+/// # Ok::<(), snn_core::ann::AnnError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Graph", into = "Graph")]
+pub struct Ann(Arc<Graph>);
+
+/// A graph that has not been checked. `Ann::try_from(graph)` checks it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graph {
+    /// The first is the input, the last the output; a node hears only nodes before it.
+    pub nodes: Vec<Node>,
+}
+
+/// One vector of numbers and where it comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Name: in an imported network that of the tensor.
+    pub name: String,
+    /// How many numbers.
+    pub size: usize,
+    /// The nodes it is made from, by index.
+    pub from: Vec<usize>,
+    /// How.
+    pub op: Op,
+}
+
+/// How a node is made from others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Op {
+    /// The data.
+    Input,
+    /// `y = Wᵀx + b`.
+    Linear {
+        /// Which weights exist.
+        links: Links,
+        /// The weight of all links, or of each, source by source; of windows those of the kernel: see [`Projection`](crate::net::Projection).
+        weights: Value<f32>,
+        /// b, of all targets, or of each.
+        bias: Value<f32>,
+    },
+    /// `yⱼ = aⱼ·xⱼ + bⱼ`: normalisation of a trained network.
+    Scale {
+        /// a.
+        factor: Value<f32>,
+        /// b.
+        offset: Value<f32>,
+    },
+    /// `yⱼ = f(xⱼ)`.
+    Activation(Activation),
+    /// `yⱼ` is the largest of `x[sources[ends[j]..ends[j + 1]]]`: max pooling.
+    Max {
+        /// Where the list of each target ends, from 0.
+        ends: Vec<u32>,
+        /// Source indices.
+        sources: Vec<u32>,
+    },
+    /// `yⱼ = x[sources[j]]`, or 0: transposition, padding with zeros, choice.
+    Gather {
+        /// The source of each target.
+        sources: Vec<Option<u32>>,
+    },
+    /// The sum of vectors.
+    Add,
+    /// Vectors one after the other.
+    Concat,
+    /// `yⱼ = exp(xⱼ)/Σ exp(x)` or its logarithm; of the output only. It changes no order.
+    Softmax {
+        /// Whether the logarithm is taken.
+        log: bool,
+    },
+}
+
+/// A scalar function of trained networks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x` above 0, `slope·x` below.
+    LeakyRelu {
+        /// Slope below 0.
+        slope: f64,
+    },
+    /// `x` above 0, `alpha·(eˣ − 1)` below.
+    Elu {
+        /// Depth below 0.
+        alpha: f64,
+    },
+    /// `1/(1 + e⁻ˣ)`.
+    Sigmoid,
+    /// `tanh x`.
+    Tanh,
+    /// `x/(1 + e⁻ˣ)`, also called swish.
+    Silu,
+    /// `x·min(max(x + 3, 0), 6)/6`.
+    HardSwish,
+    /// `x·Φ(x)` with the normal distribution function Φ.
+    Gelu,
+    /// `x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2`.
+    GeluTanh,
+}
+
+impl Activation {
+    /// One of every kind, for tests and tables.
+    pub const ALL: [Activation; 9] = [
+        Activation::Relu,
+        Activation::LeakyRelu { slope: 0.01 },
+        Activation::Elu { alpha: 1.0 },
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Silu,
+        Activation::HardSwish,
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Activation::Relu => "relu",
+            Activation::LeakyRelu { .. } => "leaky_relu",
+            Activation::Elu { .. } => "elu",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Silu => "silu",
+            Activation::HardSwish => "hard_swish",
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_tanh",
+        }
+    }
+
+    /// `f(x)`.
+    pub fn at(self, x: f64) -> f64 {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        match self {
+            Activation::Relu => x.max(0.0),
+            Activation::LeakyRelu { slope } => x.max(0.0) + slope * x.min(0.0),
+            Activation::Elu { alpha } => x.max(0.0) + alpha * x.min(0.0).exp_m1(),
+            Activation::Sigmoid => sigmoid(x),
+            Activation::Tanh => x.tanh(),
+            Activation::Silu => x * sigmoid(x),
+            Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Activation::Gelu => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
+            Activation::GeluTanh => {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+                0.5 * x * (1.0 + inner.tanh())
+            }
+        }
+    }
+
+    /// Whether it never falls: a maximum may then be taken before or after it.
+    pub const fn is_monotone(self) -> bool {
+        match self {
+            Activation::Relu | Activation::Sigmoid | Activation::Tanh => true,
+            Activation::LeakyRelu { slope } => slope >= 0.0,
+            Activation::Elu { alpha } => alpha >= 0.0,
+            Activation::Silu | Activation::HardSwish | Activation::Gelu | Activation::GeluTanh => false,
+        }
+    }
+
+    fn check(self) -> Result<(), String> {
+        match self {
+            Activation::LeakyRelu { slope: p } | Activation::Elu { alpha: p } if !p.is_finite() => {
+                Err(format!("{}: its parameter is {p}; it must be finite", self.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is wrong with a graph, and where.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnnError {
+    /// The first node is not the only input.
+    #[error("the first node must be the input, and no other may be one")]
+    Input,
+    /// A node that cannot be.
+    #[error("node `{name}` ({index}): {why}")]
+    Node {
+        /// Its name.
+        name: String,
+        /// Its index.
+        index: usize,
+        /// Reason.
+        why: String,
+    },
+}
+
+impl Node {
+    /// A node.
+    pub fn new(name: &str, size: usize, from: impl Into<Vec<usize>>, op: Op) -> Self {
+        Node { name: name.into(), size, from: from.into(), op }
+    }
+
+    /// What is impossible about it among `nodes`, of which it is number `index`.
+    fn check(&self, index: usize, nodes: &[Node]) -> Result<(), String> {
+        if self.size == 0 || self.size > u32::MAX as usize {
+            return Err(format!("{} numbers: must be 1 or more (below 2³²)", self.size));
+        }
+        if let Some(k) = self.from.iter().find(|&&k| k >= index) {
+            return Err(format!("it hears node {k}; only nodes before it can be heard"));
+        }
+        let sizes: Vec<usize> = self.from.iter().map(|&k| nodes[k].size).collect();
+        let one = || match sizes[..] {
+            [size] => Ok(size),
+            _ => Err(format!("it hears {} nodes, not one", sizes.len())),
+        };
+        let same =
+            |size: usize, why: &str| if size == self.size { Ok(()) } else { Err(format!("{} numbers from {size}: {why}", self.size)) };
+        let fits = |what: &str, value: &Value<f32>, count: usize| match value.given().iter().find(|x| !x.is_finite()) {
+            Some(x) => Err(format!("{what} {x}: must be finite")),
+            None if !value.fits(count) => Err(format!("{} numbers as {what}, for {count}", value.given().len())),
+            None => Ok(()),
+        };
+        let listed = |largest: Option<u32>, size: usize| match largest.filter(|&i| i as usize >= size) {
+            Some(i) => Err(format!("it names number {i} of {size}")),
+            None => Ok(()),
+        };
+        match &self.op {
+            Op::Input if self.from.is_empty() => Ok(()),
+            Op::Input => Err("the input hears nothing".into()),
+            Op::Linear { links, weights, bias } => {
+                let sources = one()?;
+                links.check(sources, self.size)?;
+                fits("weights", weights, links.weights(sources, self.size))?;
+                fits("bias", bias, self.size)
+            }
+            Op::Scale { factor, offset } => {
+                same(one()?, "a scale changes no size")?;
+                fits("factor", factor, self.size)?;
+                fits("offset", offset, self.size)
+            }
+            Op::Activation(f) => f.check().and(same(one()?, "an activation changes no size")),
+            Op::Softmax { .. } if index + 1 < nodes.len() => Err("a softmax can only be the output".into()),
+            Op::Softmax { .. } => same(one()?, "a softmax changes no size"),
+            Op::Max { ends, sources } => {
+                let size = one()?;
+                let rising = ends.first() == Some(&0) && ends.windows(2).all(|w| w[0] < w[1]);
+                if ends.len() != self.size + 1 || !rising || ends.last().map(|&e| e as usize) != Some(sources.len()) {
+                    return Err(format!("`ends` must rise from 0 to {} in {} entries", sources.len(), self.size + 1));
+                }
+                listed(sources.iter().copied().max(), size)
+            }
+            Op::Gather { sources } => {
+                let size = one()?;
+                same(sources.len(), "a source for each")?;
+                listed(sources.iter().copied().flatten().max(), size)
+            }
+            Op::Add if sizes.is_empty() => Err("a sum of nothing".into()),
+            Op::Add => sizes.iter().try_for_each(|&size| same(size, "all terms of a sum have its size")),
+            Op::Concat => same(sizes.iter().sum(), "the parts must add up"),
+        }
+    }
+}
+
+impl Ann {
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.0
+    }
+    /// The nodes: the input first, the output last.
+    pub fn nodes(&self) -> &[Node] {
+        &self.0.nodes
+    }
+    /// How many numbers go in.
+    pub fn inputs(&self) -> usize {
+        self.0.nodes[0].size
+    }
+    /// How many numbers come out.
+    pub fn outputs(&self) -> usize {
+        self.0.nodes[self.0.nodes.len() - 1].size
+    }
+    /// Number of trained numbers: weights, biases, scales.
+    pub fn parameters(&self) -> usize {
+        let each = |node: &Node| match &node.op {
+            Op::Linear { weights: a, bias: b, .. } | Op::Scale { factor: a, offset: b } => a.given().len() + b.given().len(),
+            _ => 0,
+        };
+        self.0.nodes.iter().map(each).sum()
+    }
+    /// Multiplications with a weight for one input.
+    pub fn macs(&self) -> usize {
+        let each = |node: &Node| match &node.op {
+            Op::Linear { links, .. } => links.count(self.0.nodes[node.from[0]].size, node.size),
+            _ => 0,
+        };
+        self.0.nodes.iter().map(each).sum()
+    }
+}
+
+impl From<Ann> for Graph {
+    fn from(ann: Ann) -> Graph {
+        Arc::unwrap_or_clone(ann.0)
+    }
+}
+
+impl TryFrom<Graph> for Ann {
+    type Error = AnnError;
+
+    fn try_from(graph: Graph) -> Result<Self, AnnError> {
+        let inputs = graph.nodes.iter().filter(|node| node.op == Op::Input).count();
+        if inputs != 1 || graph.nodes[0].op != Op::Input {
+            return Err(AnnError::Input);
+        }
+        for (index, node) in graph.nodes.iter().enumerate() {
+            node.check(index, &graph.nodes).map_err(|why| AnnError::Node { name: node.name.clone(), index, why })?;
+        }
+        Ok(Ann(Arc::new(graph)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph() -> Graph {
+        let linear = |weights: Vec<f32>| Op::Linear { links: Links::All, weights: weights.into(), bias: 0.5.into() };
+        let nodes = vec![
+            Node::new("in", 2, [], Op::Input),
+            Node::new("a", 3, [0], linear(vec![1.0; 6])),
+            Node::new("f", 3, [1], Op::Activation(Activation::Silu)),
+            Node::new("max", 2, [2], Op::Max { ends: vec![0, 2, 3], sources: vec![0, 1, 2] }),
+            Node::new("pad", 3, [3], Op::Gather { sources: vec![None, Some(1), Some(0)] }),
+            Node::new("sum", 3, [4, 2], Op::Add),
+            Node::new("all", 5, [5, 0], Op::Concat),
+            Node::new("norm", 5, [6], Op::Scale { factor: vec![1.0; 5].into(), offset: 0.0.into() }),
+            Node::new("p", 5, [7], Op::Softmax { log: true }),
+        ];
+        Graph { nodes }
+    }
+
+    #[test]
+    fn survives_json() {
+        let ann = Ann::try_from(graph()).unwrap();
+        assert_eq!((ann.inputs(), ann.outputs(), ann.parameters(), ann.macs()), (2, 5, 13, 6));
+        let text = serde_json::to_string(&ann).unwrap();
+        assert_eq!(serde_json::from_str::<Ann>(&text).unwrap(), ann);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let refused = |change: &dyn Fn(&mut Vec<Node>), words: &[&str]| {
+            let mut graph = graph();
+            change(&mut graph.nodes);
+            let text = Ann::try_from(graph).unwrap_err().to_string();
+            assert!(words.iter().all(|w| text.contains(w)), "{text} lacks one of {words:?}");
+        };
+        refused(&|n| n.clear(), &["must be the input"]);
+        refused(&|n| n[1].op = Op::Input, &["must be the input"]);
+        refused(&|n| n[1].from = vec![1], &["`a` (1)", "hears node 1"]);
+        refused(&|n| n[1].from = vec![], &["`a`", "0 nodes, not one"]);
+        refused(&|n| n[1].size = 4, &["`a`", "6 numbers as weights, for 8"]);
+        refused(&|n| n[0].size = 0, &["`in`", "must be 1 or more"]);
+        refused(&|n| n[2].op = Op::Activation(Activation::LeakyRelu { slope: f64::NAN }), &["`f`", "leaky_relu", "NaN"]);
+        refused(&|n| n[3].op = Op::Max { ends: vec![0, 3, 3], sources: vec![0, 1, 2] }, &["`max`", "must rise from 0 to 3"]);
+        refused(&|n| n[3].op = Op::Max { ends: vec![0, 2, 3], sources: vec![0, 1, 3] }, &["`max`", "number 3 of 3"]);
+        refused(&|n| n[4].op = Op::Gather { sources: vec![None] }, &["`pad`", "a source for each"]);
+        refused(&|n| n[5].from = vec![4, 3], &["`sum`", "3 numbers from 2"]);
+        refused(&|n| n[6].from = vec![5], &["`all`", "must add up"]);
+        refused(&|n| n[7].op = Op::Scale { factor: f32::INFINITY.into(), offset: 0.0.into() }, &["`norm`", "factor inf"]);
+        refused(&|n| n[7].op = Op::Softmax { log: true }, &["`norm`", "only be the output"]);
+        let shared = Op::Linear { links: Links::All, weights: f32::NAN.into(), bias: 0.0.into() };
+        refused(&|n| n[1].op = shared.clone(), &["`a`", "weights NaN"]);
+    }
+
+    #[test]
+    fn activations_have_their_values() {
+        for (f, x, y) in [
+            (Activation::Relu, -1.5, 0.0),
+            (Activation::LeakyRelu { slope: 0.1 }, -1.5, -0.15),
+            (Activation::Elu { alpha: 2.0 }, -1.0, -1.264_241_117_657_115_3),
+            (Activation::Sigmoid, -1.5, 0.182_425_523_806_356_34),
+            (Activation::Tanh, 0.5, 0.462_117_157_260_009_8),
+            (Activation::Silu, -1.5, -0.273_638_285_709_534_5),
+            (Activation::HardSwish, -1.5, -0.375),
+            (Activation::Gelu, -1.5, -0.100_210_801_903_287_1),
+            (Activation::GeluTanh, 1.0, 0.841_191_990_608_276_8),
+        ] {
+            assert!((f.at(x) - y).abs() < 1e-15, "{}({x}) = {:.17}", f.name(), f.at(x));
+        }
+        for f in Activation::ALL {
+            let falls = (-400..400).any(|k| f.at(f64::from(k) * 0.02) > f.at(f64::from(k + 1) * 0.02));
+            assert_eq!(falls, !f.is_monotone(), "{}", f.name());
+        }
+    }
+}
