@@ -1,0 +1,2 @@
+//! Trained dense networks turned into spiking ones.
+#![forbid(unsafe_code)]
