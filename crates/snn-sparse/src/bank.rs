@@ -25,6 +25,8 @@ pub trait Cells<F: Scalar>: Send + Sync {
     }
     /// Steps after a spike without spike and derivative.
     fn refractory(&self) -> usize;
+    /// Constant input at every step, a plane per block; empty if there is none.
+    fn bias(&self) -> &[Block<F>];
     /// The local derivatives: all a learning rule sees of the neurons.
     fn local(&self) -> &Local<F>;
     /// The local derivatives of one block at a point: `before` are the state variables before the step and then its input, as in
@@ -35,7 +37,7 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>);
     /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
-    /// (or the graded output). `z` is the output of the step before, `state` is `[block][state variable]`.
+    /// (or the graded output); the constant input is in it already. `z` is the output of the step before, `state` is `[block][state variable]`.
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]);
 }
 
@@ -54,7 +56,7 @@ pub struct Feed<'a, F> {
     /// The blocks that are swept.
     pub(crate) blocks: Range<usize>,
     pub(crate) noise: &'a [Noise<F>],
-    /// The step of the noise at step 0.
+    /// The step of noise and schedules at step 0.
     pub(crate) clock: usize,
 }
 
@@ -120,9 +122,9 @@ impl Source {
 impl<F: Scalar> Feed<'_, F> {
     /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`, times their values if they have any.
     #[inline(always)]
-    fn input<I: Isa>(&self, block: usize, t: usize) -> Block<F> {
-        let pushed = || self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start];
-        let mut acc = if self.heard.is_empty() { Block::zero() } else { pushed() };
+    fn input<I: Isa>(&self, block: usize, t: usize, bias: Block<F>) -> Block<F> {
+        let pushed = || bias.plus(&self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start]);
+        let mut acc = if self.heard.is_empty() { bias } else { pushed() };
         for noise in self.noise {
             noise.counts.add::<F, I>(noise.key, self.clock + t, block, noise.weight, &mut acc);
         }
@@ -140,10 +142,55 @@ impl<F: Scalar> Feed<'_, F> {
 /// The neurons of one model, as planes of 64 lanes.
 pub struct Bank<N: Neuron, F: Scalar> {
     size: usize,
-    consts: Vec<Block<F>>, // [block][constant]
+    consts: Consts<F>,
+    bias: Vec<Block<F>>, // [block], or empty
     refractory: usize,
     local: Local<F>,
     model: std::marker::PhantomData<fn() -> N>,
+}
+
+/// The constants of all neurons, a plane of 64 each; equal planes are kept once.
+struct Consts<F> {
+    planes: Vec<Block<F>>,
+    /// `[phase][constant]`: the plane of block 0, and how many planes further that of the next block is.
+    places: Vec<(usize, usize)>,
+    each: usize,
+    period: usize,
+}
+
+/// Most constants a model may have.
+const MAX_CONSTS: usize = 16;
+
+impl<F: Scalar> Consts<F> {
+    fn new<N: Neuron>(model: &N, size: usize, dt: f64) -> Self {
+        let (each, period) = (<N::Consts<F> as Vars<F>>::LEN, model.period());
+        let (mut planes, mut places) = (vec![Block::zero()], Vec::with_capacity(period * each));
+        for phase in 0..period {
+            // Lanes beyond the last neuron copy it; their spikes are masked away.
+            let all: Vec<_> = (0..blocks(size) * LANES).map(|j| model.consts_at::<F>(j.min(size - 1), dt, phase)).collect();
+            for k in 0..each {
+                let plane = |b: usize| Block(std::array::from_fn(|l| all[b * LANES + l].get(k)));
+                let shared = (1..all.len()).all(|j| all[j].get(k) == all[0].get(k));
+                let new: Vec<Block<F>> = (0..if shared { 1 } else { blocks(size) }).map(plane).collect();
+                let known = places
+                    .iter()
+                    .find(|&&(at, stride): &&(usize, usize)| (stride == 0) == shared && planes[at..].starts_with(&new))
+                    .copied();
+                places.push(known.unwrap_or((planes.len(), usize::from(!shared))));
+                if known.is_none() {
+                    planes.extend(new);
+                }
+            }
+        }
+        Consts { planes, places, each, period }
+    }
+
+    /// The constants of a block at a step of this phase; those the model does not have are the first plane.
+    #[inline(always)]
+    fn at(&self, block: usize, phase: usize) -> [&Block<F>; MAX_CONSTS] {
+        let places = &self.places[phase * self.each..(phase + 1) * self.each];
+        std::array::from_fn(|k| places.get(k).map_or(&self.planes[0], |&(at, stride)| &self.planes[at + block * stride]))
+    }
 }
 
 /// See [`Scalar::lower`].
@@ -153,33 +200,33 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
         type Out = Box<dyn Cells<F>>;
         fn visit<N: Neuron>(self, model: &N) -> Self::Out {
             let Lower(population, dt, _) = self;
-            Box::new(Bank::<N, F> { refractory: population.refractory_steps(dt), ..Bank::new(model, population.size, dt) })
+            let bias = |b: usize| Block(std::array::from_fn(|l| F::of(population.bias.at((b * LANES + l).min(population.size - 1)))));
+            let biased = if population.is_biased() { blocks(population.size) } else { 0 };
+            let bank = Bank::<N, F>::new(model, population.size, dt);
+            Box::new(Bank { refractory: population.refractory_steps(dt), bias: (0..biased).map(bias).collect(), ..bank })
         }
     }
     population.model.visit(Lower(population, dt, std::marker::PhantomData))
 }
 
 impl<N: Neuron, F: Scalar> Bank<N, F> {
-    const CONSTS: usize = <N::Consts<F> as Vars<F>>::LEN;
     const STATES: usize = <N::State<F> as Vars<F>>::LEN;
 
-    /// The bank of `size` neurons, never refractory.
+    /// The bank of `size` neurons, never refractory, without constant input.
     pub fn new(model: &N, size: usize, dt: f64) -> Self {
-        let mut consts = vec![Block::zero(); blocks(size) * Self::CONSTS];
-        for j in 0..blocks(size) * LANES {
-            // Lanes beyond the last neuron copy it; their spikes are masked away.
-            let c = model.consts::<F>(j.min(size - 1), dt);
-            for k in 0..Self::CONSTS {
-                consts[j / LANES * Self::CONSTS + k][j % LANES] = c.get(k);
-            }
-        }
-        Bank { size, consts, refractory: 0, local: Local::new(model, size, dt), model: std::marker::PhantomData }
+        let (consts, local) = (Consts::new(model, size, dt), Local::new(model, size, dt));
+        Bank { size, consts, bias: Vec::new(), refractory: 0, local, model: std::marker::PhantomData }
+    }
+
+    /// The value of an event of neuron `j` at a step of this phase.
+    fn worth(&self, j: usize, phase: usize) -> F {
+        let consts = self.consts.at(j / LANES, phase);
+        N::worth(N::Consts::<F>::from_fn(|k| consts[k].0[j % LANES]))
     }
 
     /// One step of one block: `x` becomes `u`.
     #[inline(always)]
-    fn step_block(&self, block: usize, state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
-        let consts = &self.consts[block * Self::CONSTS..(block + 1) * Self::CONSTS];
+    fn step_block(consts: &[&Block<F>; MAX_CONSTS], state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
         let state = &mut state[..Self::STATES];
         for l in 0..LANES {
             let c = N::Consts::<F>::from_fn(|k| consts[k].0[l]);
@@ -214,14 +261,17 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let reach = if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() };
         let first = sink.rest.as_ref().map_or(0, |rest| rest.active.len());
         let keep = !N::AFFINE && wants != Wants::Spikes;
-        let refractory = bank.refractory;
+        let (refractory, period) = (bank.refractory, bank.consts.period);
+        let phase = |t: usize| if period == 1 { 0 } else { (feed.clock + t) % period };
         let mut tile = Room::<F, TILE>::new();
         for (k, b) in sink.blocks.clone().enumerate() {
             let valid = valid_lanes(bank.size, b);
             let fired = if N::OUTPUT.is_events() { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
             let state = &mut sink.state[k * states..(k + 1) * states];
+            let bias = bank.bias.get(b).copied().unwrap_or(Block::zero());
+            let mut consts = bank.consts.at(b, phase(steps.start));
             let mut z = Block::zero();
-            if N::OUTPUT == Output::Spike && steps.start > 0 {
+            if N::OUTPUT.is_binary() && steps.start > 0 {
                 bits(fired[steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
             }
             // Steps for which each neuron is still refractory.
@@ -232,15 +282,18 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
             for start in steps.clone().step_by(TILE) {
-                let tile = tile.fill(TILE.min(steps.end - start), |k| feed.input::<I>(b, start + k));
+                let tile = tile.fill(TILE.min(steps.end - start), |k| feed.input::<I>(b, start + k, bias));
                 for (k, u) in tile.iter_mut().enumerate() {
+                    if period > 1 {
+                        consts = bank.consts.at(b, phase(start + k));
+                    }
                     if let Some(rest) = sink.rest.as_mut().filter(|_| keep) {
                         let before = &mut rest.before[(b * all + start + k) * (states + 1)..][..states + 1];
                         before[..states].copy_from_slice(state);
                         before[states] = *u;
                     }
-                    bank.step_block(b, state, &z, u);
-                    if N::OUTPUT == Output::Spike && refractory > 0 {
+                    Bank::<N, F>::step_block(&consts, state, &z, u);
+                    if N::OUTPUT.is_binary() && refractory > 0 {
                         for l in 0..LANES {
                             let (free, left) = (quiet.0[l] <= F::default(), quiet.0[l] - F::of(1.0));
                             u.0[l] = if free { u.0[l] } else { F::of(f64::NEG_INFINITY) };
@@ -248,7 +301,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                             quiet.0[l] = if fires { F::count(refractory as u32) } else { left };
                         }
                     }
-                    if N::OUTPUT == Output::Spike {
+                    if N::OUTPUT.is_binary() {
                         for l in 0..LANES {
                             z.0[l] = if u.0[l] > F::default() { F::of(1.0) } else { F::default() };
                         }
@@ -267,7 +320,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         }
                         Output::Spike if wants == Wants::Spikes => continue,
                         Output::Spike => F::within::<I>(u, reach) & valid,
-                        Output::Rectified => fired[t],
+                        Output::Rectified | Output::Weighted => fired[t],
                     };
                     rest.near[b * all + t] = near;
                     rest.start[b * all + t] = rest.active.len() as u32;
@@ -281,6 +334,11 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let Some(rest) = sink.rest else { return };
         let entries = &mut rest.active.value[first..];
         match (N::OUTPUT, wants) {
+            (Output::Weighted, _) => {
+                let (step, unit) = (&rest.active.step[first..], &rest.active.unit[first..]);
+                rest.values.extend(step.iter().zip(unit).map(|(&t, &j)| bank.worth(j as usize, phase(t as usize))));
+                entries.fill(F::default());
+            }
             (Output::Rectified, _) => {
                 rest.values.extend_from_slice(entries);
                 entries.fill(F::of(1.0));
@@ -292,7 +350,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
 }
 
 struct DerivativesKernel<'a, N: Neuron, F: Scalar> {
-    consts: &'a [Block<F>],
+    consts: [&'a Block<F>; MAX_CONSTS],
     before: &'a [Block<F>],
     z: &'a Block<F>,
     into: &'a mut [Block<F>],
@@ -321,7 +379,7 @@ impl<N: Neuron, F: Scalar> DerivativesKernel<'_, N, F> {
     fn along<const D: usize>(self) {
         let DerivativesKernel { consts, before, z, into, .. } = self;
         let k = Bank::<N, F>::STATES;
-        let (consts, before, into) = (&consts[..Bank::<N, F>::CONSTS], &before[..k + 1], &mut into[..(k + 1) * (k + 2)]);
+        let (before, into) = (&before[..k + 1], &mut into[..(k + 1) * (k + 2)]);
         for l in 0..LANES {
             let c = N::Consts::<Dual<D, F>>::from_fn(|i| Dual::constant(consts[i].0[l]));
             let s = N::State::<Dual<D, F>>::from_fn(|i| Dual::variable(before[i].0[l], i));
@@ -355,7 +413,7 @@ impl<N: Neuron, F: Scalar> Kernel for DenseKernel<'_, N, F> {
     fn run<I: Isa>(self) {
         for b in 0..self.row.len() {
             let state = &mut self.state[b * Bank::<N, F>::STATES..(b + 1) * Bank::<N, F>::STATES];
-            self.bank.step_block(b, state, &self.z[b], &mut self.row[b]);
+            Bank::<N, F>::step_block(&self.bank.consts.at(b, 0), state, &self.z[b], &mut self.row[b]);
         }
     }
 }
@@ -373,11 +431,14 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     fn refractory(&self) -> usize {
         self.refractory
     }
+    fn bias(&self) -> &[Block<F>] {
+        &self.bias
+    }
     fn local(&self) -> &Local<F> {
         &self.local
     }
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]) {
-        let consts = &self.consts[block * Self::CONSTS..(block + 1) * Self::CONSTS];
+        let consts = self.consts.at(block, 0);
         simd.run(DerivativesKernel::<N, F> { consts, before, z, into, model: std::marker::PhantomData });
     }
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>) {

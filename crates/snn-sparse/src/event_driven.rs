@@ -4,7 +4,7 @@ use crate::bank::Source;
 use crate::store::Rows;
 use crate::topology::{Topology, by_delay};
 use snn_core::net::Population;
-use snn_core::neuron::{Neuron, Visit};
+use snn_core::neuron::{Neuron, Output, Visit};
 use snn_core::{Network, Raster, Real, Vars};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -66,13 +66,19 @@ pub enum EventError {
     },
     /// Events with values.
     #[error(
-        "population `{population}`: the model {model} sends events that carry values, the queue carries spikes; run this network on the clocked engine"
+        "population `{population}`: the model {model} sends events with values of their own, the queue carries spikes; run this network on the clocked engine"
     )]
     Values {
         /// Population.
         population: String,
         /// Its model.
         model: &'static str,
+    },
+    /// Input at every step.
+    #[error("population `{population}` has a constant input, which leaves no silence; run this network on the clocked engine")]
+    Bias {
+        /// Population.
+        population: String,
     },
     /// Noise at every step.
     #[error("population `{population}` is driven by Poisson noise, drawn at every step; run this network on the clocked engine")]
@@ -122,6 +128,10 @@ trait Units<F: Real>: Send {
     fn hear(&mut self, rows: &Rows<F>, source: usize, value: Option<F>) -> usize;
     /// Looks at a unit though nothing reached it.
     fn touch(&mut self, unit: u32);
+    /// What an event of a unit at step `t` counts, if not 1.
+    fn worth(&self, unit: u32, t: u32) -> Option<F>;
+    /// The units that may fire though nothing ever reached them.
+    fn restless(&self) -> Vec<u32>;
     /// Advances what was touched to the end of step `t`: appends who fired, and who must be looked at in the next step. Returns how many
     /// units were looked at.
     fn settle(&mut self, t: u32, fired: &mut Vec<u32>, awake: &mut Vec<u32>) -> usize;
@@ -132,7 +142,8 @@ trait Units<F: Real>: Send {
 }
 
 struct Typed<N: Neuron, F: Real> {
-    consts: Vec<N::Consts<F>>,
+    consts: Vec<N::Consts<F>>, // [phase][unit]
+    period: usize,
     state: Vec<N::State<F>>,
     next: Vec<u32>, // the step after the one the state is of
     fired: Vec<bool>,
@@ -150,7 +161,8 @@ impl<N: Neuron, F: Real> Typed<N, F> {
     fn new(model: &N, size: usize, refractory: usize, dt: f64) -> Self {
         let zero = F::of(0.0);
         Typed {
-            consts: (0..size).map(|j| model.consts(j, dt)).collect(),
+            consts: (0..model.period() * size).map(|k| model.consts_at(k % size, dt, k / size)).collect(),
+            period: model.period(),
             state: vec![N::State::from_fn(|_| zero); size],
             next: vec![0; size],
             fired: vec![false; size],
@@ -165,14 +177,22 @@ impl<N: Neuron, F: Real> Typed<N, F> {
 
     /// The state and last output of unit `j` at the end of step `t − 1`.
     fn carried(&self, j: usize, t: u32) -> (N::State<F>, F) {
-        let (c, s, silent) = (self.consts[j], self.state[j], t - self.next[j]);
+        let (s, next, silent) = (self.state[j], self.next[j], t - self.next[j]);
         let one = if self.fired[j] { F::of(1.0) } else { F::of(0.0) };
-        let jump = |s, n| N::jump(c, s, n).expect("compile refuses models without a closed form");
+        let jump = |s, n| N::jump(self.consts(j, t - n), s, n).expect("compile refuses models without a closed form");
         match silent {
             0 => (s, one),
             // The first silent step after a spike feels it.
-            n if self.fired[j] => (jump(N::step(c, s, one, F::of(0.0)).0, n - 1), F::of(0.0)),
+            n if self.fired[j] => (jump(N::step(self.consts(j, next), s, one, F::of(0.0)).0, n - 1), F::of(0.0)),
             n => (jump(s, n), F::of(0.0)),
+        }
+    }
+
+    /// The constants of unit `j` at step `t`.
+    fn consts(&self, j: usize, t: u32) -> N::Consts<F> {
+        match self.period {
+            1 => self.consts[j],
+            period => self.consts[t as usize % period * self.state.len() + j],
         }
     }
 }
@@ -206,12 +226,22 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
         }
     }
 
+    fn worth(&self, unit: u32, t: u32) -> Option<F> {
+        (N::OUTPUT == Output::Weighted).then(|| N::worth(self.consts(unit as usize, t)))
+    }
+
+    fn restless(&self) -> Vec<u32> {
+        let rest = N::State::from_fn(|_| F::of(0.0));
+        let may = |unit: &u32| N::OUTPUT.is_events() && N::ceiling(self.consts[*unit as usize], rest) > F::of(0.0);
+        (0..self.state.len() as u32).filter(may).collect()
+    }
+
     fn settle(&mut self, t: u32, fired: &mut Vec<u32>, awake: &mut Vec<u32>) -> usize {
         let touched = std::mem::take(&mut self.touched);
         let zero = F::of(0.0);
         for &unit in &touched {
             let j = unit as usize;
-            let (c, (s, z)) = (self.consts[j], self.carried(j, t));
+            let (c, (s, z)) = (self.consts(j, t), self.carried(j, t));
             let (s, u) = N::step(c, s, z, std::mem::replace(&mut self.input[j], zero));
             (self.state[j], self.next[j], self.is_touched[j]) = (s, t + 1, false);
             self.fired[j] = N::OUTPUT.is_events() && u > zero && self.free.get(j).is_none_or(|&free| t >= free);
@@ -225,7 +255,7 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
             }
             // Whether it may fire again before it hears anything.
             let restless = if self.fired[j] {
-                let (s, u) = N::step(c, s, F::of(1.0), zero);
+                let (s, u) = N::step(self.consts(j, t + 1), s, F::of(1.0), zero);
                 u > zero || N::ceiling(c, s) > zero
             } else {
                 N::ceiling(c, s) > zero
@@ -252,7 +282,7 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
         let coast = |all: &mut [F], j: usize, (from, mut s): (u32, N::State<F>), to: u32| {
             for t in from..to {
                 let u;
-                (s, u) = N::step(self.consts[j], s, zero, zero);
+                (s, u) = N::step(self.consts(j, t), s, zero, zero);
                 all[t as usize * size + j] = u;
             }
         };
@@ -287,7 +317,10 @@ impl<F: Real> EventDriven<F> {
         if let Some(drive) = draft.drives.first() {
             return Err(EventError::Drive { population: drive.to.clone() });
         }
-        if let Some(p) = draft.populations.iter().find(|p| p.model.output().has_values()) {
+        if let Some(p) = draft.populations.iter().find(|p| p.is_biased()) {
+            return Err(EventError::Bias { population: p.name.clone() });
+        }
+        if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Rectified) {
             return Err(EventError::Values { population: p.name.clone(), model: p.model.name() });
         }
         let lower = |p: &Population| {
@@ -330,6 +363,10 @@ impl<F: Real> EventDriven<F> {
         self.work = Work::default();
         let mut trains: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.cells.len()];
         let (mut fired, mut awake) = (Vec::new(), Vec::new());
+        for (p, cells) in self.cells.iter().enumerate().filter(|_| steps > 0) {
+            let rank = self.rank[p];
+            self.queue.extend(cells.restless().into_iter().map(|unit| Reverse(Due { step: 0, rank, link: WAKE, unit })));
+        }
         let mut next_input = (0..steps).filter(|&t| inputs.iter().any(|r| !r.at(t as usize).is_empty())).peekable();
         loop {
             let due = self.queue.peek().map(|Reverse(due)| due.step);
@@ -354,7 +391,8 @@ impl<F: Real> EventDriven<F> {
                                 Source::Input(i) if inputs[i].is_graded() => {
                                     Some(F::of(inputs[i].value((t - link.delay) as usize, due.unit)))
                                 }
-                                _ => None,
+                                Source::Input(_) => None,
+                                Source::Population(q) => self.cells[q].worth(due.unit, t - link.delay),
                             };
                             self.work.synaptic_events += self.cells[p].hear(&link.rows, due.unit as usize, value) as u64;
                         }
@@ -371,9 +409,12 @@ impl<F: Real> EventDriven<F> {
                 self.queue.extend(awake.iter().map(|&unit| Reverse(Due { step: t + 1, rank, link: WAKE, unit })));
             }
         }
-        for (raster, train) in self.spikes.iter_mut().zip(trains) {
+        for ((raster, train), cells) in self.spikes.iter_mut().zip(trains).zip(&self.cells) {
             raster.reset(raster.units(), steps as usize);
-            raster.fill(train);
+            match train.first().and_then(|&(t, unit)| cells.worth(unit, t)) {
+                Some(_) => raster.fill_values(train.into_iter().filter_map(|(t, unit)| Some((t, unit, cells.worth(unit, t)?.value())))),
+                None => raster.fill(train),
+            }
         }
     }
 

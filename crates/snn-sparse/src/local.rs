@@ -2,7 +2,7 @@
 
 use crate::lanes::{Block, LANES, Scalar, blocks};
 use snn_core::Vars;
-use snn_core::neuron::{Jacobian, Neuron, jacobian};
+use snn_core::neuron::{Jacobian, Neuron, Output, jacobian};
 
 /// Where the local derivatives of a neuron with `K` state variables stand in a list of planes. Entries as in [`Jacobian`].
 pub struct Entry<const K: usize>;
@@ -50,7 +50,7 @@ pub struct Local<F> {
 impl<F: Scalar> Local<F> {
     pub(crate) fn new<N: Neuron>(model: &N, size: usize, dt: f64) -> Self {
         let states = <N::State<f64> as Vars<f64>>::LEN;
-        let count = if N::AFFINE { size } else { 0 };
+        let count = if N::AFFINE && N::OUTPUT != Output::Weighted { size } else { 0 };
         let table = |z: f64| {
             (0..count).map(|j| jacobian::<N>(model.consts(j, dt), &[0.0; snn_core::neuron::MAX_STATE], z, 0.0)).collect::<Vec<_>>()
         };
@@ -69,7 +69,7 @@ impl<F: Scalar> Local<F> {
     /// The derivatives of neuron `j` after its output was `z` (0 or 1).
     ///
     /// # Panics
-    /// If the model is not affine.
+    /// If the model is not affine, or its events are weighted.
     pub fn of(&self, j: usize, z: usize) -> &Jacobian {
         &self.jacobians[z][j]
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{Alif, CubaLif, If, Li, Lif, LifRefractory, Lsnn, Model, Relu, Reset};
+use snn_core::neuron::{Alif, CubaLif, FewSpikes, If, Li, Lif, LifRefractory, Lsnn, Model, Relu, Reset, Sum, Threshold};
 use snn_core::{Fix, Net, Network, Raster, Real, Seed, Surrogate, Value, ms};
 use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
 
@@ -10,7 +10,9 @@ use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
 fn any_model() -> impl Strategy<Value = Model> {
     let tau = |n: usize| Value::Each((0..n).map(|j| 0.004 + 0.003 * (j % 4) as f64).collect());
     let reset = |hard: bool| if hard { Reset::To(0.25) } else { Reset::Subtract };
-    (0u8..6, any::<bool>()).prop_map(move |(kind, hard)| match kind {
+    (0u8..8, any::<bool>()).prop_map(move |(kind, hard)| match kind {
+        6 => few_spikes(if hard { 3 } else { 5 }, hard).into(),
+        7 => Threshold { v_th: Value::Each((0..SIZE).map(|j| if hard && j == 3 { -0.5 } else { 1.0 }).collect()) }.into(),
         0 => If { reset: reset(hard), ..If::default() }.into(),
         1 => Lif { tau: tau(SIZE), reset: reset(hard), ..Lif::default() }.into(),
         2 => LifRefractory { tau: tau(SIZE), v_th: 1.0.into(), v_reset: 0.5.into(), t_ref: ms(f64::from(hard) * 3.0).into() }.into(),
@@ -22,14 +24,23 @@ fn any_model() -> impl Strategy<Value = Model> {
 
 const SIZE: usize = 9;
 
+/// Not a ladder: neurons that fire without input, resets that are no thresholds, negative events.
+fn few_spikes(steps: usize, signed: bool) -> FewSpikes {
+    let list = |a: f64, b: f64| (0..steps).map(|t| a + b * (t % 3) as f64).collect();
+    let bias = Value::Each((0..SIZE).map(|j| [0.0, 0.7, -0.3][j % 3]).collect());
+    FewSpikes { threshold: list(0.6, -0.25), reset: list(0.5, -0.3), weight: list(0.8, -0.5), signed, bias }
+}
+
 prop_compose! {
     /// Two populations with every projection that can be, delays per link, and a readout.
     fn any_network()(models in [any_model(), any_model()], seed in any::<u64>(), p in 0.05f64..1.0, delay in 0u32..4, spread in 0u32..4, quiet in [0u32..4, 0..4]) -> Network {
         let connect = if p > 0.8 { Connect::All } else { Connect::Random { p } };
         let late = |net: Net, first: u32| net.delays(ms(f64::from(first)), ms(f64::from(first + spread)));
-        let [a, b] = models;
-        let net = Net::new(ms(1.0)).input("in", SIZE).population("b", SIZE, b).refractory(ms(f64::from(quiet[0])));
-        let net = net.population("a", SIZE, a).refractory(ms(f64::from(quiet[1]))).population("out", 2, Li { tau: 0.01.into() });
+        let quiet = |k: usize, model: &Model| ms(if model.spikes() { f64::from(quiet[k]) } else { 0.0 });
+        let (quiet, [a, b]) = ([quiet(0, &models[1]), quiet(1, &models[0])], models);
+        let out: Model = if seed % 2 == 0 { Li { tau: 0.01.into() }.into() } else { Sum { period: 1 + seed as usize % 7, bias: 0.4.into() }.into() };
+        let net = Net::new(ms(1.0)).input("in", SIZE).population("b", SIZE, b).refractory(quiet[0]);
+        let net = net.population("a", SIZE, a).refractory(quiet[1]).population("out", 2, out);
         let net = late(net.project("in", "a", connect, Init::normal(0.9)), delay);
         let net = late(net.project("a", "b", connect, Init::normal(0.9)), delay);
         let net = late(net.project("a", "a", connect, Init::normal(0.5)), 1);
@@ -239,6 +250,29 @@ fn values_travel_between_populations() {
     assert_eq!(refused, Some(EventError::Values { population: "b".into(), model: "relu" }));
 }
 
+/// A constant input is an input at every step, for every neuron its own.
+#[test]
+fn a_bias_is_an_input_that_never_ends() {
+    let bias = Value::Each((0..70).map(|j| 0.05 * f64::from(j % 7)).collect());
+    let net = |model: Model| {
+        Net::new(ms(1.0)).input("in", 70).population("a", 70, model).project("in", "a", Connect::OneToOne, Init::Constant(1.0)).output("a")
+    };
+    let mut input = Raster::new(70, 60);
+    input.fill_dense((0..60 * 70).map(|k| bias.at(k % 70)));
+    for model in [Lif::default().into(), Lsnn { v_th: 0.02.into(), ..Lsnn::default() }.into()] {
+        let run = |net: Net, input: &Raster| {
+            let engine = Clocked::<f64>::compile(&net.build(Seed::new(1)).unwrap());
+            let mut record = Record::new(&engine);
+            engine.run(&[input], Wants::Active(Surrogate::fast_sigmoid(10.0)), &mut record);
+            (record.spikes, record.traces[0].active.value.clone())
+        };
+        let model: Model = model;
+        let pushed = run(net(model.clone()), &input);
+        assert!(!pushed.0[0].is_empty());
+        assert_eq!(run(net(model.clone()).bias(bias.clone()), &Raster::new(70, 60)), pushed);
+    }
+}
+
 #[test]
 fn noise_is_of_the_trial() {
     let net = Net::new(ms(1.0)).population("a", 100, Lif::default()).drive("a", 100.0, 0.5).output("a").build(Seed::new(1)).unwrap();
@@ -275,4 +309,6 @@ fn what_cannot_run_from_event_to_event_is_refused_by_name() {
     let error = EventDriven::<f64>::compile(&net).err();
     assert_eq!(error, Some(EventError::Drive { population: "noisy".into() }));
     assert!(error.unwrap().to_string().contains("clocked engine"));
+    let net = Net::new(ms(1.0)).population("pushed", 3, Lif::default()).bias(0.1).output("pushed").build(Seed::new(1)).unwrap();
+    assert_eq!(EventDriven::<f64>::compile(&net).err(), Some(EventError::Bias { population: "pushed".into() }));
 }

@@ -27,16 +27,32 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     fn params(&self) -> Vec<Param<'_>>;
     /// The constants of neuron `j` for a time step of `dt` seconds.
     fn consts<R: Real>(&self, j: usize, dt: f64) -> Self::Consts<R>;
+    /// Steps after which the constants repeat. 1, the default: they never change.
+    fn period(&self) -> usize {
+        1
+    }
+    /// The constants at the steps `t` with `t mod period = phase`, step 0 being the first of a trial.
+    fn consts_at<R: Real>(&self, j: usize, dt: f64, _phase: usize) -> Self::Consts<R> {
+        self.consts(j, dt)
+    }
+    /// What is impossible about the parameters beyond their ranges, if anything is.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// One time step: the model's equation. Returns the new state and `u`.
     fn step<R: Real>(c: Self::Consts<R>, s: Self::State<R>, z: R, x: R) -> (Self::State<R>, R);
 
-    /// Closed form over silence: the state after `n` steps without input or own spike, `step(c, s, 0, 0)` taken `n` times. `None`, the
-    /// default: there is none, and the event-driven engine refuses the model.
+    /// The value of an event that is sent with these constants, if the output is [`Output::Weighted`].
+    fn worth<R: Real>(_c: Self::Consts<R>) -> R {
+        R::of(1.0)
+    }
+    /// Closed form over silence: the state after `n` steps without input or own spike, `step(c, s, 0, 0)` taken `n` times; where constants
+    /// change, `c` are those of the first of these steps. `None`, the default: there is none, and the event-driven engine refuses the model.
     fn jump<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>, _n: u32) -> Option<Self::State<R>> {
         None
     }
     /// A bound of `u` over all later silence: where it is not above 0, the neuron will not fire before its next input. The default knows of
-    /// no bound, and the event-driven engine then looks at every step.
+    /// no bound, and the event-driven engine then looks at every step. Where constants change, those of any phase give it.
     fn ceiling<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>) -> R {
         R::of(f64::INFINITY)
     }
@@ -47,6 +63,9 @@ pub trait Neuron: Clone + Send + Sync + 'static {
 pub enum Output {
     /// `z = H(u)`: an event of value 1 where `u > 0`. A rule puts its surrogate in the place of the derivative.
     Spike,
+    /// `z = H(u)`, and the event counts as much as [`Neuron::worth`] says for the step: spikes whose weight depends on when they are sent. For
+    /// running only: rules refuse it.
+    Weighted,
     /// `z = max(u, 0)`: an event of value `u` where `u > 0`. The derivative is 1 there and 0 elsewhere, exactly: its active set is its
     /// events, and no surrogate is used. The model's `step` must not look at the own last output (keep in the state what it needs): values
     /// differ from event to event, and the engines hand it 0.
@@ -62,7 +81,11 @@ impl Output {
     }
     /// Whether it comes as events that carry a value.
     pub const fn has_values(self) -> bool {
-        matches!(self, Output::Rectified)
+        matches!(self, Output::Rectified | Output::Weighted)
+    }
+    /// Whether an event is all or nothing: the model's `step` is handed `z` = 0 or 1.
+    pub const fn is_binary(self) -> bool {
+        matches!(self, Output::Spike | Output::Weighted)
     }
 }
 
@@ -92,7 +115,10 @@ macro_rules! models {
     };
 }
 
-models! { if_::If, lif::Lif, lif_refractory::LifRefractory, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, li::Li, relu::Relu }
+models! {
+    if_::If, lif::Lif, lif_refractory::LifRefractory, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, threshold::Threshold, few_spikes::FewSpikes,
+    relu::Relu, li::Li, sum::Sum
+}
 
 pub use lif::Reset;
 
@@ -142,6 +168,18 @@ impl Model {
         self.visit(Of)
     }
 
+    /// Steps after which its constants repeat: see [`Neuron::period`].
+    pub fn period(&self) -> usize {
+        struct Of;
+        impl Visit for Of {
+            type Out = usize;
+            fn visit<N: Neuron>(self, model: &N) -> usize {
+                model.period()
+            }
+        }
+        self.visit(Of)
+    }
+
     /// Whether the output is spikes: events of value 1.
     pub fn spikes(&self) -> bool {
         self.output() == Output::Spike
@@ -153,7 +191,8 @@ impl Model {
         impl Visit for Check {
             type Out = Result<(), String>;
             fn visit<N: Neuron>(self, m: &N) -> Self::Out {
-                m.params().iter().try_for_each(|p| p.check(self.0))
+                m.params().iter().try_for_each(|p| p.check(self.0))?;
+                m.check()
             }
         }
         self.visit(Check(size))
@@ -267,8 +306,15 @@ mod laws {
     impl Visit for Laws {
         type Out = Result<(), TestCaseError>;
         fn visit<N: Neuron>(self, model: &N) -> Self::Out {
+            (0..model.period()).try_for_each(|phase| self.at(model, phase))
+        }
+    }
+
+    impl Laws {
+        fn at<N: Neuron>(&self, model: &N, phase: usize) -> Result<(), TestCaseError> {
             let k = <N::State<f64> as Vars<f64>>::LEN;
-            let c = model.consts::<f64>(0, self.dt);
+            let consts = |n: u32| model.consts_at::<f64>(0, self.dt, (phase + n as usize) % model.period());
+            let c = consts(0);
             for z in [0.0, 1.0].into_iter().filter(|_| N::AFFINE) {
                 let here = jacobian::<N>(c, &self.s, z, self.x);
                 let origin = jacobian::<N>(c, &[0.0; MAX_STATE], z, 0.0);
@@ -297,9 +343,9 @@ mod laws {
             }
             // A silent neuron without input stays where it is: at rest.
             let (rest, u) = N::step(c, N::State::from_fn(|_| 0.0), 0.0, 0.0);
-            prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && u <= 0.0 && (N::OUTPUT != Output::Spike || u < 0.0), "{}: rest", N::NAME);
-            // An output with values is not looked at.
-            if N::OUTPUT.has_values() {
+            prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && u <= 0.0 && (!N::OUTPUT.is_binary() || u < 0.0), "{}: rest", N::NAME);
+            // An output with values of its own is not looked at.
+            if N::OUTPUT == Output::Rectified {
                 let run = |z: f64| N::step(c, N::State::from_fn(|i| self.s[i]), z, self.x);
                 let (here, other) = (run(0.0), run(self.x.abs()));
                 prop_assert!(here.1 == other.1 && (0..k).all(|i| here.0.get(i) == other.0.get(i)), "{}: looks at z", N::NAME);
@@ -311,12 +357,12 @@ mod laws {
                 let Some(jumped) = N::jump(c, start, n) else { break };
                 prop_assert!((0..k).all(|i| (jumped.get(i) - s.get(i)).abs() <= 1e-12), "{}: jump over {n}", N::NAME);
                 let u;
-                (s, u) = N::step(c, s, 0.0, 0.0);
+                (s, u) = N::step(consts(n), s, 0.0, 0.0);
                 prop_assert!(!N::OUTPUT.is_events() || u <= ceiling + 1e-12, "{}: {u} above the ceiling {ceiling}", N::NAME);
             }
             // f32 follows f64.
             let at = |k: usize| self.s[k].abs();
-            let single = N::step(model.consts::<f32>(0, self.dt), N::State::from_fn(|k| at(k) as f32), 0.0, self.x as f32).1;
+            let single = N::step(model.consts_at::<f32>(0, self.dt, phase), N::State::from_fn(|k| at(k) as f32), 0.0, self.x as f32).1;
             let double = N::step(c, N::State::from_fn(at), 0.0, self.x).1;
             prop_assert!((f64::from(single) - double).abs() < 1e-5 * (1.0 + double.abs()), "{}: f32 {single} f64 {double}", N::NAME);
             Ok(())

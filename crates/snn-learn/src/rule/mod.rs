@@ -15,6 +15,7 @@ pub use sparse_bptt::SparseBptt;
 
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
+use snn_core::neuron::Output;
 use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::flat;
 use snn_sparse::{Block, Clocked, Link, Record, Scalar};
@@ -160,6 +161,14 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
     let draft = engine.network().draft();
     if let Some(drive) = draft.drives.first() {
         return Err(RuleError::Drive { rule, population: drive.to.clone() });
+    }
+    // What changes from step to step, or counts otherwise than it was sent, has no place in the local derivatives.
+    if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Weighted || p.model.period() > 1) {
+        let why = format!(
+            "({}) follows a schedule of its own, and rules take models that are the same at every step; convert a trained network instead",
+            p.model.name()
+        );
+        return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
     match draft.inputs.len() {
         1 => Ok(()),
