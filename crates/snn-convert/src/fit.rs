@@ -9,16 +9,16 @@ use snn_core::Seed;
 /// The search for the code of any scalar function: of a few-spikes neuron, or of an AMOS circuit.
 ///
 /// ```text
-/// loss = Σ w(x)·(f(x) − f̂(x))²/Σ w + c·Σ_i mean(max(|u_i| − 1, 0))²,   u = (v − T)/(|v| + 1),   v_i = s_i·x − Σ_j h_ij·z_j
+/// loss = Σ w(x)·(f(x) − f̂(x))²/Σ w + c·Σ_i mean(max(|u_i| − 1, 0))²,   u = (v − T)/(|v| + 1),   v_i = x − Σ_{j<i} h_j·z_j
 /// ∂z/∂u := max(0, 1 − |u|)
 /// ```
 /// From a noisy ladder of thresholds Adam moves T and h; the weights c are the best there are for the spikes at hand, in closed form (least squares).
-/// Then single numbers are changed at random, and what is better is kept. All of that from many starts; the best of all counts.
+/// Then single numbers are changed at random, and what is better is kept; of a circuit in the second half of that every h_ij by itself. All of that
+/// from many starts; the best of all counts. Better is a smaller mean squared error, with `spike_cost` times the mean number of spikes added to it.
 ///
 /// With `bits`, every number is rounded to `2^bits` levels between ±8 before a code is judged, and the last phase moves on these levels.
 ///
-/// Cost: `restarts · (updates + polish) · points · steps` operations, of AMOS times `steps/2`; on all cores. The result does not
-/// depend on their number.
+/// Cost: `restarts · (updates + polish) · points · steps²` operations, a second or so; on all cores. The result does not depend on their number.
 ///
 /// Source: Stöckl & Maass 2021 (arXiv 2002.00860), their published fitting script; least squares and the last phase are ours.
 ///
@@ -49,6 +49,8 @@ pub struct Fit {
     pub polish: usize,
     /// Width of the numbers, if they are rounded.
     pub bits: Option<u32>,
+    /// What a spike costs, in units of squared error.
+    pub spike_cost: f64,
 }
 
 /// A code that was found.
@@ -58,9 +60,9 @@ pub struct Fitted {
     pub unit: Unit,
     /// How good it is on the points.
     pub quality: Quality,
-    /// The mean squared error of every start.
+    /// What every start reached: mean squared error and cost of spikes.
     pub starts: Vec<f64>,
-    /// The best error so far, over the updates of the start that won.
+    /// The best so far, over updates and changes of the start that won.
     pub history: Vec<f64>,
 }
 
@@ -94,7 +96,7 @@ const QUANTISED: f64 = 8.0;
 impl Fit {
     /// The code of a few-spikes neuron of `steps` steps.
     pub fn few_spikes(steps: usize, range: (f64, f64)) -> Self {
-        Fit { steps, range, free: false, points: 1000, restarts: 16, updates: 2000, polish: 4000, bits: None }
+        Fit { steps, range, free: false, points: 1000, restarts: 16, updates: 1000, polish: 8000, bits: None, spike_cost: 0.0 }
     }
 
     /// The code of an AMOS circuit of `steps` neurons.
@@ -118,6 +120,10 @@ impl Fit {
         };
         setting("steps", self.steps, (1..=64).contains(&self.steps), "must be 1 to 64")?;
         setting("points", self.points, (2..=1 << 20).contains(&self.points), "must be 2 to a million")?;
+        let cost = self.spike_cost;
+        if !(cost.is_finite() && cost >= 0.0) {
+            return Err(FitError::Setting { name: "spike_cost", value: cost, wanted: "zero or more" });
+        }
         setting("restarts", self.restarts, self.restarts > 0, "must be 1 or more")?;
         setting("bits", self.bits.unwrap_or(8) as usize, self.bits.is_none_or(|b| (2..=24).contains(&b)), "must be 2 to 24")?;
         let (low, high) = self.range;
@@ -133,7 +139,7 @@ impl Fit {
         let runs: Vec<(Code, f64, Vec<f64>)> =
             (0..self.restarts).into_par_iter().map(|k| Search::new(self, &points, seed.child("start").nth(k as u64)).run()).collect();
         let best = (0..runs.len()).min_by(|&a, &b| runs[a].1.total_cmp(&runs[b].1)).unwrap_or(0);
-        let unit = runs[best].0.unit(self.free);
+        let unit = runs[best].0.unit();
         let weighted: Vec<(f64, f64)> = points.iter().map(|p| (p.x, p.w)).collect();
         let quality = unit.error(&weighted, &f);
         Ok(Fitted { unit, quality, starts: runs.iter().map(|run| run.1).collect(), history: runs[best].2.clone() })
@@ -152,14 +158,14 @@ struct Point {
 #[derive(Clone, Debug)]
 struct Code {
     threshold: Vec<f64>,
-    /// `[i][j]` for `j < i`; of a few-spikes neuron one row, `[0][j]`.
+    /// `[i][j]` for `j < i`; as long as it is the same for all `i`, one row of `[0][j]`.
     lateral: Vec<Vec<f64>>,
     weight: Vec<f64>,
 }
 
 impl Code {
-    fn unit(&self, free: bool) -> Unit {
-        if !free {
+    fn unit(&self) -> Unit {
+        if self.lateral.len() == 1 {
             return Unit::few_spikes(self.threshold.clone(), &self.lateral[0], self.weight.clone(), false);
         }
         Unit { threshold: self.threshold.clone(), lateral: self.lateral.clone(), weight: self.weight.clone(), signed: false }
@@ -192,11 +198,7 @@ impl<'a> Search<'a> {
         let mut noisy = |x: f64| x * (1.0 + rng.random_range(-0.2..0.2));
         let rung = |i: usize| (high - from) * 0.5f64.powi(i as i32 + 1);
         let threshold = (0..fit.steps).map(|i| from + noisy(rung(i))).collect();
-        let row = |i: usize, noisy: &mut dyn FnMut(f64) -> f64| (0..i).map(|j| noisy(rung(j))).collect::<Vec<_>>();
-        let lateral = match fit.free {
-            true => (0..fit.steps).map(|i| row(i, &mut noisy)).collect(),
-            false => vec![row(fit.steps, &mut noisy)],
-        };
+        let lateral = vec![(0..fit.steps).map(|j| noisy(rung(j))).collect()];
         let planes = || vec![vec![0.0; points.len()]; fit.steps];
         Search { fit, points, seed, code: Code { threshold, lateral, weight: vec![0.0; fit.steps] }, z: planes(), u: planes(), v: planes() }
     }
@@ -221,16 +223,22 @@ impl<'a> Search<'a> {
                 *x -= lr * (first[k] / a) / ((second[k] / b).sqrt() + 1e-8);
             }
         }
-        self.polish(&mut best, &mut least, &mut history);
+        if self.fit.free {
+            self.polish(self.fit.polish / 2, &mut best, &mut least, &mut history);
+            let row = best.lateral.swap_remove(0);
+            best.lateral = (0..self.fit.steps).map(|i| row[..i].to_vec()).collect();
+        }
+        let left = self.fit.polish - if self.fit.free { self.fit.polish / 2 } else { 0 };
+        self.polish(left, &mut best, &mut least, &mut history);
         (best, least, history)
     }
 
     /// Changes one or two numbers of the best code at a time, and keeps what is better.
-    fn polish(&mut self, best: &mut Code, least: &mut f64, history: &mut Vec<f64>) {
-        let mut rng = self.seed.child("polish").rng();
+    fn polish(&mut self, tries: usize, best: &mut Code, least: &mut f64, history: &mut Vec<f64>) {
+        let mut rng = self.seed.child("polish").nth(best.lateral.len() as u64).rng();
         let count = best.numbers().count();
         let span = self.fit.range.1 - self.fit.range.0;
-        for _ in 0..self.fit.polish {
+        for _ in 0..tries {
             self.code = best.clone();
             for _ in 0..rng.random_range(1..=2) {
                 let chosen = rng.random_range(0..count);
@@ -248,7 +256,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Runs the code, gives it the best weights for its spikes, and returns the mean squared error. Where numbers are rounded, so is the code.
+    /// Runs the code, gives it the best weights for its spikes, and returns the mean squared error and the cost of spikes. Where numbers are rounded, so
+    /// is the code.
     fn judge(&mut self) -> f64 {
         if let Some(bits) = self.fit.bits {
             self.code.numbers().for_each(|x| *x = rounded(*x, bits));
@@ -259,18 +268,23 @@ impl<'a> Search<'a> {
             self.code.weight.iter_mut().for_each(|x| *x = rounded(*x, bits));
         }
         let output = self.output();
-        self.points.iter().zip(output).map(|(p, y)| p.w * (y - p.y) * (y - p.y)).sum()
+        let error: f64 = self.points.iter().zip(output).map(|(p, y)| p.w * (y - p.y) * (y - p.y)).sum();
+        if self.fit.spike_cost == 0.0 {
+            return error;
+        }
+        let spikes: f64 = self.z.iter().map(|z| z.iter().zip(self.points).map(|(z, p)| z * p.w).sum::<f64>()).sum();
+        error + self.fit.spike_cost * spikes
     }
 
     /// The inhibition of decision `i` by `j`.
     fn lateral(&self, i: usize, j: usize) -> f64 {
-        if self.fit.free { self.code.lateral[i][j] } else { self.code.lateral[0][j] }
+        if self.code.lateral.len() > 1 { self.code.lateral[i][j] } else { self.code.lateral[0][j] }
     }
 
     fn decide(&mut self) {
         let mut potential: Vec<f64> = self.points.iter().map(|p| p.x).collect();
         for i in 0..self.fit.steps {
-            if self.fit.free {
+            if self.code.lateral.len() > 1 {
                 potential.iter_mut().zip(self.points).for_each(|(v, p)| *v = p.x);
                 for j in 0..i {
                     let h = self.lateral(i, j);
@@ -314,56 +328,33 @@ impl<'a> Search<'a> {
         y
     }
 
-    /// Derivatives of the loss by thresholds and laterals, in the order of [`Code::numbers`].
+    /// Derivatives of the loss by thresholds and resets, in the order of [`Code::numbers`].
     fn gradient(&self) -> Vec<f64> {
         const OUTSIDE: f64 = 0.1;
         let (steps, count) = (self.fit.steps, self.points.len());
         let error: Vec<f64> = self.points.iter().zip(self.output()).map(|(p, y)| 2.0 * p.w * (y - p.y)).collect();
-        let mut by_v = vec![vec![0.0; count]; steps];
-        let (mut by_threshold, mut by_z) = (vec![0.0; steps], vec![0.0; count]);
-        // −Σ of ∂loss/∂v over the later decisions: what a spike of a few-spikes neuron costs per unit of h.
+        let (mut by_threshold, mut by_reset, mut by_z) = (vec![0.0; steps], vec![0.0; steps], vec![0.0; count]);
+        // Σ of ∂loss/∂v over the later decisions.
         let mut later = vec![0.0; count];
         for i in (0..steps).rev() {
             let (c, u, scale) = (self.code.weight[i], &self.u[i], &self.v[i]);
-            by_z.iter_mut().zip(&error).for_each(|(g, e)| *g = c * e);
-            if self.fit.free {
-                for n in i + 1..steps {
-                    let h = self.lateral(n, i);
-                    by_z.iter_mut().zip(&by_v[n]).for_each(|(g, v)| *g -= h * v);
-                }
-            } else if i + 1 < steps {
-                let h = self.lateral(i + 1, i);
-                by_z.iter_mut().zip(&later).for_each(|(g, v)| *g -= h * v);
-            }
+            let h = self.code.lateral[0][i];
+            by_z.iter_mut().zip(&error).zip(&later).for_each(|((g, e), l)| *g = c * e - h * l);
             let beyond = u.iter().map(|u| (u.abs() - 1.0).max(0.0)).sum::<f64>() / count as f64;
             let push = 2.0 * OUTSIDE * beyond / count as f64;
-            let mut sum = 0.0;
+            let (mut sum, h) = (0.0, &mut by_reset[i]);
+            *h = -dot(&later, &self.z[i]);
             for k in 0..count {
                 let outside = if u[k].abs() > 1.0 { push.copysign(u[k]) } else { 0.0 };
                 let by_u = by_z[k] * (1.0 - u[k].abs()).max(0.0) + outside;
                 let size = scale[k].abs();
                 sum -= by_u / size;
-                by_v[i][k] = by_u * (1.0 - u[k] * scale[k].signum()) / size;
+                later[k] += by_u * (1.0 - u[k] * scale[k].signum()) / size;
             }
             by_threshold[i] = sum;
-            later.iter_mut().zip(&by_v[i]).for_each(|(l, v)| *l += v);
         }
-        let mut all = by_threshold;
-        if self.fit.free {
-            for i in 0..steps {
-                all.extend((0..i).map(|j| -dot(&by_v[i], &self.z[j])));
-            }
-        } else {
-            // Of h_j: every decision after j.
-            let mut suffix = vec![0.0; count];
-            let mut of = vec![0.0; steps];
-            for j in (0..steps).rev() {
-                of[j] = -dot(&suffix, &self.z[j]);
-                suffix.iter_mut().zip(&by_v[j]).for_each(|(s, v)| *s += v);
-            }
-            all.extend(of);
-        }
-        all
+        by_threshold.extend(by_reset);
+        by_threshold
     }
 }
 
@@ -419,38 +410,36 @@ mod tests {
     /// With the smooth step whose slope is the surrogate in the place of the spike, the gradient is that of the loss.
     #[test]
     fn the_gradient_is_that_of_the_smoothed_code() {
-        for free in [false, true] {
-            let fit = Fit { free, points: 40, ..Fit::few_spikes(4, (-3.0, 4.0)) };
-            let points: Vec<Point> = fit.grid().map(|x| Point { x, y: Activation::Silu.at(x), w: 1.0 / 40.0 }).collect();
-            let mut search = Search::new(&fit, &points, Seed::new(3));
-            search.code.weight = vec![0.7, -0.4, 0.5, 0.3];
-            let smooth = |u: f64| if u < 0.0 { 0.5 * (1.0 + u).max(0.0).powi(2) } else { 1.0 - 0.5 * (1.0 - u).max(0.0).powi(2) };
-            // Runs the code with smooth spikes and leaves them in the planes.
-            let run = |search: &mut Search<'_>| {
-                for k in 0..40 {
-                    for i in 0..4 {
-                        let v = points[k].x - (0..i).map(|j| search.lateral(i, j) * search.z[j][k]).sum::<f64>();
-                        search.v[i][k] = (v.abs() + 1.0).copysign(v);
-                        search.u[i][k] = (v - search.code.threshold[i]) / (v.abs() + 1.0);
-                        search.z[i][k] = smooth(search.u[i][k]);
-                    }
+        let fit = Fit { points: 40, ..Fit::few_spikes(4, (-3.0, 4.0)) };
+        let points: Vec<Point> = fit.grid().map(|x| Point { x, y: Activation::Silu.at(x), w: 1.0 / 40.0 }).collect();
+        let mut search = Search::new(&fit, &points, Seed::new(3));
+        search.code.weight = vec![0.7, -0.4, 0.5, 0.3];
+        let smooth = |u: f64| if u < 0.0 { 0.5 * (1.0 + u).max(0.0).powi(2) } else { 1.0 - 0.5 * (1.0 - u).max(0.0).powi(2) };
+        // Runs the code with smooth spikes and leaves them in the planes.
+        let run = |search: &mut Search<'_>| {
+            for k in 0..40 {
+                for i in 0..4 {
+                    let v = points[k].x - (0..i).map(|j| search.lateral(i, j) * search.z[j][k]).sum::<f64>();
+                    search.v[i][k] = (v.abs() + 1.0).copysign(v);
+                    search.u[i][k] = (v - search.code.threshold[i]) / (v.abs() + 1.0);
+                    search.z[i][k] = smooth(search.u[i][k]);
                 }
-                let outside = |i: usize| search.u[i].iter().map(|u| (u.abs() - 1.0).max(0.0)).sum::<f64>() / 40.0;
-                let fit: f64 = search.points.iter().zip(search.output()).map(|(p, y)| p.w * (y - p.y).powi(2)).sum();
-                fit + 0.1 * (0..4).map(|i| outside(i).powi(2)).sum::<f64>()
-            };
-            run(&mut search);
-            let gradient = search.gradient();
-            for k in 0..gradient.len() {
-                let mut at = |h: f64| {
-                    *search.code.numbers().nth(k).unwrap() += h;
-                    let loss = run(&mut search);
-                    *search.code.numbers().nth(k).unwrap() -= h;
-                    loss
-                };
-                let numeric = (at(1e-6) - at(-1e-6)) / 2e-6;
-                assert!((numeric - gradient[k]).abs() < 1e-6 * (1.0 + numeric.abs()), "{free} {k}: {numeric} and {}", gradient[k]);
             }
+            let outside = |i: usize| search.u[i].iter().map(|u| (u.abs() - 1.0).max(0.0)).sum::<f64>() / 40.0;
+            let fit: f64 = search.points.iter().zip(search.output()).map(|(p, y)| p.w * (y - p.y).powi(2)).sum();
+            fit + 0.1 * (0..4).map(|i| outside(i).powi(2)).sum::<f64>()
+        };
+        run(&mut search);
+        let gradient = search.gradient();
+        for k in 0..gradient.len() {
+            let mut at = |h: f64| {
+                *search.code.numbers().nth(k).unwrap() += h;
+                let loss = run(&mut search);
+                *search.code.numbers().nth(k).unwrap() -= h;
+                loss
+            };
+            let numeric = (at(1e-6) - at(-1e-6)) / 2e-6;
+            assert!((numeric - gradient[k]).abs() < 1e-6 * (1.0 + numeric.abs()), "{k}: {numeric} and {}", gradient[k]);
         }
     }
 
