@@ -7,6 +7,7 @@
 //! | [`wav`] | sound: PCM and 32-bit float | read |
 //! | [`hdf5`] | event data sets in the layout of SHD and SSC, arrays; plain or gzip | read, write |
 //! | [`npy`] | arrays of NumPy, `.npy` and `.npz` | read, write |
+//! | [`onnx`] | trained dense networks | read |
 //! | [`csv`] | tables of numbers with a header, plain or gzip | read |
 //! | [`codec`] | our own binary checkpoints | read, write |
 //! | [`json`] | descriptions and results | read, write |
@@ -43,6 +44,7 @@ pub mod idx;
 pub mod json;
 pub mod npy;
 mod number;
+pub mod onnx;
 pub mod wav;
 
 pub use aer::Event;

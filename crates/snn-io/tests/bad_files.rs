@@ -3,9 +3,11 @@
 //! Memory is bounded by construction, as each reader's documentation says (lengths are compared with the bytes that are there before
 //! anything is reserved); headers that lie about it are in the readers' own tests.
 
+mod onnx_file;
+
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use snn_io::{Event, IoError, aer, codec, csv, hdf5, idx, json, npy, wav};
+use snn_io::{Event, IoError, aer, codec, csv, hdf5, idx, json, npy, onnx, wav};
 use std::{
     fs,
     io::Write,
@@ -53,6 +55,9 @@ static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
     let events: Vec<Event> = (0..9).map(|i| Event { x: 3 * i, y: 33 - i, on: i % 2 == 0, t_us: 1000 * u32::from(i) }).collect();
     let csv = |path: &Path| text(csv::read(path, &csv::Options::default()));
     let spikes = |path: &Path| text(hdf5::read_spikes(path));
+    let model = onnx_file::Model::new(13, &[1, 1, 4, 4]).weights("w", &[2, 1, 3, 3], &[0.5; 18]).weights("b", &[2], &[1.0, 2.0]);
+    let model = model.node("Conv", &["x", "w", "b"], "c", &[("pads", onnx_file::Attribute::Ints(vec![1, 1, 0, 0]))]);
+    let model = model.list("s", &[1, -1]).node("Relu", &["c"], "r", &[]).node("Reshape", &["r", "s"], "y", &[]).file("y");
     vec![
         Reader { name: "idx", read: |path| text(idx::read(path)), good: IDX.into(), ends: true },
         Reader { name: "idx in gzip", read: |path| text(idx::read(path)), good: gzip(IDX), ends: true },
@@ -70,6 +75,7 @@ static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
             good: fixture("compressed.npz"),
             ends: true,
         },
+        Reader { name: "onnx", read: |path| text(onnx::read(path)), good: model, ends: true },
         Reader { name: "csv", read: csv, good: TABLE.into(), ends: false },
         Reader { name: "csv in gzip", read: csv, good: gzip(TABLE), ends: true },
         Reader { name: "json", read: |path| text(json::load_json::<Vec<u8>>(path)), good: b"[1, 2]\n".into(), ends: true },
