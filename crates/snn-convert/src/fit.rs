@@ -161,14 +161,16 @@ struct Code {
     /// `[i][j]` for `j < i`; as long as it is the same for all `i`, one row of `[0][j]`.
     lateral: Vec<Vec<f64>>,
     weight: Vec<f64>,
+    base: f64,
 }
 
 impl Code {
     fn unit(&self) -> Unit {
         if self.lateral.len() == 1 {
-            return Unit::few_spikes(self.threshold.clone(), &self.lateral[0], self.weight.clone(), false);
+            return Unit { base: self.base, ..Unit::few_spikes(self.threshold.clone(), &self.lateral[0], self.weight.clone(), false) };
         }
-        Unit { threshold: self.threshold.clone(), lateral: self.lateral.clone(), weight: self.weight.clone(), signed: false }
+        let Code { threshold, lateral, weight, base } = self.clone();
+        Unit { threshold, lateral, weight, base, signed: false }
     }
 
     /// Thresholds and laterals, to be changed.
@@ -200,7 +202,15 @@ impl<'a> Search<'a> {
         let threshold = (0..fit.steps).map(|i| from + noisy(rung(i))).collect();
         let lateral = vec![(0..fit.steps).map(|j| noisy(rung(j))).collect()];
         let planes = || vec![vec![0.0; points.len()]; fit.steps];
-        Search { fit, points, seed, code: Code { threshold, lateral, weight: vec![0.0; fit.steps] }, z: planes(), u: planes(), v: planes() }
+        Search {
+            fit,
+            points,
+            seed,
+            code: Code { threshold, lateral, weight: vec![0.0; fit.steps], base: 0.0 },
+            z: planes(),
+            u: planes(),
+            v: planes(),
+        }
     }
 
     fn run(mut self) -> (Code, f64, Vec<f64>) {
@@ -263,9 +273,9 @@ impl<'a> Search<'a> {
             self.code.numbers().for_each(|x| *x = rounded(*x, bits));
         }
         self.decide();
-        self.code.weight = self.weigh();
+        (self.code.weight, self.code.base) = self.weigh();
         if let Some(bits) = self.fit.bits {
-            self.code.weight.iter_mut().for_each(|x| *x = rounded(*x, bits));
+            self.code.weight.iter_mut().chain([&mut self.code.base]).for_each(|x| *x = rounded(*x, bits));
         }
         let output = self.output();
         let error: f64 = self.points.iter().zip(output).map(|(p, y)| p.w * (y - p.y) * (y - p.y)).sum();
@@ -304,24 +314,30 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The weights with the least squared error: `(Z·W·Zᵀ + ε)·c = Z·W·y`.
-    fn weigh(&self) -> Vec<f64> {
+    /// The weights with the least squared error, and the base: `(Z·W·Zᵀ + ε)·c = Z·W·y`, the last row of `Z` being 1.
+    fn weigh(&self) -> (Vec<f64>, f64) {
         let steps = self.fit.steps;
         let mut weighted = vec![0.0; self.points.len()];
-        let (mut matrix, mut right) = (vec![vec![0.0; steps]; steps], vec![0.0; steps]);
+        let (mut matrix, mut right) = (vec![vec![0.0; steps + 1]; steps + 1], vec![0.0; steps + 1]);
         for i in 0..steps {
             weighted.iter_mut().zip(&self.z[i]).zip(self.points).for_each(|((x, z), p)| *x = z * p.w);
             right[i] = weighted.iter().zip(self.points).map(|(x, p)| x * p.y).sum();
             for j in 0..=i {
                 matrix[i][j] = dot(&weighted, &self.z[j]);
             }
+            matrix[steps][i] = weighted.iter().sum();
             matrix[i][i] += 1e-9;
         }
-        solve(matrix, right)
+        // The counts of the points add up to 1.
+        matrix[steps][steps] = 1.0;
+        right[steps] = self.points.iter().map(|p| p.w * p.y).sum();
+        let mut all = solve(matrix, right);
+        let base = all.pop().unwrap_or(0.0);
+        (all, base)
     }
 
     fn output(&self) -> Vec<f64> {
-        let mut y = vec![0.0; self.points.len()];
+        let mut y = vec![self.code.base; self.points.len()];
         for (z, &c) in self.z.iter().zip(&self.code.weight) {
             y.iter_mut().zip(z).for_each(|(y, z)| *y += c * z);
         }
@@ -463,6 +479,13 @@ mod tests {
         let numbers = found.unit.threshold.iter().chain(&found.unit.weight).chain(found.unit.lateral.iter().flatten());
         assert!(numbers.into_iter().all(|x| (x * 4.0).fract() == 0.0 && x.abs() <= 8.0));
         assert!(found.quality.mse < 0.02, "{:?}", found.quality);
+    }
+
+    #[test]
+    fn a_function_that_never_reaches_zero_needs_no_spike_for_it() {
+        let fit = Fit { restarts: 4, points: 300, ..Fit::few_spikes(6, (-4.0, 4.0)) };
+        let found = fit.run(|x| 5.0 + x.tanh(), |_| 1.0, Seed::new(2)).unwrap();
+        assert!(found.quality.mse < 1e-3 && found.unit.base > 3.0, "{:?} {}", found.quality, found.unit.base);
     }
 
     #[test]

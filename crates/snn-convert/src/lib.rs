@@ -6,6 +6,7 @@
 //! | `reference` (feature of the same name) | the dense run of an ONNX file by another library |
 #![forbid(unsafe_code)]
 
+mod calibrate;
 mod fit;
 mod forward;
 pub mod gates;
@@ -14,6 +15,7 @@ mod map;
 pub mod reference;
 mod unit;
 
+pub use calibrate::{Calibration, Range};
 pub use fit::{Fit, FitError, Fitted};
 pub use forward::{Forward, InputError, Values};
 pub use gates::{GateError, Gates};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```text
 /// z_i = H(s_i·x − Σ_{j<i} h_ij·z_j − T_i),   i = 1…K
-/// f̂(x) = Σ_i s_i·c_i·z_i
+/// f̂(x) = c_0 + Σ_i s_i·c_i·z_i
 /// ```
 /// In space it is an AMOS circuit: neuron `i` of K decides `z_i` (Stöckl & Maass 2019). Where no `h_ij` depends on `i`, it is as well
 /// a few-spikes neuron, which decides one after the other in time (Stöckl & Maass 2021); with signs the reset `h_j` then acts on the potential, so `h_ij = s_i·s_j·h_j`.
@@ -26,6 +26,9 @@ pub struct Unit {
     pub lateral: Vec<Vec<f64>>,
     /// c.
     pub weight: Vec<f64>,
+    /// c_0: what is worth nothing is worth this. Whoever hears the gate has it in its bias.
+    #[serde(default)]
+    pub base: f64,
     /// Whether every other decision (`i` = 2, 4 …) is about −x: s = −1 there.
     pub signed: bool,
 }
@@ -35,19 +38,28 @@ impl Unit {
     pub fn few_spikes(threshold: Vec<f64>, reset: &[f64], weight: Vec<f64>, signed: bool) -> Self {
         let side = |i: usize| if signed && i % 2 == 1 { -1.0 } else { 1.0 };
         let lateral = (0..threshold.len()).map(|i| (0..i).map(|j| side(i) * side(j) * reset[j]).collect()).collect();
-        Unit { threshold, lateral, weight, signed }
+        Unit { threshold, lateral, weight, base: 0.0, signed }
     }
 
-    /// The rectifier in closed form, to multiples of `alpha·2^−steps`: `T_i = h_i = c_i = alpha·2^−i`.
+    /// The rectifier in closed form, cut to multiples of `alpha·2^−steps`: `T_i = h_i = c_i = alpha·2^−i`.
     pub fn relu(steps: usize, alpha: f64) -> Self {
         let ladder: Vec<f64> = (1..=steps as i32).map(|i| alpha * 0.5f64.powi(i)).collect();
         Unit::few_spikes(ladder.clone(), &ladder.clone(), ladder, false)
     }
 
-    /// The identity between ±alpha: two rectifiers of half as many decisions, taken in turns. The number of steps is rounded up to an even one.
-    pub fn identity(steps: usize, alpha: f64) -> Self {
-        let half = steps.div_ceil(2) as i32;
-        let ladder: Vec<f64> = (1..=half).flat_map(|i| [alpha * 0.5f64.powi(i); 2]).collect();
+    /// The nearest of `2^steps` levels from `low` to `high`: `T_i = low + α·2^−i − lsb/2`, `h_i = c_i = α·2^−i`, `c_0 = low` with
+    /// `α = (high − low)/(1 − 2^−steps)` and `lsb = α·2^−steps`. What lies at `low` or below costs no spike. With `low` = 0 it is the rectifier, rounded
+    /// instead of cut; a level is exactly itself.
+    pub fn levels(steps: usize, low: f64, high: f64) -> Self {
+        let alpha = (high - low) / (1.0 - 0.5f64.powi(steps as i32));
+        let ladder: Vec<f64> = (1..=steps as i32).map(|i| alpha * 0.5f64.powi(i)).collect();
+        let half = 0.5 * ladder.last().copied().unwrap_or(0.0);
+        Unit { base: low, ..Unit::few_spikes(ladder.iter().map(|rung| low + rung - half).collect(), &ladder.clone(), ladder, false) }
+    }
+
+    /// The identity between ±alpha: two rectifiers of half as many decisions, taken in turns. `steps` must be even.
+    pub fn in_turns(steps: usize, alpha: f64) -> Self {
+        let ladder: Vec<f64> = (1..=steps as i32 / 2).flat_map(|i| [alpha * 0.5f64.powi(i); 2]).collect();
         Unit::few_spikes(ladder.clone(), &ladder.clone(), ladder, true)
     }
 
@@ -91,7 +103,7 @@ impl Unit {
 
     /// f̂(x).
     pub fn at(&self, x: f64) -> f64 {
-        let mut sum = 0.0;
+        let mut sum = self.base;
         self.decide(x, |i| sum += self.side(i) * self.weight[i]);
         sum
     }
@@ -100,20 +112,13 @@ impl Unit {
     pub fn error(&self, points: &[(f64, f64)], f: impl Fn(f64) -> f64) -> Quality {
         let (mut square, mut spikes, mut worst, mut total) = (0.0, 0.0, 0.0f64, 0.0);
         for &(x, weight) in points {
-            let (mut sum, mut count) = (0.0, 0.0);
+            let (mut sum, mut count) = (self.base, 0.0);
             self.decide(x, |i| (sum, count) = (sum + self.side(i) * self.weight[i], count + 1.0));
             let error = sum - f(x);
             (square, spikes, total) = (square + weight * error * error, spikes + weight * count, total + weight);
             worst = worst.max(error.abs());
         }
         Quality { mse: square / total, worst, spikes: spikes / total }
-    }
-
-    /// The same code for `a·f` of an input that is `a` times as large.
-    pub fn stretched(&self, a: f64) -> Self {
-        let times = |list: &[f64]| list.iter().map(|x| a * x).collect::<Vec<_>>();
-        let lateral = self.lateral.iter().map(|row| times(row)).collect();
-        Unit { threshold: times(&self.threshold), lateral, weight: times(&self.weight), signed: self.signed }
     }
 }
 
@@ -181,8 +186,21 @@ mod tests {
         }
 
         #[test]
-        fn identity_is_odd_and_near(x in -0.99f64..0.99, half in 1usize..8) {
-            let unit = Unit::identity(2 * half, 1.0);
+        fn levels_are_themselves_and_all_else_goes_to_the_nearest(steps in 1usize..11, low in -3i32..2, x in -0.2f64..1.2) {
+            let (low, high) = (f64::from(low), f64::from(low) + 4.0 - 4.0 * 0.5f64.powi(steps as i32));
+            let (unit, lsb) = (Unit::levels(steps, low, high), 4.0 * 0.5f64.powi(steps as i32));
+            for level in 0..1u32 << steps {
+                let x = low + f64::from(level) * lsb;
+                prop_assert_eq!(unit.at(x), x);
+                prop_assert_eq!(unit.spikes(x).into_iter().filter(|&z| z).count() as u32, level.count_ones());
+            }
+            let x = low + x * (high - low);
+            prop_assert!((unit.at(x) - x.clamp(low, high)).abs() <= 0.5 * lsb + 1e-12);
+        }
+
+        #[test]
+        fn turns_are_odd_and_near(x in -0.99f64..0.99, half in 1usize..8) {
+            let unit = Unit::in_turns(2 * half, 1.0);
             prop_assert!((unit.at(x) - x).abs() <= 0.5f64.powi(half as i32) && unit.at(-x) == -unit.at(x));
         }
     }
@@ -193,6 +211,5 @@ mod tests {
         assert_eq!(unit.reset().unwrap(), [0.5, 0.25, 0.0]);
         unit.lateral[2][0] = 0.4;
         assert_eq!(unit.reset(), None);
-        assert_eq!(Unit::relu(3, 2.0), Unit::relu(3, 1.0).stretched(2.0));
     }
 }
