@@ -1,7 +1,7 @@
 //! Linear maps between layers, and what they are one after the other.
 
 use snn_core::Value;
-use snn_core::net::{Conv2d, Links};
+use snn_core::net::Links;
 use sprs::{CsMat, TriMat};
 
 /// A linear map `y = Wᵀx`, as a projection has it.
@@ -169,7 +169,7 @@ fn by_channel(d: &[f32], channels: usize) -> Option<Vec<f32>> {
 
 /// The map of a convolution, for tests.
 #[cfg(test)]
-pub(crate) fn convolution(conv: Conv2d, weight: impl Fn(usize) -> f32) -> Map {
+pub(crate) fn convolution(conv: snn_core::net::Conv2d, weight: impl Fn(usize) -> f32) -> Map {
     let weights = Value::Each((0..conv.weights()).map(weight).collect());
     Map { from: conv.sources(), to: conv.targets(), links: Links::Conv2d(conv), weights }
 }
@@ -178,7 +178,7 @@ pub(crate) fn convolution(conv: Conv2d, weight: impl Fn(usize) -> f32) -> Map {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use snn_core::net::SumPool2d;
+    use snn_core::net::{Conv2d, SumPool2d};
 
     const N: usize = 2 * 4 * 5;
 

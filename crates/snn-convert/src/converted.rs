@@ -1,0 +1,168 @@
+//! A converted network: a description any engine runs, and how to talk to it.
+
+use crate::codes::CodeError;
+use crate::gates::{GateError, Layer};
+use crate::unit::Unit;
+use serde::{Deserialize, Serialize};
+use snn_core::{Network, NetworkError, Raster};
+
+/// A spiking network made of a trained one, and when it hears and answers.
+///
+/// The network has one input, `data`, and one output, `answer`; it is a description like any other. An input is a list of numbers, given as graded events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Converted {
+    /// The scheme that made it.
+    pub scheme: String,
+    /// When it hears and answers.
+    pub timing: Timing,
+    /// The layers of gates it stands for.
+    pub layers: Vec<Coded>,
+    /// Where they are in the network.
+    pub places: Vec<Place>,
+    /// The network.
+    pub network: Network,
+}
+
+/// When a converted network hears and answers, in time steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timing {
+    /// For how many steps an input is given.
+    pub present: usize,
+    /// Steps from one input to the next, while those before are still on their way; `None`: one input at a time, each from rest.
+    pub interval: Option<usize>,
+    /// Steps from the first of an input to the last before its answer stands.
+    pub latency: usize,
+}
+
+/// A layer of gates that was converted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coded {
+    /// Its name.
+    pub name: String,
+    /// Its scalar function.
+    pub function: String,
+    /// How many gates.
+    pub gates: usize,
+    /// How many neurons they are.
+    pub neurons: usize,
+    /// How many layers a signal has passed when it leaves it.
+    pub depth: usize,
+    /// What a silent gate is worth.
+    pub base: f64,
+    /// Smallest and largest number it can say.
+    pub range: (f64, f64),
+}
+
+/// A population and the layer it is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Index of the population.
+    pub population: usize,
+    /// Index of the layer.
+    pub layer: usize,
+    /// The first step in which it speaks of an input given from step 0 on.
+    pub start: usize,
+    /// For how many steps.
+    pub span: usize,
+    /// What an event of value 1 is worth.
+    pub worth: f64,
+}
+
+/// Why a trained network cannot be converted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// It is no network of gates.
+    #[error(transparent)]
+    Gates(#[from] GateError),
+    /// A layer has no code.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The scheme cannot do it.
+    #[error("scheme `{scheme}`: layer `{layer}` ({function}) {why}")]
+    Layer {
+        /// Scheme.
+        scheme: &'static str,
+        /// Layer.
+        layer: String,
+        /// Its function.
+        function: &'static str,
+        /// Reason, and what to do.
+        why: String,
+    },
+    /// What was made is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+impl Coded {
+    /// A layer of `neurons` neurons with this code.
+    pub(crate) fn new(layer: &Layer, unit: &Unit, neurons: usize) -> Self {
+        let mut range = (unit.base, unit.base);
+        for i in 0..unit.steps() {
+            let worth = unit.side(i) * unit.weight[i];
+            range = (range.0 + worth.min(0.0), range.1 + worth.max(0.0));
+        }
+        let (name, function) = (layer.name.clone(), layer.function.name().into());
+        Coded { name, function, gates: layer.hears.size(), neurons, depth: layer.depth, base: unit.base, range }
+    }
+}
+
+impl Converted {
+    /// How many numbers an input has.
+    pub fn inputs(&self) -> usize {
+        self.network.draft().inputs[0].size
+    }
+
+    /// How many numbers an answer has.
+    pub fn outputs(&self) -> usize {
+        self.network.size(ANSWER)
+    }
+
+    /// Neurons, without those that are read out.
+    pub fn neurons(&self) -> usize {
+        self.layers.iter().map(|layer| layer.neurons).sum()
+    }
+
+    /// Steps of a run over `count` inputs.
+    pub fn steps(&self, count: usize) -> usize {
+        count.saturating_sub(1) * self.timing.interval.unwrap_or(0) + self.timing.latency
+    }
+
+    /// The step at which answer `n` of a run stands.
+    pub fn answered(&self, n: usize) -> usize {
+        n * self.timing.interval.unwrap_or(0) + self.timing.latency - 1
+    }
+
+    /// Writes a run over inputs, one after the other in `numbers`, into `raster`.
+    ///
+    /// # Panics
+    /// If it takes one input at a time and more are given, or `numbers` is no whole number of inputs.
+    #[track_caller]
+    pub fn present(&self, numbers: &[f32], raster: &mut Raster) {
+        let (size, timing) = (self.inputs(), self.timing);
+        assert!(numbers.len().is_multiple_of(size), "{} numbers for inputs of {size}", numbers.len());
+        let count = numbers.len() / size;
+        assert!(count <= 1 || timing.interval.is_some(), "{count} inputs for a network that takes one at a time");
+        raster.reset(size, self.steps(count));
+        for t in 0..raster.steps() {
+            let (n, phase) = timing.interval.map_or((0, t), |interval| (t / interval, t % interval));
+            let input = if phase < timing.present { numbers.chunks(size).nth(n).unwrap_or(&[]) } else { &[] };
+            raster.push_values(t, |units, values| {
+                for (&x, unit) in input.iter().zip(0..).filter(|(x, _)| **x != 0.0) {
+                    units.push(unit);
+                    values.push(f64::from(x));
+                }
+            });
+        }
+    }
+}
+
+/// Name of the input.
+pub const DATA: &str = "data";
+/// Name of the output.
+pub const ANSWER: &str = "answer";
