@@ -16,6 +16,7 @@ pub mod gates;
 mod map;
 #[cfg(feature = "reference")]
 pub mod reference;
+mod run;
 pub mod scheme;
 mod unit;
 
@@ -26,5 +27,6 @@ pub use fit::{Fit, FitError, Fitted};
 pub use forward::{Forward, InputError, Values};
 pub use gates::{GateError, Gates};
 pub use map::Map;
+pub use run::{Outcome, Reading, Runner, Tally};
 pub use scheme::{Amos, FewSpikes, Rate, Scheme};
 pub use unit::{Quality, Unit};

@@ -72,9 +72,9 @@ pub struct Population {
     /// were. Its output has no derivative then.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refractory: f64,
-    /// Constant input at every step, of all neurons or of each.
+    /// Constant current: an input at every step, of all neurons or of each.
     #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
-    pub bias: Value,
+    pub current: Value,
     /// Their equation and its parameters.
     #[serde(flatten)]
     pub model: Model,
@@ -89,14 +89,14 @@ fn nothing() -> Value {
     Value::Shared(0.0)
 }
 
-fn is_nothing(bias: &Value) -> bool {
-    *bias == nothing()
+fn is_nothing(current: &Value) -> bool {
+    *current == nothing()
 }
 
 impl Population {
-    /// Whether some neuron has a constant input.
-    pub fn is_biased(&self) -> bool {
-        self.bias.given().iter().any(|&b| b != 0.0)
+    /// Whether some neuron has a constant current.
+    pub fn has_current(&self) -> bool {
+        self.current.given().iter().any(|&x| x != 0.0)
     }
 
     /// The steps of `dt` seconds after a spike in which a neuron does not spike again.
@@ -284,7 +284,7 @@ impl TryFrom<Draft> for Network {
             let refuse = |why| NetworkError::Parameter { population: p.name.clone(), model: p.model.name(), why };
             p.model.check(p.size).map_err(refuse)?;
             Param::new("refractory", &p.refractory.into(), Range::NonNegative).check(1).map_err(refuse)?;
-            Param::new("bias", &p.bias, Range::Finite).check(p.size).map_err(refuse)?;
+            Param::new("current", &p.current, Range::Finite).check(p.size).map_err(refuse)?;
             if p.refractory > 0.0 && !p.model.spikes() {
                 return Err(refuse(format!("`refractory` = {}: the model does not spike", p.refractory)));
             }
@@ -537,7 +537,7 @@ impl Net {
     }
     /// Adds a population.
     pub fn population(mut self, name: &str, size: usize, model: impl Into<Model>) -> Self {
-        self.draft.populations.push(Population { name: name.into(), size, refractory: 0.0, bias: nothing(), model: model.into() });
+        self.draft.populations.push(Population { name: name.into(), size, refractory: 0.0, current: nothing(), model: model.into() });
         self
     }
     /// Gives the last population a refractory period (s).
@@ -547,10 +547,10 @@ impl Net {
         }
         self
     }
-    /// Gives the neurons of the last population a constant input at every step.
-    pub fn bias(mut self, bias: impl Into<Value>) -> Self {
+    /// Gives the neurons of the last population a constant current: an input at every step.
+    pub fn current(mut self, current: impl Into<Value>) -> Self {
         if let Some(p) = self.draft.populations.last_mut() {
-            p.bias = bias.into();
+            p.current = current.into();
         }
         self
     }
@@ -796,7 +796,7 @@ mod tests {
         has(good().project("in", "a", Connect::All, Init::normal(1.0)).without_autapses(), &["`in` -> `a`", "has autapses to leave out"]);
         has(good().project("a", "a", Connect::InDegree(2), Init::normal(1.0)).without_autapses(), &["`All` and `Random` only"]);
         has(good().population("b", 3, Lif::default()).refractory(-1.0), &["`b` (lif)", "`refractory` = -1"]);
-        has(good().population("b", 3, Li::default()).bias(vec![1.0]), &["`b` (li)", "`bias` has 1 values for 3"]);
+        has(good().population("b", 3, Li::default()).current(vec![1.0]), &["`b` (li)", "`current` has 1 values for 3"]);
         has(good().population("b", 3, Li::default()).refractory(1.0), &["`b` (li)", "does not spike"]);
         has(good().output("b"), &["outputs", "`b`"]);
         has(Net::new(ms(1.0)).input("in", 2), &["no output"]);

@@ -25,8 +25,8 @@ pub trait Cells<F: Scalar>: Send + Sync {
     }
     /// Steps after a spike without spike and derivative.
     fn refractory(&self) -> usize;
-    /// Constant input at every step, a plane per block; empty if there is none.
-    fn bias(&self) -> &[Block<F>];
+    /// The constant current, a plane per block; empty if there is none.
+    fn current(&self) -> &[Block<F>];
     /// The local derivatives: all a learning rule sees of the neurons.
     fn local(&self) -> &Local<F>;
     /// The local derivatives of one block at a point: `before` are the state variables before the step and then its input, as in
@@ -37,7 +37,7 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>);
     /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
-    /// (or the graded output); the constant input is in it already. `z` is the output of the step before, `state` is `[block][state variable]`.
+    /// (or the graded output); the constant current is in it already. `z` is the output of the step before, `state` is `[block][state variable]`.
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]);
 }
 
@@ -122,9 +122,9 @@ impl Source {
 impl<F: Scalar> Feed<'_, F> {
     /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`, times their values if they have any.
     #[inline(always)]
-    fn input<I: Isa>(&self, block: usize, t: usize, bias: Block<F>) -> Block<F> {
-        let pushed = || bias.plus(&self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start]);
-        let mut acc = if self.heard.is_empty() { bias } else { pushed() };
+    fn input<I: Isa>(&self, block: usize, t: usize, current: Block<F>) -> Block<F> {
+        let pushed = || current.plus(&self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start]);
+        let mut acc = if self.heard.is_empty() { current } else { pushed() };
         for noise in self.noise {
             noise.counts.add::<F, I>(noise.key, self.clock + t, block, noise.weight, &mut acc);
         }
@@ -143,7 +143,7 @@ impl<F: Scalar> Feed<'_, F> {
 pub struct Bank<N: Neuron, F: Scalar> {
     size: usize,
     consts: Consts<F>,
-    bias: Vec<Block<F>>, // [block], or empty
+    current: Vec<Block<F>>, // [block], or empty
     refractory: usize,
     local: Local<F>,
     model: std::marker::PhantomData<fn() -> N>,
@@ -200,10 +200,10 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
         type Out = Box<dyn Cells<F>>;
         fn visit<N: Neuron>(self, model: &N) -> Self::Out {
             let Lower(population, dt, _) = self;
-            let bias = |b: usize| Block(std::array::from_fn(|l| F::of(population.bias.at((b * LANES + l).min(population.size - 1)))));
-            let biased = if population.is_biased() { blocks(population.size) } else { 0 };
+            let current = |b: usize| Block(std::array::from_fn(|l| F::of(population.current.at((b * LANES + l).min(population.size - 1)))));
+            let count = if population.has_current() { blocks(population.size) } else { 0 };
             let bank = Bank::<N, F>::new(model, population.size, dt);
-            Box::new(Bank { refractory: population.refractory_steps(dt), bias: (0..biased).map(bias).collect(), ..bank })
+            Box::new(Bank { refractory: population.refractory_steps(dt), current: (0..count).map(current).collect(), ..bank })
         }
     }
     population.model.visit(Lower(population, dt, std::marker::PhantomData))
@@ -212,10 +212,10 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
 impl<N: Neuron, F: Scalar> Bank<N, F> {
     const STATES: usize = <N::State<F> as Vars<F>>::LEN;
 
-    /// The bank of `size` neurons, never refractory, without constant input.
+    /// The bank of `size` neurons, never refractory, without constant current.
     pub fn new(model: &N, size: usize, dt: f64) -> Self {
         let (consts, local) = (Consts::new(model, size, dt), Local::new(model, size, dt));
-        Bank { size, consts, bias: Vec::new(), refractory: 0, local, model: std::marker::PhantomData }
+        Bank { size, consts, current: Vec::new(), refractory: 0, local, model: std::marker::PhantomData }
     }
 
     /// The value of an event of neuron `j` at a step of this phase.
@@ -268,7 +268,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             let valid = valid_lanes(bank.size, b);
             let fired = if N::OUTPUT.is_events() { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
             let state = &mut sink.state[k * states..(k + 1) * states];
-            let bias = bank.bias.get(b).copied().unwrap_or(Block::zero());
+            let current = bank.current.get(b).copied().unwrap_or(Block::zero());
             let mut consts = bank.consts.at(b, phase(steps.start));
             let mut z = Block::zero();
             if N::OUTPUT.is_binary() && steps.start > 0 {
@@ -282,7 +282,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
             for start in steps.clone().step_by(TILE) {
-                let tile = tile.fill(TILE.min(steps.end - start), |k| feed.input::<I>(b, start + k, bias));
+                let tile = tile.fill(TILE.min(steps.end - start), |k| feed.input::<I>(b, start + k, current));
                 for (k, u) in tile.iter_mut().enumerate() {
                     if period > 1 {
                         consts = bank.consts.at(b, phase(start + k));
@@ -431,8 +431,8 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     fn refractory(&self) -> usize {
         self.refractory
     }
-    fn bias(&self) -> &[Block<F>] {
-        &self.bias
+    fn current(&self) -> &[Block<F>] {
+        &self.current
     }
     fn local(&self) -> &Local<F> {
         &self.local

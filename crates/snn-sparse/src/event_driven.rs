@@ -75,8 +75,8 @@ pub enum EventError {
         model: &'static str,
     },
     /// Input at every step.
-    #[error("population `{population}` has a constant input, which leaves no silence; run this network on the clocked engine")]
-    Bias {
+    #[error("population `{population}` has a constant current, which leaves no silence; run this network on the clocked engine")]
+    Current {
         /// Population.
         population: String,
     },
@@ -317,8 +317,8 @@ impl<F: Real> EventDriven<F> {
         if let Some(drive) = draft.drives.first() {
             return Err(EventError::Drive { population: drive.to.clone() });
         }
-        if let Some(p) = draft.populations.iter().find(|p| p.is_biased()) {
-            return Err(EventError::Bias { population: p.name.clone() });
+        if let Some(p) = draft.populations.iter().find(|p| p.has_current()) {
+            return Err(EventError::Current { population: p.name.clone() });
         }
         if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Rectified) {
             return Err(EventError::Values { population: p.name.clone(), model: p.model.name() });

@@ -101,6 +101,11 @@ impl<F: Scalar> Trace<F> {
         self.state[j / LANES * states..][..states].iter().map(|plane| plane[j % LANES]).collect()
     }
 
+    /// Graded output of unit `j` at step `t`.
+    pub fn output_at(&self, t: usize, j: usize) -> F {
+        self.output[t * self.blocks() + j / LANES][j % LANES]
+    }
+
     /// Graded outputs of unit `j` over time.
     pub fn series(&self, j: usize) -> impl Iterator<Item = F> + '_ {
         self.output.iter().skip(j / LANES).step_by(self.blocks()).map(move |block| block[j % LANES])

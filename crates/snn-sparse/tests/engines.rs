@@ -250,15 +250,15 @@ fn values_travel_between_populations() {
     assert_eq!(refused, Some(EventError::Values { population: "b".into(), model: "relu" }));
 }
 
-/// A constant input is an input at every step, for every neuron its own.
+/// For every neuron its own.
 #[test]
-fn a_bias_is_an_input_that_never_ends() {
-    let bias = Value::Each((0..70).map(|j| 0.05 * f64::from(j % 7)).collect());
+fn a_current_is_an_input_that_never_ends() {
+    let current = Value::Each((0..70).map(|j| 0.05 * f64::from(j % 7)).collect());
     let net = |model: Model| {
         Net::new(ms(1.0)).input("in", 70).population("a", 70, model).project("in", "a", Connect::OneToOne, Init::Constant(1.0)).output("a")
     };
     let mut input = Raster::new(70, 60);
-    input.fill_dense((0..60 * 70).map(|k| bias.at(k % 70)));
+    input.fill_dense((0..60 * 70).map(|k| current.at(k % 70)));
     for model in [Lif::default().into(), Lsnn { v_th: 0.02.into(), ..Lsnn::default() }.into()] {
         let run = |net: Net, input: &Raster| {
             let engine = Clocked::<f64>::compile(&net.build(Seed::new(1)).unwrap());
@@ -269,7 +269,7 @@ fn a_bias_is_an_input_that_never_ends() {
         let model: Model = model;
         let pushed = run(net(model.clone()), &input);
         assert!(!pushed.0[0].is_empty());
-        assert_eq!(run(net(model.clone()).bias(bias.clone()), &Raster::new(70, 60)), pushed);
+        assert_eq!(run(net(model.clone()).current(current.clone()), &Raster::new(70, 60)), pushed);
     }
 }
 
@@ -309,6 +309,6 @@ fn what_cannot_run_from_event_to_event_is_refused_by_name() {
     let error = EventDriven::<f64>::compile(&net).err();
     assert_eq!(error, Some(EventError::Drive { population: "noisy".into() }));
     assert!(error.unwrap().to_string().contains("clocked engine"));
-    let net = Net::new(ms(1.0)).population("pushed", 3, Lif::default()).bias(0.1).output("pushed").build(Seed::new(1)).unwrap();
-    assert_eq!(EventDriven::<f64>::compile(&net).err(), Some(EventError::Bias { population: "pushed".into() }));
+    let net = Net::new(ms(1.0)).population("pushed", 3, Lif::default()).current(0.1).output("pushed").build(Seed::new(1)).unwrap();
+    assert_eq!(EventDriven::<f64>::compile(&net).err(), Some(EventError::Current { population: "pushed".into() }));
 }

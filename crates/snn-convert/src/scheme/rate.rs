@@ -59,7 +59,7 @@ impl Scheme for Rate {
             }
             let size = layer.hears.size();
             let population = build.population(&layer.name, size, If::default());
-            build.draft.populations[population].bias = value(layer.hears.bias.iter().map(|b| b / largest[l]).collect());
+            build.draft.populations[population].current = value(layer.hears.bias.iter().map(|b| b / largest[l]).collect());
             if l == 0 {
                 build.join(None, population, Map::identity(size).scaled(1.0 / largest[0]), 0);
             }
@@ -71,7 +71,7 @@ impl Scheme for Rate {
             layers.push(Coded { name, function, gates: size, neurons: size, depth: layer.depth, base: 0.0, range: (0.0, largest[l]) });
         }
         let answer = build.answer(gates.readout.size(), Sum { period: self.steps, bias: 0.0.into() });
-        build.draft.populations[answer].bias = value(gates.readout.bias.clone());
+        build.draft.populations[answer].current = value(gates.readout.bias.clone());
         for (from, map) in &gates.readout.terms {
             build.join(Some(*from), answer, map.scaled(largest[*from]), 0);
         }

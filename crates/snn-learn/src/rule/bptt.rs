@@ -314,7 +314,7 @@ impl<F: Field> Dense<F> {
         for k in 0..m {
             let z = if t == 0 { &silence[..] } else { &layer.z[row(t - 1, k)] };
             let (x, state) = (&mut layer.u[row(t, k)], &mut layer.state[k * w * states..(k + 1) * w * states]);
-            x.iter_mut().zip(cells.bias()).for_each(|(x, bias)| *x = x.plus(bias));
+            x.iter_mut().zip(cells.current()).for_each(|(x, current)| *x = x.plus(current));
             if !cells.local().affine {
                 let before = layer.before[row(t, k).start * (states + 1)..].chunks_mut(states + 1);
                 for ((before, state), x) in before.zip(state.chunks(states)).zip(&*x) {
