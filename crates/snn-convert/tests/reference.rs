@@ -58,7 +58,8 @@ fn ints(list: &[i64]) -> Attribute {
 
 #[test]
 fn products_and_arithmetic() {
-    let base = Model::new(13, &[-1, 5]).weights("w", &[5, 3], &some(15, 2)).weights("v", &[3, 5], &some(15, 3)).weights("b", &[3], &some(3, 4));
+    let base =
+        Model::new(13, &[-1, 5]).weights("w", &[5, 3], &some(15, 2)).weights("v", &[3, 5], &some(15, 3)).weights("b", &[3], &some(3, 4));
     let base = base.weights("c", &[1, 5], &[0.5, -2.0, 3.0, 1.0, 0.25]);
     same(&base.clone().node("MatMul", &["x", "w"], "y", &[]).node("Add", &["b", "y"], "z", &[]), "z");
     same(&base.clone().node("Gemm", &["x", "v", "b"], "y", &[("transB", Int(1)), ("alpha", Float(0.5)), ("beta", Float(-2.0))]), "y");
@@ -145,7 +146,12 @@ fn pools() {
 fn numbers_that_move() {
     let base = Model::new(13, &[1, 4, 5, 3]).weights("w", &[2, 3, 3, 3], &some(54, 2));
     let base = base.list("pads", &[0, 1, 0, 2, 0, 0, 3, 1]).list("shape", &[0, 5, -1]).list("axes", &[0]);
-    let first = base.node("Transpose", &["x"], "t", &[("perm", ints(&[0, 3, 1, 2]))]).node("Conv", &["t", "w"], "c", &[("kernel_shape", ints(&[3, 3]))]);
+    let first = base.node("Transpose", &["x"], "t", &[("perm", ints(&[0, 3, 1, 2]))]).node(
+        "Conv",
+        &["t", "w"],
+        "c",
+        &[("kernel_shape", ints(&[3, 3]))],
+    );
     same(&first.clone().node("Transpose", &["c"], "l", &[("perm", ints(&[0, 2, 3, 1]))]).node("Flatten", &["l"], "f", &[]), "f");
     same(&first.clone().node("Pad", &["x", "pads"], "p", &[]).node("Sigmoid", &["p"], "y", &[]), "y");
     same(&first.clone().node("Reshape", &["x", "shape"], "r", &[]).node("Tanh", &["r"], "y", &[]), "y");

@@ -618,30 +618,10 @@ fn damaged_fields_are_refused() {
 }
 
 #[test]
-fn real_files_are_read_and_damaged_ones_do_no_harm() {
+fn real_files_are_read() {
     let Some(data) = std::env::var_os("SNN_DATA") else { return eprintln!("skipped: SNN_DATA not set") };
     let folder = std::path::Path::new(&data).join("onnx");
-    let models = |folder: &std::path::Path| {
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        files.filter(|path| path.extension().is_some_and(|e| e == "onnx")).collect::<Vec<_>>()
-    };
-    assert_eq!(models(&folder).iter().filter(|path| onnx::read(path).unwrap().outputs() == 10).count(), 10);
-    let zoo = models(&folder.join("layer-zoo"));
-    assert_eq!(zoo.len(), 8);
-    for path in zoo {
-        let good = std::fs::read(&path).unwrap();
-        onnx::read(&path).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let bad = dir.path().join("bad.onnx");
-        for at in 0..good.len() {
-            std::fs::write(&bad, &good[..at]).unwrap();
-            assert!(onnx::read(&bad).is_err(), "{path:?}: {at} bytes");
-            for change in [0x00, 0x01, 0x7f, 0x80, 0xff] {
-                let mut bytes = good.clone();
-                bytes[at] ^= change;
-                std::fs::write(&bad, &bytes).unwrap();
-                let _ = onnx::read(&bad);
-            }
-        }
-    }
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let models = files.filter(|path| path.extension().is_some_and(|e| e == "onnx"));
+    assert_eq!(models.filter(|path| onnx::read(path).unwrap().outputs() == 10).count(), 10);
 }
