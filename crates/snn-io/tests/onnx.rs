@@ -587,6 +587,14 @@ fn small_files_cannot_fill_the_memory() {
     let outer = Model::new(13, &[1, 3]).weights("a", &[1 << 15, 1], &[1.0; 1 << 15]).weights("b", &[1 << 15], &[1.0; 1 << 15]);
     let outer = outer.node("Add", &["a", "b"], "c", &[]).node("Add", &["x", "c"], "y", &[]);
     refused(&outer.file("y"), &["too large to be read"]);
+    // A thousand names for the same megabyte.
+    let mut names: Vec<String> = vec!["w".into()];
+    let mut model = Model::new(13, &[1, 4]).weights("w", &[1 << 18], &vec![0.5; 1 << 18]).list("s", &[4, -1]);
+    for k in 0..1000 {
+        names.push(format!("n{k}"));
+        model = model.node("Reshape", &[&names[k], "s"], &names[k + 1], &[]);
+    }
+    assert_eq!(read(&model.node("MatMul", &["x", &names[1000]], "y", &[]).file("y")).unwrap().outputs(), 1 << 16);
     let mut many = Vec::new();
     (0..300_000).for_each(|_| many.extend(bytes(1, [])));
     refused(&file(13, &many), &["more than 262144 fields"]);

@@ -6,16 +6,16 @@ use crate::IoError;
 use rten_onnx::onnx::{DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use snn_core::ann::{Ann, AnnError, Graph, Node, Op};
 use std::collections::{BTreeSet, HashMap};
-use std::{path::Path, rc::Rc};
+use std::path::Path;
 
-/// Chosen: entries of lists that are made, of eight bytes at most: 2 GiB.
+/// Chosen: numbers that are made, of eight bytes at most. Few small nodes can ask for many: weights may be shared, images large.
 const MAX_ENTRIES: usize = 1 << 28;
 
 /// What a name of the file stands for.
 #[derive(Clone)]
 pub(super) enum Value {
     /// Numbers.
-    Constant(Rc<Constant>),
+    Constant(Constant),
     /// A node, by index, and its shape.
     Node { index: usize, dims: Vec<usize> },
 }
@@ -74,11 +74,10 @@ pub(super) struct Build {
 }
 
 impl Build {
-    /// Counts entries of lists that are about to be made.
+    /// Counts numbers that are about to be made.
     pub fn reserve(&mut self, entries: usize) -> Result<(), Reason> {
-        self.left = self.left.checked_sub(entries).ok_or_else(|| {
-            format!("with it the network needs more than {MAX_ENTRIES} entries of lists beside its weights; it is too large to be read")
-        })?;
+        let left = self.left.checked_sub(entries);
+        self.left = left.ok_or_else(|| format!("with it the network takes more than {MAX_ENTRIES} numbers: too large to be read"))?;
         Ok(())
     }
 
@@ -143,7 +142,7 @@ fn apply<'a>(
             && let Some(tensor) = source.constants.get(name.as_str())
         {
             let constant = Constant::new(tensor).map_err(|reason| format!("`{name}`: {reason}"))?;
-            values.insert(name, Value::Constant(Rc::new(constant)));
+            values.insert(name, Value::Constant(constant));
         }
         inputs.push(values.get(name.as_str()).cloned());
     }

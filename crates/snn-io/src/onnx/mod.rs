@@ -44,8 +44,8 @@ type Reason = String;
 
 /// Reads a trained network.
 ///
-/// Weights of 64 bits are rounded to 32. Memory: some four times the file, and at most 2 GiB for lists that a network needs and a file does not
-/// hold (biases of every unit, windows of max pooling, transpositions); a file that would need more is refused.
+/// Weights of 64 bits are rounded to 32. Memory: some four times the file, and at most 2 GiB for numbers that a network needs and a file does not
+/// hold (biases of every unit, windows of max pooling, transpositions, weights that several nodes share); a file that needs more is refused.
 ///
 /// # Errors
 /// [`IoError::NotFound`], [`IoError::Format`] (another kind of file), [`IoError::Truncated`], [`IoError::TooLarge`] (more than 2¹⁸ fields),

@@ -129,6 +129,7 @@ pub(super) fn convolve(build: &mut Build, call: &Call) -> Result<Value, Reason> 
     if call.attributes.has("kernel_shape") && kernel(call)? != [h, w] {
         return Err(format!("attribute `kernel_shape` is {:?}, but the weights are {h} × {w}", kernel(call)?));
     }
+    build.reserve(weights.floats()?.len())?;
     let [y, x] = windows(call, size_of, [h, w])?;
     let mut conv = Conv2d::new(channels, y.size, x.size, out, (h, w)).stride((y.stride, x.stride)).dilation((y.dilation, x.dilation));
     conv = conv.groups(groups as usize);
