@@ -278,6 +278,9 @@ fn values_that_join() {
     let rows = [v[0], v[1], r[0], r[1], v[2], v[3], r[2], r[3]];
     let ann = gives(&base.node("Concat", &["x", "r"], "y", &[("axis", Int(-1))]), "y", &rows);
     assert_eq!(names(&ann), ["r", "y/joined", "y"]);
+    let taken =
+        Model::new(13, &[1, 2, 2]).node("Relu", &["x"], "y/joined", &[]).node("Concat", &["x", "y/joined"], "y", &[("axis", Int(2))]);
+    assert_eq!(names(&gives(&taken, "y", &rows)), ["y/joined", "y/joined'", "y"]);
 }
 
 /// The definition: every output place, every weight.
@@ -478,6 +481,7 @@ fn operators_that_are_refused() {
     no(&[1, 3], "Pad", &[], &[("pads", Ints(vec![0, i64::MAX, 0, i64::MAX]))], &["zeros around"]);
     no(&[1, 3], "Pad", &[], &[("pads", Ints(vec![0, i64::MIN, 0, i64::MAX])), ("value", Int(0))], &["`value` is of type 2"]);
     no(&[1, 3], "Softmax", &[], &[("axis", Int(0))], &["over axis 0 of shape [1, 3]"]);
+    no(&[1, 3, 1], "Softmax", &[], &[], &["over axis 2 of shape [1, 3, 1]"]);
     no(&[1, 3], "Flatten", &[], &[("axis", Int(3))], &["axis 3"]);
     no(&[1, 3], "Concat", &[], &[("axis", Int(0))], &["the batch"]);
     no(&[1, 3], "Concat", &[("w", &[1, 3])], &[], &["input 1 is a constant"]);

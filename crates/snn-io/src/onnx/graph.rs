@@ -68,17 +68,27 @@ impl Call<'_> {
 }
 
 /// The nodes made so far.
-pub(super) struct Build {
+pub(super) struct Build<'a> {
     pub nodes: Vec<Node>,
+    source: Source<'a>,
     left: usize,
 }
 
-impl Build {
+impl Build<'_> {
     /// Counts numbers that are about to be made.
     pub fn reserve(&mut self, entries: usize) -> Result<(), Reason> {
         let left = self.left.checked_sub(entries);
         self.left = left.ok_or_else(|| format!("with it the network takes more than {MAX_ENTRIES} numbers: too large to be read"))?;
         Ok(())
+    }
+
+    /// A name for a node that the file has no value for.
+    pub fn name(&self, serves: &str, what: &str) -> String {
+        let mut name = format!("{serves}/{what}");
+        while self.source.makers.contains_key(name.as_str()) || self.nodes[0].name == name {
+            name.push('\'');
+        }
+        name
     }
 
     /// Adds a node of this shape.
@@ -101,13 +111,14 @@ pub(super) fn import(path: &Path, model: &ModelProto) -> Result<Ann, IoError> {
     let output = only("output", graph.output.iter().map(name).collect()).map_err(|reason| refuse("graph outputs", reason))?;
     let (input_name, dims) = (name(input), shape(input).map_err(|reason| refuse(&format!("input `{}`", name(input)), reason))?);
 
-    let mut build = Build { nodes: Vec::new(), left: MAX_ENTRIES };
+    let order = source.order(output).map_err(|(k, reason)| refuse(&place(&graph.node[k], opset), reason))?;
+    let mut build = Build { nodes: Vec::new(), source, left: MAX_ENTRIES };
     let mut values = HashMap::new();
     let first = build.push(input_name, dims, Vec::new(), Op::Input).map_err(|reason| refuse("graph inputs", reason))?;
     values.insert(input_name, first);
-    for k in source.order(output).map_err(|(k, reason)| refuse(&place(&graph.node[k], opset), reason))? {
+    for k in order {
         let node = &graph.node[k];
-        let value = apply(&mut build, &source, &mut values, node, opset).map_err(|reason| refuse(&place(node, opset), reason))?;
+        let value = apply(&mut build, &mut values, node, opset).map_err(|reason| refuse(&place(node, opset), reason))?;
         values.insert(&node.output[0], value);
     }
     let Some(Value::Node { index, .. }) = values.get(output) else {
@@ -122,13 +133,7 @@ pub(super) fn import(path: &Path, model: &ModelProto) -> Result<Ann, IoError> {
 }
 
 /// Understands a node whose inputs are there.
-fn apply<'a>(
-    build: &mut Build,
-    source: &Source<'a>,
-    values: &mut HashMap<&'a str, Value>,
-    node: &'a NodeProto,
-    opset: i64,
-) -> Result<Value, Reason> {
+fn apply<'a>(build: &mut Build<'a>, values: &mut HashMap<&'a str, Value>, node: &'a NodeProto, opset: i64) -> Result<Value, Reason> {
     if let Some(domain) = node.domain.as_deref().filter(|d| !matches!(*d, "" | "ai.onnx")) {
         return Err(format!("an operator of the domain `{domain}`; only those of ONNX itself are read"));
     }
@@ -139,7 +144,7 @@ fn apply<'a>(
             continue;
         }
         if !values.contains_key(name.as_str())
-            && let Some(tensor) = source.constants.get(name.as_str())
+            && let Some(tensor) = build.source.constants.get(name.as_str())
         {
             let constant = Constant::new(tensor).map_err(|reason| format!("`{name}`: {reason}"))?;
             values.insert(name, Value::Constant(constant));

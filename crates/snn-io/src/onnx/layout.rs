@@ -202,7 +202,8 @@ pub(super) fn concat(build: &mut Build, call: &Call) -> Result<Value, Reason> {
     // One after the other, then row by row.
     let count = size(&dims)?;
     build.reserve(2 * count)?;
-    let joined = build.push(&format!("{}/joined", call.output), vec![count], from, Op::Concat)?;
+    let name = build.name(call.output, "joined");
+    let joined = build.push(&name, vec![count], from, Op::Concat)?;
     let mut sources = Vec::with_capacity(count);
     for row in 0..before {
         let mut start = 0;

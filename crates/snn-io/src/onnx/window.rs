@@ -137,7 +137,8 @@ pub(super) fn convolve(build: &mut Build, call: &Call) -> Result<Value, Reason> 
         conv = conv.padding((y.before, x.before));
     } else {
         let side = |axis: Axis| (axis.before as i64, axis.after as i64);
-        let value = padded(build, &format!("{}/padded", call.output), from, dims, &[(0, 0), (0, 0), side(y), side(x)])?;
+        let name = build.name(call.output, "padded");
+        let value = padded(build, &name, from, dims, &[(0, 0), (0, 0), side(y), side(x)])?;
         let Value::Node { index, dims } = value else { return Err("no value".into()) };
         (from, conv.height, conv.width) = (index, dims[2], dims[3]);
     }
