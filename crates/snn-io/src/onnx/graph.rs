@@ -6,16 +6,16 @@ use crate::IoError;
 use rten_onnx::onnx::{DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use snn_core::ann::{Ann, AnnError, Graph, Node, Op};
 use std::collections::{BTreeSet, HashMap};
-use std::{path::Path, rc::Rc};
+use std::path::Path;
 
-/// Chosen: entries of lists that are made, of eight bytes at most: 2 GiB.
+/// Chosen: numbers that are made, of eight bytes at most. Few small nodes can ask for many: weights may be shared, images large.
 const MAX_ENTRIES: usize = 1 << 28;
 
 /// What a name of the file stands for.
 #[derive(Clone)]
 pub(super) enum Value {
     /// Numbers.
-    Constant(Rc<Constant>),
+    Constant(Constant),
     /// A node, by index, and its shape.
     Node { index: usize, dims: Vec<usize> },
 }
@@ -68,18 +68,27 @@ impl Call<'_> {
 }
 
 /// The nodes made so far.
-pub(super) struct Build {
+pub(super) struct Build<'a> {
     pub nodes: Vec<Node>,
+    source: Source<'a>,
     left: usize,
 }
 
-impl Build {
-    /// Counts entries of lists that are about to be made.
+impl Build<'_> {
+    /// Counts numbers that are about to be made.
     pub fn reserve(&mut self, entries: usize) -> Result<(), Reason> {
-        self.left = self.left.checked_sub(entries).ok_or_else(|| {
-            format!("with it the network needs more than {MAX_ENTRIES} entries of lists beside its weights; it is too large to be read")
-        })?;
+        let left = self.left.checked_sub(entries);
+        self.left = left.ok_or_else(|| format!("with it the network takes more than {MAX_ENTRIES} numbers: too large to be read"))?;
         Ok(())
+    }
+
+    /// A name for a node that the file has no value for.
+    pub fn name(&self, serves: &str, what: &str) -> String {
+        let mut name = format!("{serves}/{what}");
+        while self.source.makers.contains_key(name.as_str()) || self.nodes[0].name == name {
+            name.push('\'');
+        }
+        name
     }
 
     /// Adds a node of this shape.
@@ -102,13 +111,14 @@ pub(super) fn import(path: &Path, model: &ModelProto) -> Result<Ann, IoError> {
     let output = only("output", graph.output.iter().map(name).collect()).map_err(|reason| refuse("graph outputs", reason))?;
     let (input_name, dims) = (name(input), shape(input).map_err(|reason| refuse(&format!("input `{}`", name(input)), reason))?);
 
-    let mut build = Build { nodes: Vec::new(), left: MAX_ENTRIES };
+    let order = source.order(output).map_err(|(k, reason)| refuse(&place(&graph.node[k], opset), reason))?;
+    let mut build = Build { nodes: Vec::new(), source, left: MAX_ENTRIES };
     let mut values = HashMap::new();
     let first = build.push(input_name, dims, Vec::new(), Op::Input).map_err(|reason| refuse("graph inputs", reason))?;
     values.insert(input_name, first);
-    for k in source.order(output).map_err(|(k, reason)| refuse(&place(&graph.node[k], opset), reason))? {
+    for k in order {
         let node = &graph.node[k];
-        let value = apply(&mut build, &source, &mut values, node, opset).map_err(|reason| refuse(&place(node, opset), reason))?;
+        let value = apply(&mut build, &mut values, node, opset).map_err(|reason| refuse(&place(node, opset), reason))?;
         values.insert(&node.output[0], value);
     }
     let Some(Value::Node { index, .. }) = values.get(output) else {
@@ -123,13 +133,7 @@ pub(super) fn import(path: &Path, model: &ModelProto) -> Result<Ann, IoError> {
 }
 
 /// Understands a node whose inputs are there.
-fn apply<'a>(
-    build: &mut Build,
-    source: &Source<'a>,
-    values: &mut HashMap<&'a str, Value>,
-    node: &'a NodeProto,
-    opset: i64,
-) -> Result<Value, Reason> {
+fn apply<'a>(build: &mut Build<'a>, values: &mut HashMap<&'a str, Value>, node: &'a NodeProto, opset: i64) -> Result<Value, Reason> {
     if let Some(domain) = node.domain.as_deref().filter(|d| !matches!(*d, "" | "ai.onnx")) {
         return Err(format!("an operator of the domain `{domain}`; only those of ONNX itself are read"));
     }
@@ -140,10 +144,10 @@ fn apply<'a>(
             continue;
         }
         if !values.contains_key(name.as_str())
-            && let Some(tensor) = source.constants.get(name.as_str())
+            && let Some(tensor) = build.source.constants.get(name.as_str())
         {
             let constant = Constant::new(tensor).map_err(|reason| format!("`{name}`: {reason}"))?;
-            values.insert(name, Value::Constant(Rc::new(constant)));
+            values.insert(name, Value::Constant(constant));
         }
         inputs.push(values.get(name.as_str()).cloned());
     }

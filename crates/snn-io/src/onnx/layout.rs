@@ -4,7 +4,6 @@ use super::Reason;
 use super::graph::{Build, Call, Value};
 use super::tensor::{Constant, offsets, size, strides};
 use snn_core::ann::Op;
-use std::rc::Rc;
 
 /// The axis a number names; negative ones count from the end.
 pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Reason> {
@@ -27,7 +26,7 @@ fn reshaped(value: &Value, dims: Vec<usize>) -> Result<Value, Reason> {
         return Err(format!("a value of shape {old:?} does not fit into {dims:?}"));
     }
     Ok(match value {
-        Value::Constant(constant) => Value::Constant(Rc::new(constant.with_dims(dims))),
+        Value::Constant(constant) => Value::Constant(Constant { dims, data: constant.data.clone() }),
         Value::Node { index, .. } => Value::Node { index: *index, dims },
     })
 }
@@ -124,7 +123,7 @@ pub(super) fn transpose(build: &mut Build, call: &Call) -> Result<Value, Reason>
     }
     build.reserve(2 * size(&new)?)?;
     match value {
-        Value::Constant(constant) => Ok(Value::Constant(Rc::new(constant.pick(new.clone(), offsets(&new, &steps))))),
+        Value::Constant(constant) => Ok(Value::Constant(constant.pick(new.clone(), offsets(&new, &steps)))),
         Value::Node { index, .. } => {
             let sources = offsets(&new, &steps).map(|at| Some(at as u32)).collect();
             build.push(call.output, new, vec![*index], Op::Gather { sources })
@@ -203,7 +202,8 @@ pub(super) fn concat(build: &mut Build, call: &Call) -> Result<Value, Reason> {
     // One after the other, then row by row.
     let count = size(&dims)?;
     build.reserve(2 * count)?;
-    let joined = build.push(&format!("{}/joined", call.output), vec![count], from, Op::Concat)?;
+    let name = build.name(call.output, "joined");
+    let joined = build.push(&name, vec![count], from, Op::Concat)?;
     let mut sources = Vec::with_capacity(count);
     for row in 0..before {
         let mut start = 0;

@@ -5,7 +5,6 @@ use super::tensor::{Constant, Data, joint, offsets, size, strides};
 use super::{Reason, layout, window};
 use snn_core::ann::{Activation, Op};
 use snn_core::{Value as Numbers, net::Links};
-use std::rc::Rc;
 
 /// The value of a node whose inputs are known.
 pub(super) fn apply(build: &mut Build, call: &Call) -> Result<Value, Reason> {
@@ -128,7 +127,7 @@ fn constants(build: &mut Build, op: &str, a: &Constant, b: &Constant) -> Result<
             _ => *a / b,
         };
     }
-    Ok(Value::Constant(Rc::new(Constant { dims, data: Data::Floats(data) })))
+    Ok(Value::Constant(Constant::of(dims, Data::Floats(data))))
 }
 
 fn gemm(build: &mut Build, call: &Call) -> Result<Value, Reason> {
@@ -184,6 +183,7 @@ fn linear(
     weights: Vec<f32>,
     bias: Numbers<f32>,
 ) -> Result<Value, Reason> {
+    build.reserve(weights.len())?;
     let targets = weights.len() / inner.max(1);
     let rows = size(&dims)? / targets.max(1);
     let (links, weights) = if rows == 1 {
@@ -239,17 +239,17 @@ fn constant(call: &Call) -> Result<Value, Reason> {
     let constant = if let Some(tensor) = a.tensor("value")? {
         tensor
     } else if a.has("value_float") {
-        Constant { dims: vec![], data: Data::Floats(vec![a.float("value_float", 0.0)?]) }
+        Constant::of(vec![], Data::Floats(vec![a.float("value_float", 0.0)?]))
     } else if a.has("value_int") {
-        Constant { dims: vec![], data: Data::Whole(vec![a.int("value_int", 0)?]) }
+        Constant::of(vec![], Data::Whole(vec![a.int("value_int", 0)?]))
     } else if let Some(list) = a.floats("value_floats")? {
-        Constant { dims: vec![list.len()], data: Data::Floats(list.to_vec()) }
+        Constant::of(vec![list.len()], Data::Floats(list.to_vec()))
     } else if let Some(list) = a.ints("value_ints")? {
-        Constant { dims: vec![list.len()], data: Data::Whole(list.to_vec()) }
+        Constant::of(vec![list.len()], Data::Whole(list.to_vec()))
     } else {
         return Err("no attribute `value`, `value_float(s)` or `value_int(s)`".into());
     };
-    Ok(Value::Constant(Rc::new(constant)))
+    Ok(Value::Constant(constant))
 }
 
 /// Nothing, but in training.

@@ -2,16 +2,18 @@
 
 use super::Reason;
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
+use std::rc::Rc;
 
 /// Numbers that do not depend on the input.
 #[derive(Clone, Debug)]
 pub(super) struct Constant {
     pub dims: Vec<usize>,
-    pub data: Data,
+    /// Shared by all reshapes.
+    pub data: Rc<Data>,
 }
 
 /// Weights, or indices and shapes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Data {
     Floats(Vec<f32>),
     Whole(Vec<i64>),
@@ -45,12 +47,17 @@ impl Constant {
                 return Err(format!("numbers of {name}; expected FLOAT or DOUBLE weights, INT64 shapes: convert the model"));
             }
         };
-        Ok(Constant { dims, data })
+        Ok(Constant::of(dims, data))
+    }
+
+    /// Numbers in a shape.
+    pub fn of(dims: Vec<usize>, data: Data) -> Self {
+        Constant { dims, data: Rc::new(data) }
     }
 
     /// The weights in it.
     pub fn floats(&self) -> Result<&[f32], Reason> {
-        match &self.data {
+        match &*self.data {
             Data::Floats(xs) => Ok(xs),
             Data::Whole(_) => Err("whole numbers where weights are expected".into()),
         }
@@ -58,7 +65,7 @@ impl Constant {
 
     /// The whole numbers in it.
     pub fn whole(&self) -> Result<&[i64], Reason> {
-        match &self.data {
+        match &*self.data {
             Data::Whole(xs) => Ok(xs),
             Data::Floats(_) => Err("weights where whole numbers are expected".into()),
         }
@@ -71,18 +78,13 @@ impl Constant {
         Ok(offsets(dims, &strides).map(|at| floats[at]).collect())
     }
 
-    /// The same numbers in another shape.
-    pub fn with_dims(&self, dims: Vec<usize>) -> Self {
-        Constant { dims, data: self.data.clone() }
-    }
-
     /// The numbers at `indices`, in another shape.
     pub fn pick(&self, dims: Vec<usize>, indices: impl Iterator<Item = usize>) -> Self {
-        let data = match &self.data {
+        let data = match &*self.data {
             Data::Floats(xs) => Data::Floats(indices.map(|at| xs[at]).collect()),
             Data::Whole(xs) => Data::Whole(indices.map(|at| xs[at]).collect()),
         };
-        Constant { dims, data }
+        Constant::of(dims, data)
     }
 }
 

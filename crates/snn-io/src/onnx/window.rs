@@ -129,6 +129,7 @@ pub(super) fn convolve(build: &mut Build, call: &Call) -> Result<Value, Reason> 
     if call.attributes.has("kernel_shape") && kernel(call)? != [h, w] {
         return Err(format!("attribute `kernel_shape` is {:?}, but the weights are {h} × {w}", kernel(call)?));
     }
+    build.reserve(weights.floats()?.len())?;
     let [y, x] = windows(call, size_of, [h, w])?;
     let mut conv = Conv2d::new(channels, y.size, x.size, out, (h, w)).stride((y.stride, x.stride)).dilation((y.dilation, x.dilation));
     conv = conv.groups(groups as usize);
@@ -136,7 +137,8 @@ pub(super) fn convolve(build: &mut Build, call: &Call) -> Result<Value, Reason> 
         conv = conv.padding((y.before, x.before));
     } else {
         let side = |axis: Axis| (axis.before as i64, axis.after as i64);
-        let value = padded(build, &format!("{}/padded", call.output), from, dims, &[(0, 0), (0, 0), side(y), side(x)])?;
+        let name = build.name(call.output, "padded");
+        let value = padded(build, &name, from, dims, &[(0, 0), (0, 0), side(y), side(x)])?;
         let Value::Node { index, dims } = value else { return Err("no value".into()) };
         (from, conv.height, conv.width) = (index, dims[2], dims[3]);
     }
