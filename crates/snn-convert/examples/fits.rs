@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => (-10.0, 10.0),
         };
         for (steps, free) in [(8, false), (12, false), (16, false), (8, true), (12, true)] {
-            let fit = Fit { free, restarts: 8, polish: 30_000, ..Fit::few_spikes(steps, range) };
+            let fit = Fit { free, restarts: 8, updates: 1000, polish: 30_000, ..Fit::few_spikes(steps, range) };
             let seed = Seed::new(1).child(function.name()).nth(steps as u64);
             let found = fit.run(|x| function.at(x), |_| 1.0, seed)?;
             eprintln!(

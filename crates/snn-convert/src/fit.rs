@@ -96,7 +96,7 @@ const QUANTISED: f64 = 8.0;
 impl Fit {
     /// The code of a few-spikes neuron of `steps` steps.
     pub fn few_spikes(steps: usize, range: (f64, f64)) -> Self {
-        Fit { steps, range, free: false, points: 1000, restarts: 16, updates: 1000, polish: 8000, bits: None, spike_cost: 0.0 }
+        Fit { steps, range, free: false, points: 1000, restarts: 8, updates: 500, polish: 6000, bits: None, spike_cost: 0.0 }
     }
 
     /// The code of an AMOS circuit of `steps` neurons.
