@@ -4,9 +4,9 @@ use crate::converted::{ANSWER, Converted};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use snn_core::Raster;
-use snn_sparse::{Clocked, Record, Source, Wants};
+use snn_sparse::{Clocked, Record, Source, Wants, Windowed, Windows};
 
-/// A converted network on the clocked engine.
+/// A converted network, ready to run: window by window where it takes the [`Windowed`] engine, else step by step on the [`Clocked`] one.
 ///
 /// Inputs follow each other as fast as the network takes them, thirty-two to a run; runs are shared among the threads of the current pool, and
 /// the answers do not depend on their number.
@@ -34,10 +34,15 @@ use snn_sparse::{Clocked, Record, Source, Wants};
 /// ```
 pub struct Runner<'a> {
     converted: &'a Converted,
-    engine: Clocked<f32>,
+    engine: Engine,
     answer: usize,
     /// By population: where it is.
     place: Vec<Option<usize>>,
+}
+
+enum Engine {
+    Clocked(Clocked<f32>),
+    Windowed(Windowed<f32>),
 }
 
 /// What came of a run over inputs.
@@ -86,7 +91,8 @@ struct Memory {
 impl<'a> Runner<'a> {
     /// Lowers the network.
     pub fn new(converted: &'a Converted) -> Self {
-        let engine = Clocked::compile(&converted.network);
+        let engine =
+            Windowed::compile(&converted.network).map_or_else(|_| Engine::Clocked(Clocked::compile(&converted.network)), Engine::Windowed);
         let populations = &converted.network.draft().populations;
         let answer = populations.iter().position(|p| p.name == ANSWER).unwrap_or(0);
         let place = |p: usize| converted.places.iter().position(|place| place.population == p);
@@ -98,16 +104,49 @@ impl<'a> Runner<'a> {
         self.converted
     }
 
+    /// The network step by step.
+    fn clocked(&self) -> &Clocked<f32> {
+        match &self.engine {
+            Engine::Clocked(engine) => engine,
+            Engine::Windowed(engine) => engine.clocked(),
+        }
+    }
+
     /// Runs inputs, one after the other in `numbers`.
     ///
     /// # Panics
     /// If `numbers` is no whole number of inputs.
     #[track_caller]
     pub fn run(&self, numbers: &[f32]) -> Outcome {
-        self.fold(numbers, |_, _| ()).0
+        let Engine::Windowed(engine) = &self.engine else { return self.fold(numbers, |_, _| ()).0 };
+        let (size, outputs, period) = (self.converted.inputs(), self.converted.outputs(), engine.period());
+        assert!(numbers.len().is_multiple_of(size), "{} numbers for inputs of {size}", numbers.len());
+        let memory = || (Raster::new(size, 0), Windows::default());
+        let run = |(raster, windows): &mut (Raster, Windows<f32>), numbers: &[f32]| {
+            let count = numbers.len() / size;
+            self.converted.present(numbers, raster);
+            engine.run(&[raster], windows);
+            let answer = |n: usize| (0..outputs).map(move |j| (self.converted.answered(n) / period, j));
+            let answers = (0..count).flat_map(answer).map(|(w, j)| windows.output(self.answer, w, j)).collect();
+            let mut tally = Tally { inputs: count as u64, spikes: vec![0; self.converted.layers.len()], ..Tally::default() };
+            for place in &self.converted.places {
+                let of = place.start / period..place.start / period + count;
+                tally.spikes[place.layer] += windows.spikes[place.population][of.clone()].iter().sum::<u64>();
+                tally.synaptic += windows.synaptic[place.population][of].iter().sum::<u64>();
+            }
+            tally.analog = self.analog(raster);
+            Outcome { answers, tally }
+        };
+        let parts: Vec<Outcome> = numbers.par_chunks(CHUNK * size).map_init(memory, run).collect();
+        let mut all = Outcome::default();
+        for part in parts {
+            all.answers.extend(part.answers);
+            all.tally.add(&part.tally);
+        }
+        all
     }
 
-    /// As [`run`](Self::run), and hands every input's [`Reading`] to `read`; gives what that made of them, in order.
+    /// As [`run`](Self::run), but step by step, and hands every input's [`Reading`] to `read`; gives what that made of them, in order.
     ///
     /// # Panics
     /// If `numbers` is no whole number of inputs.
@@ -116,11 +155,11 @@ impl<'a> Runner<'a> {
         let (size, outputs) = (self.converted.inputs(), self.converted.outputs());
         assert!(numbers.len().is_multiple_of(size), "{} numbers for inputs of {size}", numbers.len());
         let chunk = if self.converted.timing.interval.is_some() { CHUNK } else { 1 };
-        let memory = || Memory { raster: Raster::new(size, 0), record: Record::new(&self.engine) };
+        let memory = || Memory { raster: Raster::new(size, 0), record: Record::new(self.clocked()) };
         let run = |memory: &mut Memory, (first, numbers): (usize, &[f32])| {
             let count = numbers.len() / size;
             self.converted.present(numbers, &mut memory.raster);
-            self.engine.run(&[&memory.raster], Wants::Spikes, &mut memory.record);
+            self.clocked().run(&[&memory.raster], Wants::Spikes, &mut memory.record);
             let answer = |n: usize| (0..outputs).map(move |j| (n, j));
             let at = |n: usize, j: usize| self.reading(&memory.record, n).answer_at(self.converted.timing.latency - 1, j);
             let answers = (0..count).flat_map(answer).map(|(n, j)| at(n, j)).collect();
@@ -153,17 +192,19 @@ impl<'a> Runner<'a> {
         for place in &self.converted.places {
             tally.spikes[place.layer] += steps(place.population).map(|t| record.spikes[place.population].at(t).len() as u64).sum::<u64>();
         }
-        for link in self.engine.links() {
-            match link.from {
-                Source::Input(_) => {
-                    tally.analog += (0..raster.steps()).map(|t| link.store.fan_out(raster.at(t)) as u64).sum::<u64>();
-                }
-                Source::Population(p) => {
-                    tally.synaptic += steps(p).map(|t| link.store.fan_out(record.spikes[p].at(t)) as u64).sum::<u64>();
-                }
+        for link in self.clocked().links() {
+            if let Source::Population(p) = link.from {
+                tally.synaptic += steps(p).map(|t| link.store.fan_out(record.spikes[p].at(t)) as u64).sum::<u64>();
             }
         }
+        tally.analog = self.analog(raster);
         tally
+    }
+
+    /// Links over which numbers of the inputs themselves go.
+    fn analog(&self, raster: &Raster) -> u64 {
+        let links = self.clocked().links().iter().filter(|link| matches!(link.from, Source::Input(_)));
+        links.map(|link| (0..raster.steps()).map(|t| link.store.fan_out(raster.at(t)) as u64).sum::<u64>()).sum()
     }
 }
 

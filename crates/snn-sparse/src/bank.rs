@@ -36,6 +36,11 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
     /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>);
+    /// Steps after which the constants repeat, of a model whose inputs may be given a period at once ([`Neuron::GATHERS`]); `None` of others.
+    fn window(&self) -> Option<usize>;
+    /// Advances all neurons by whole periods from rest, the inputs of each at once: `planes[window][block]` are their sums, and become what the events of the
+    /// window were worth, or the graded output at its end. `counts` (the same layout) become the numbers of events, `any` who had one.
+    fn windows(&self, simd: Simd, planes: &mut [Block<F>], counts: &mut [Block<F>], any: &mut [u64]);
     /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
     /// (or the graded output); the constant current is in it already. `z` is the output of the step before, `state` is `[block][state variable]`.
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]);
@@ -399,6 +404,63 @@ impl<N: Neuron, F: Scalar> DerivativesKernel<'_, N, F> {
     }
 }
 
+struct WindowKernel<'a, N: Neuron, F: Scalar> {
+    bank: &'a Bank<N, F>,
+    planes: &'a mut [Block<F>],
+    counts: &'a mut [Block<F>],
+    any: &'a mut [u64],
+}
+
+impl<N: Neuron, F: Scalar> Kernel for WindowKernel<'_, N, F> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let WindowKernel { bank, planes, counts, any } = self;
+        let (width, period, one) = (blocks(bank.size), bank.consts.period, F::of(1.0));
+        let mut room = [Block::zero(); MAX_STATE];
+        for b in 0..width {
+            let (valid, state) = (valid_lanes(bank.size, b), &mut room[..Bank::<N, F>::STATES]);
+            state.fill(Block::zero());
+            let mut z = Block::zero();
+            for at in (b..planes.len()).step_by(width) {
+                let first = bank.consts.at(b, 0);
+                // Where nobody can reach the threshold before the inputs of this window act, the first step is all there is to do.
+                let mut top = Block::zero();
+                for l in 0..LANES {
+                    let c = N::Consts::<F>::from_fn(|k| first[k].0[l]);
+                    top.0[l] = N::ceiling(c, N::State::<F>::from_fn(|k| state[k].0[l]));
+                }
+                let quiet = N::OUTPUT.is_events() && F::positive::<I>(&top) & valid == 0;
+                let (mut u, mut sum, mut count, mut fired) = (planes[at], Block::zero(), Block::zero(), 0);
+                Bank::<N, F>::step_block(&first, state, &z, &mut u);
+                for phase in 0..if quiet { 0 } else { period } {
+                    let consts = bank.consts.at(b, phase);
+                    if phase > 0 {
+                        u = Block::zero();
+                        Bank::<N, F>::step_block(&consts, state, &z, &mut u);
+                    }
+                    if N::OUTPUT.is_events() {
+                        for l in 0..LANES {
+                            z.0[l] = if u.0[l] > F::default() { one } else { F::default() };
+                            let worth = N::worth(N::Consts::<F>::from_fn(|k| consts[k].0[l]));
+                            sum.0[l] += worth * z.0[l];
+                            count.0[l] += z.0[l];
+                        }
+                        fired |= F::positive::<I>(&u);
+                    }
+                }
+                if quiet {
+                    z = Block::zero();
+                }
+                planes[at] = if N::OUTPUT.is_events() { sum } else { u };
+                counts[at] = count;
+                any[at] = fired & valid;
+            }
+        }
+    }
+}
+
 struct DenseKernel<'a, N: Neuron, F: Scalar> {
     bank: &'a Bank<N, F>,
     row: &'a mut [Block<F>],
@@ -443,6 +505,12 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     }
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>) {
         simd.run(SweepKernel { bank: self, feed, steps, wants, sink });
+    }
+    fn window(&self) -> Option<usize> {
+        N::GATHERS.then_some(self.consts.period)
+    }
+    fn windows(&self, simd: Simd, planes: &mut [Block<F>], counts: &mut [Block<F>], any: &mut [u64]) {
+        simd.run(WindowKernel { bank: self, planes, counts, any });
     }
     fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]) {
         simd.run(DenseKernel { bank: self, row, z, state });

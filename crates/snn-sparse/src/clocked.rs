@@ -326,7 +326,7 @@ impl<F: Scalar> Clocked<F> {
     }
 
     #[track_caller]
-    fn fit(&self, inputs: &[&Raster], steps: Range<usize>) {
+    pub(crate) fn fit(&self, inputs: &[&Raster], steps: Range<usize>) {
         let expected = &self.network.draft().inputs;
         let fits = inputs.len() == expected.len() && inputs.iter().zip(expected).all(|(r, i)| r.units() == i.size);
         assert!(
@@ -417,6 +417,11 @@ impl<F: Scalar> Clocked<F> {
 
     fn is_pushed_to(&self, populations: &[usize]) -> bool {
         populations.iter().any(|&p| !self.plan.singles[p].is_empty() || !self.plan.families[p].is_empty())
+    }
+
+    /// Indices of the projections into population `p` that hand out their rows by block of targets; the others push theirs to all.
+    pub(crate) fn pulled(&self, p: usize) -> &[usize] {
+        &self.pulled[p]
     }
 
     /// The description this was lowered from, with the links and weights it had then; for those of now: [`describe`](Self::describe).

@@ -3,7 +3,8 @@
 //! A [`Clocked`] engine lowers a [`Network`](snn_core::Network) to arrays once and runs trials into a [`Record`]: spikes, the entries near
 //! threshold with their surrogate slopes, the graded output of readouts. Potentials are never stored. Kernels are compiled for AVX-512,
 //! AVX2 and the baseline, chosen at run time, and give the same bits on all. [`Clocked::frozen`] is for networks too large to train. An
-//! [`EventDriven`] engine runs the same description in time that grows with the spikes, not with neurons and steps.
+//! [`EventDriven`] engine runs the same description in time that grows with the spikes, not with neurons and steps. A [`Windowed`] engine takes whole
+//! windows of networks that hear in windows: converted ones.
 //!
 //! Not here: learning (`snn-learn`), files (`snn-io`). See [`Clocked`] for the smallest example.
 
@@ -20,6 +21,7 @@ mod team;
 mod topology;
 mod trace;
 mod view;
+mod windowed;
 
 pub use bank::{Bank, Cells, Feed, Link, Source};
 pub use clocked::{Clocked, Record};
@@ -31,3 +33,4 @@ pub use plan::Image;
 pub use store::{Store, Stretch, Synapses};
 pub use topology::Component;
 pub use trace::{Sink, Trace, Wants};
+pub use windowed::{WindowError, Windowed, Windows};

@@ -81,6 +81,7 @@ const MOST_STEPS: usize = 1 << 20;
 impl Neuron for FewSpikes {
     const NAME: &'static str = "few_spikes";
     const OUTPUT: Output = Output::Weighted;
+    const GATHERS: bool = true;
     type State<R: Real> = [R; 2];
     type Consts<R: Real> = [R; 11];
 

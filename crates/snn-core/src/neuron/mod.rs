@@ -18,6 +18,9 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     /// Whether `step` is affine in state and input for a given `z`, so that its derivatives are two sets of constants. Of other models an engine
     /// records the state, and the backward pass takes the derivatives there, which costs time and memory.
     const AFFINE: bool = true;
+    /// Whether the inputs of a period act after it only, and only by their sum: then an engine may give them at once. (A graded output
+    /// counts at the last step of the period.)
+    const GATHERS: bool = false;
     /// State variables, at most [`MAX_STATE`].
     type State<R: Real>: Vars<R>;
     /// What `step` needs, derived once per neuron from its parameters and the time step.
@@ -349,6 +352,21 @@ mod laws {
                 let run = |z: f64| N::step(c, N::State::from_fn(|i| self.s[i]), z, self.x);
                 let (here, other) = (run(0.0), run(self.x.abs()));
                 prop_assert!(here.1 == other.1 && (0..k).all(|i| here.0.get(i) == other.0.get(i)), "{}: looks at z", N::NAME);
+            }
+            // Whether inputs come at once or one by one, a period ends the same.
+            if N::GATHERS && phase == 0 {
+                let run = |x: &dyn Fn(u32) -> f64| {
+                    let (mut s, mut z, mut spikes, mut u) = (N::State::from_fn(|i| self.s[i]), 0.0, Vec::new(), 0.0);
+                    for n in 0..model.period() as u32 {
+                        (s, u) = N::step(consts(n), s, z, x(n));
+                        z = if N::OUTPUT.is_binary() { f64::from(u > 0.0) } else { 0.0 };
+                        spikes.push(z);
+                    }
+                    (s, spikes, u)
+                };
+                let (a, b) = (run(&|n| if n == 0 { self.x * model.period() as f64 } else { 0.0 }), run(&|_| self.x));
+                let same = (0..k).all(|i| (a.0.get(i) - b.0.get(i)).abs() < 1e-12) && a.1 == b.1;
+                prop_assert!(same && (N::OUTPUT.is_events() || (a.2 - b.2).abs() < 1e-12), "{}: does not gather", N::NAME);
             }
             // The closed form over silence is as many steps, and nothing in it rises above the ceiling.
             let (mut s, ceiling) = (N::State::from_fn(|i| self.s[i].abs()), N::ceiling(c, N::State::from_fn(|i| self.s[i].abs())));

@@ -45,6 +45,7 @@ impl Default for Sum {
 impl Neuron for Sum {
     const NAME: &'static str = "sum";
     const OUTPUT: Output = Output::Graded;
+    const GATHERS: bool = true;
     type State<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 5];
 
