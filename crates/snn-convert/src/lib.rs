@@ -18,6 +18,7 @@ mod map;
 pub mod reference;
 mod run;
 pub mod scheme;
+mod trained;
 mod unit;
 
 pub use calibrate::{Calibration, Range};
@@ -29,4 +30,5 @@ pub use gates::{GateError, Gates};
 pub use map::Map;
 pub use run::{Outcome, Reading, Runner, Tally};
 pub use scheme::{Amos, FewSpikes, Rate, Scheme};
+pub use trained::{DenseError, dense};
 pub use unit::{Quality, Unit};

@@ -31,6 +31,7 @@
 //!
 //! Read next: the files under `papers/`.
 
+mod conversion;
 mod docs;
 mod error;
 mod interrupt;
