@@ -31,6 +31,7 @@
 //!
 //! Read next: the files under `papers/`.
 
+pub mod dense;
 mod docs;
 mod error;
 mod interrupt;
