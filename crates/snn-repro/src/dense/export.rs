@@ -122,7 +122,8 @@ mod tests {
                 Op::Activation(f) => x(0).iter().map(|x| f.at(*x)).collect(),
                 Op::Gather { sources } => sources.iter().map(|s| s.map_or(0.0, |s| x(0)[s as usize])).collect(),
                 Op::Max { ends, sources } => {
-                    let window = |w: &[u32]| sources[w[0] as usize..w[1] as usize].iter().map(|&s| x(0)[s as usize]).fold(f64::MIN, f64::max);
+                    let window =
+                        |w: &[u32]| sources[w[0] as usize..w[1] as usize].iter().map(|&s| x(0)[s as usize]).fold(f64::MIN, f64::max);
                     ends.windows(2).map(window).collect()
                 }
                 Op::Linear { links, weights, bias } => {

@@ -212,7 +212,8 @@ impl Net {
         };
         let (ours, theirs) = (sizes(&self.weights()?), sizes(weights));
         if ours != theirs {
-            let (what, expected) = (format!("weights of a {}", self.plan.kind.name()), format!("{}, in other parts", ours.iter().sum::<usize>()));
+            let (what, expected) =
+                (format!("weights of a {}", self.plan.kind.name()), format!("{}, in other parts", ours.iter().sum::<usize>()));
             return Err(NetError::Size { what, found: theirs.iter().sum(), expected });
         }
         for ((_, var), numbers) in self.parameters.iter().zip(&weights.values) {

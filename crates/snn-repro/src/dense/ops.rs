@@ -118,7 +118,15 @@ impl CustomOp3 for Convolve {
         "convolve"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout, s3: &CpuStorage, l3: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (x, w, bias) = (slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?);
         let s = self.sizes(l1.shape(), l2.shape())?;
         let mut y = vec![0f32; s.batch * s.maps * s.places()];
@@ -134,7 +142,14 @@ impl CustomOp3 for Convolve {
         Ok((CpuStorage::F32(y), Shape::from((s.batch, s.maps, s.out.0, s.out.1))))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, bias: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let s = self.sizes(x.shape(), w.shape())?;
         let (xs, ws, g) = (floats(x)?, floats(w)?, floats(grad)?);
         let part = s.batch.div_ceil(PARTS).max(1);
@@ -249,7 +264,15 @@ impl CustomOp3 for Normalise {
         "normalise"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout, s3: &CpuStorage, l3: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (x, gain, offset) = (slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?);
         let (channels, places) = self.sizes(l1.shape())?;
         let mut y = vec![0f32; x.len()];
@@ -261,7 +284,14 @@ impl CustomOp3 for Normalise {
         Ok((CpuStorage::F32(y), l1.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, gain: &Tensor, offset: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        offset: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (channels, places) = self.sizes(x.shape())?;
         let (xs, g, gains) = (floats(x)?, floats(grad)?, floats(gain)?);
         let count = (xs.len() / channels.max(1)) as f64;
@@ -429,7 +459,9 @@ mod tests {
 
     #[test]
     fn convolutions_are_candles() {
-        for (k, (kernel, zeros)) in [((3, 3), [(1, 1), (1, 1)]), ((1, 4), [(0, 0), (1, 2)]), ((5, 4), [(0, 0), (1, 2)])].into_iter().enumerate() {
+        for (k, (kernel, zeros)) in
+            [((3, 3), [(1, 1), (1, 1)]), ((1, 4), [(0, 0), (1, 2)]), ((5, 4), [(0, 0), (1, 2)])].into_iter().enumerate()
+        {
             // Eleven images: parts of two, the last of one.
             let (x, w, b) = (random(1, &[11, 3, 5, 7]), random(2, &[4, 3, kernel.0, kernel.1]), random(3, &[4]));
             let ours = convolve(&x, &w, &b, zeros).unwrap();
@@ -445,7 +477,9 @@ mod tests {
     fn normalisation_is_candles() {
         let (x, gain, offset) = (random(1, &[6, 3, 4, 5]), random(2, &[3]), random(3, &[3]));
         let zeros = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let theirs = BatchNorm::new(3, zeros.clone(), zeros.ones_like().unwrap(), gain.as_tensor().clone(), offset.as_tensor().clone(), EPSILON).unwrap();
+        let theirs =
+            BatchNorm::new(3, zeros.clone(), zeros.ones_like().unwrap(), gain.as_tensor().clone(), offset.as_tensor().clone(), EPSILON)
+                .unwrap();
         let moments = Moments::of(&x).unwrap();
         let ours = normalise(&x, &gain, &offset, &moments, true).unwrap();
         same("live", &[&x, &gain, &offset], &ours, &theirs.forward_train(&x).unwrap());

@@ -215,7 +215,9 @@ impl State {
             other => other.map_err(|cause| refused(cause.to_string()))?,
         };
         if (&*state.name, state.epochs) != (name, epochs) {
-            return Err(refused(format!("it is of \"{}\" with {} epochs, this is \"{name}\" with {epochs}", state.name, state.epochs)).into());
+            return Err(
+                refused(format!("it is of \"{}\" with {} epochs, this is \"{name}\" with {epochs}", state.name, state.epochs)).into()
+            );
         }
         net.set_weights(&state.weights).map_err(|cause| refused(cause.to_string()))?;
         let sizes = |lists: &[Vec<f32>]| lists.iter().map(Vec::len).collect::<Vec<_>>();

@@ -14,13 +14,15 @@
 //! Departure: pools are those of smaller pictures. k2c2 gets the CRNN's first three pools and, like the paper's, a last one over four steps of the whole clip.
 //! Departure: on digits the ten classes are ten tags, and the largest output is the answer.
 //! Departure: in the control tags are shuffled among the clips of every part, test too: a network finds nothing unless clips are shared between parts.
-//! Departure: at `short` scale tunes are trained at 10,000 and 25,000 parameters, on fewer clips and for fewer epochs. `paper` scale is the
+//! Departure: no dropout (the released CRNN has 0.1 and 0.3, the released CNN none). This and the learning rate were chosen on validation clips at 10,000
+//! parameters; the test figures of the first choice, 0.1, 0.3 and 2e-3, had been seen before that.
+//! Departure: at `short` scale tunes are trained at 10,000 and 25,000 parameters, on 2,000 clips for at most 12 epochs. `paper` scale is the
 //! full proposal: 10,000, 25,000 and 50,000 parameters, 4,000 training clips.
 
 use anyhow::Result;
 
 use crate::dense::plan::{CRNN_MAPS, K2C2_MAPS, Kind, Picture, Plan};
-use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
+use crate::{Axes, Bound, Claim, Cost, Lab, Paper};
 
 const SIZES: &str = "parameters of the CRNN against k2c2's at the paper's five sizes, largest difference";
 const GLOBAL: &str = "tunes: AUC of the four tags of order, CRNN − k2c2, smallest over sizes";
@@ -80,12 +82,7 @@ fn sizes(lab: &mut Lab) -> Result<()> {
     lab.report(SIZES, off.fold(0.0, f64::max))?;
     let line = |plans: &[Plan]| plans.iter().map(|plan| (plan.weights() as f64, plan.macs() as f64 / 1e9)).collect::<Vec<_>>();
     let of_size = |kind| PAPER_SIZES.map(|millions| Plan::near(kind, &Picture::MUSIC, 50, (millions * 1e6) as usize));
-    let lines = [
-        ("CRNN", line(&crnn)),
-        ("k2c2", line(&k2c2)),
-        ("k1c2", line(&of_size(Kind::K1c2))),
-        ("k2c1", line(&of_size(Kind::K2c1))),
-    ];
+    let lines = [("CRNN", line(&crnn)), ("k2c2", line(&k2c2)), ("k1c2", line(&of_size(Kind::K1c2))), ("k2c1", line(&of_size(Kind::K2c1)))];
     let axes = Axes { log_x: true, log_y: true, dots: true, ..Axes::default() };
     Ok(lab.curve("cost", "Cost of a clip of 29 s", "parameters", "multiplications (10⁹)", &lines, axes)?)
 }
@@ -95,9 +92,9 @@ mod trained {
     use super::*;
 
     pub fn run(lab: &mut Lab) -> Result<()> {
-        let why = "needs the feature dense-baselines: cargo xtask reproduce crnn_music_tagging, or build snn-cli with --features dense-baselines";
+        let why =
+            "needs the feature dense-baselines: cargo xtask reproduce crnn_music_tagging, or build snn-cli with --features dense-baselines";
         let claims = [GLOBAL, LOCAL, TIMBRE_CRNN, TIMBRE_K2C2, ORDER, CONTROL, SECONDS, D_ACCURACY, D_GAP];
-        let _ = Scale::ALL;
         not_run(lab, &claims, why)
     }
 }
@@ -105,6 +102,7 @@ mod trained {
 #[cfg(feature = "dense-baselines")]
 mod trained {
     use super::*;
+    use crate::Scale;
     use crate::dense::auc::mean_auc;
     use crate::dense::net::{Dropout, Net};
     use crate::dense::train::{DenseEpoch, Options, Tagged};
@@ -112,7 +110,8 @@ mod trained {
     use rayon::prelude::*;
     use snn_core::Seed;
     use snn_data::{
-        GLOBAL_TAGS, LOCAL_TAGS, LogMel, LogMelParams, MelParams, Recording, Split, TIMBRE_TAGS, TONE_TAGS, ToneParams, Tones, recordings, split,
+        GLOBAL_TAGS, LOCAL_TAGS, LogMel, LogMelParams, MelParams, Recording, Split, TIMBRE_TAGS, TONE_TAGS, ToneParams, Tones, recordings,
+        split,
     };
     use std::ops::Range;
 
@@ -122,7 +121,8 @@ mod trained {
     pub fn run(lab: &mut Lab) -> Result<()> {
         // Read before the first training: what is wrong with a file should not wait for it.
         let data = lab.data().filter(|_| lab.scale() != Scale::Smoke).map(|dir| dir.join("fsdd"));
-        let speech = data.filter(|dir| dir.is_dir()).map(|dir| anyhow::Ok((digits(&dir, Split::Train)?, digits(&dir, Split::Test)?))).transpose()?;
+        let speech =
+            data.filter(|dir| dir.is_dir()).map(|dir| anyhow::Ok((digits(&dir, Split::Train)?, digits(&dir, Split::Test)?))).transpose()?;
         tunes(lab)?;
         match speech {
             Some((train, test)) => words(lab, train, &test),
@@ -178,10 +178,10 @@ mod trained {
         }
     }
 
-    /// Trains one network. Learning rate, batch and patience are alike for all; dropout is the released CRNN's.
+    /// Trains one network; learning rate, batch, patience and dropout are alike for all.
     fn learn(lab: &mut Lab, name: &str, plan: &Plan, parts: &Parts, [epochs, patience]: [usize; 2], seed: Seed) -> Result<Judged> {
-        let dropout = Dropout { blocks: 0.1, last: 0.3 };
-        let options = Options { rate: 2e-3, batch: 32, epochs, patience, dropout, seed: seed.child("training") };
+        let dropout = Dropout { blocks: 0.0, last: 0.0 };
+        let options = Options { rate: 4e-3, batch: 32, epochs, patience, dropout, seed: seed.child("training") };
         let mut net = Net::new(plan, seed.child("network").child(plan.kind.name()))?;
         let trained = lab.train_dense(name, &mut net, &options, parts.train, parts.validation)?;
         let begun = std::time::Instant::now();
@@ -193,7 +193,7 @@ mod trained {
     fn tunes(lab: &mut Lab) -> Result<()> {
         let seed = lab.seed().child("tunes");
         let [train, validation, test] = lab.scale().pick([96, 48, 48], [2000, 400, 1000], [4000, 500, 1000]);
-        let limits = lab.scale().pick([2, 2], [20, 6], [80, 12]);
+        let limits = lab.scale().pick([2, 2], [12, 5], [80, 12]);
         let targets: &[usize] = lab.scale().pick(&[2_000], &[10_000, 25_000], &[10_000, 25_000, 50_000]);
         let (tones, front) = (Tones::new(ToneParams::default())?, front(20_480, 160)?);
         let part = |range| tagged(&tones, &front, seed.child("clips"), range);
@@ -239,9 +239,8 @@ mod trained {
         let of = |kind, tags: &Range<usize>| -> Vec<f64> {
             judged.iter().filter(|(k, _)| *k == kind).map(|(_, one)| one.auc(test, tags.clone())).collect()
         };
-        let gaps = |tags: Range<usize>| -> Vec<f64> {
-            of(Kind::Crnn, &tags).iter().zip(of(Kind::K2c2, &tags)).map(|(a, b)| a - b).collect()
-        };
+        let gaps =
+            |tags: Range<usize>| -> Vec<f64> { of(Kind::Crnn, &tags).iter().zip(of(Kind::K2c2, &tags)).map(|(a, b)| a - b).collect() };
         let smallest = |x: Vec<f64>| x.into_iter().fold(f64::INFINITY, f64::min);
         lab.report(GLOBAL, smallest(gaps(GLOBAL_TAGS)))?;
         lab.report(LOCAL, gaps(LOCAL_TAGS).into_iter().map(f64::abs).fold(0.0, f64::max))?;
@@ -276,7 +275,14 @@ mod trained {
         let line = |one: &Judged| (1..).zip(&one.history).map(|(k, e)| (f64::from(k), e.validation)).collect();
         let lines: Vec<(String, Vec<(f64, f64)>)> =
             judged.iter().map(|(kind, one)| (format!("{} {}", kind.name(), one.weights), line(one))).collect();
-        Ok(lab.curve(&format!("{name}-learning"), &format!("{title}: learning curves"), "epoch", "validation AUC", &lines, Axes::default())?)
+        Ok(lab.curve(
+            &format!("{name}-learning"),
+            &format!("{title}: learning curves"),
+            "epoch",
+            "validation AUC",
+            &lines,
+            Axes::default(),
+        )?)
     }
 
     /// Recordings as pictures of a second, the digit as one of ten tags.
@@ -301,7 +307,7 @@ mod trained {
         let (train, validation) = split(all.len(), 0.1, seed.child("validation"));
         let (train, validation) = (subset(&all, &train), subset(&all, &validation));
         let parts = Parts { train: &train, validation: &validation, test };
-        let limits = lab.scale().pick([2, 2], [20, 6], [80, 12]);
+        let limits = lab.scale().pick([2, 2], [12, 5], [80, 12]);
         let (mut judged, mut accuracies) = (Vec::new(), Vec::new());
         for kind in [Kind::Crnn, Kind::K2c2] {
             let plan = Plan::near(kind, &Picture::WORDS, DIGITS, 25_000);
