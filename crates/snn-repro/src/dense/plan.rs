@@ -290,8 +290,8 @@ impl Block {
     }
 
     /// Zeros before and after the rows and the columns: the larger part after them, as where the paper's program ran.
-    pub(crate) fn zeros(&self) -> [(usize, usize); 2] {
-        let same = |k: usize| ((k - 1) / 2, k / 2);
+    pub fn zeros(&self) -> [(usize, usize); 2] {
+        let same = |k: usize| (k.saturating_sub(1) / 2, k / 2);
         [if self.spans { (0, 0) } else { same(self.kernel.0) }, same(self.kernel.1)]
     }
 }
