@@ -259,12 +259,12 @@ mod trained {
     /// AUC over parameters, and learning curves.
     fn figures(lab: &mut Lab, name: &str, judged: &[(Kind, Judged)], test: &Tagged) -> Result<()> {
         let mut lines = Vec::new();
-        for kind in Kind::ALL {
-            for (what, tags) in [("order", GLOBAL_TAGS), ("local", LOCAL_TAGS)] {
-                let of_kind = judged.iter().filter(|(k, _)| *k == kind);
-                let points = of_kind.map(|(_, one)| (one.weights as f64, one.auc(test, tags.clone()))).collect();
-                lines.push((format!("{}, {what}", kind.name()), points));
-            }
+        let of_order = Kind::ALL.map(|kind| (kind, "order", GLOBAL_TAGS));
+        let local = [Kind::K2c2, Kind::Crnn].map(|kind| (kind, "local", LOCAL_TAGS));
+        for (kind, what, tags) in of_order.into_iter().chain(local) {
+            let of_kind = judged.iter().filter(|(k, _)| *k == kind);
+            let points = of_kind.map(|(_, one)| (one.weights as f64, one.auc(test, tags.clone()))).collect();
+            lines.push((format!("{}, {what}", kind.name()), points));
         }
         let axes = Axes { log_x: true, dots: true, ..Axes::default() };
         lab.curve(&format!("{name}-auc"), "Tunes: AUC by size", "parameters", "test AUC", &lines, axes)?;
