@@ -5,6 +5,7 @@
 //! | pictures | [`Images`] (MNIST, Fashion-MNIST) as [`Encoded`] by an [`Encoder`]: [`Latency`], [`Poisson`], [`Rate`], pixel by pixel [`PixelCrossings`], or as they are [`Analog`] |
 //! | signals over time | a [`SignalEncoder`]: [`Delta`] (changes), [`Crossings`] (levels), [`Drive`] (strengths) |
 //! | sound | a front end, [`Mel`] or [`Cochlea`], and then a signal encoder |
+//! | sound as a picture | [`LogMel`]: for networks that see; [`Tones`] makes tagged clips without files |
 //! | recordings | [`Nmnist`] (event camera), [`SpokenDigits`] (WAV files and a front end), [`Shd`] (spiking Heidelberg data) |
 //! | no files | [`TemplateParams`] (jittered spike patterns), [`RandmanParams`] (smooth random manifolds), [`XorParams`] (delayed XOR: memory) |
 //! | no pictures | [`PrototypeParams`] (noisy blobs), [`StrokeParams`] (digits drawn by hand): an [`ImageSet`] like the others |
@@ -57,6 +58,7 @@ mod evidence;
 mod files;
 mod fire;
 mod images;
+mod log_mel;
 mod mel;
 mod nmnist;
 mod packed;
@@ -71,6 +73,7 @@ mod store_recall;
 mod strokes;
 mod target_networks;
 mod templates;
+mod tones;
 mod xor;
 
 pub use cochlea::{Cochlea, CochleaParams, erb, erb_frequency, erb_number};
@@ -85,6 +88,7 @@ pub use environment::{
 pub use error::DataError;
 pub use evidence::EvidenceParams;
 pub use images::{AnalogImages, Encoded, ImageSet, Images, LatencyImages, Pooled};
+pub use log_mel::{LogMel, LogMelParams};
 pub use mel::{Mel, MelParams, MelScale};
 pub use nmnist::{Nmnist, NmnistParams};
 pub use packed::Generated;
@@ -94,9 +98,10 @@ pub use randman::RandmanParams;
 pub use sequential::{Sequential, SequentialParams};
 pub use shd::{Shd, ShdParams};
 pub use split::{Split, split};
-pub use spoken::{FrontEnd, SoundCode, SpokenDigits, SpokenParams};
+pub use spoken::{FrontEnd, Recording, SoundCode, SpokenDigits, SpokenParams, recordings};
 pub use store_recall::{StoreRecallParams, Symbol};
 pub use strokes::{StrokeImages, StrokeParams};
 pub use target_networks::{Episode, TargetNetwork, TargetNetworkParams};
 pub use templates::TemplateParams;
+pub use tones::{GLOBAL_TAGS, LOCAL_TAGS, TIMBRE_TAGS, TONE_TAGS, Timbre, ToneParams, Tones, Tune};
 pub use xor::XorParams;

@@ -133,25 +133,7 @@ impl SpokenDigits {
     /// ```
     pub fn open(dir: impl AsRef<Path>, split: Split, params: SpokenParams) -> Result<Self, DataError> {
         let ear = Ear::new(&params)?;
-        let dir = match dir.as_ref().join("recordings") {
-            inner if inner.is_dir() => inner,
-            _ => dir.as_ref().into(),
-        };
-        let mut files: Vec<File> = Vec::new();
-        for stem in SOURCE.stems(&dir, "wav")? {
-            let path = dir.join(format!("{stem}.wav"));
-            let Some((digit, speaker, index)) = parse(&stem) else {
-                return SOURCE.wrong(&path, "a name of another form".into(), "a recording like 7_jackson_12.wav");
-            };
-            if (index < TEST) == (split == Split::Test) {
-                files.push((index, speaker.to_owned(), digit, path));
-            }
-        }
-        if files.is_empty() {
-            return SOURCE.wrong(&dir, format!("no recordings of the {} part", split.name()), "files like 7_jackson_12.wav");
-        }
-        files.sort_unstable();
-
+        let files = recordings(dir, split)?;
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let parts: Vec<_> = thread::scope(|scope| {
             let parts: Vec<_> = files.chunks(files.len().div_ceil(threads)).map(|files| scope.spawn(|| ear.hear(files))).collect();
@@ -164,8 +146,8 @@ impl SpokenDigits {
             trials.append(&heard);
             cut += cropped;
         }
-        let labels = files.iter().map(|file| file.2).collect();
-        let speakers = files.into_iter().map(|file| file.1).collect();
+        let labels = files.iter().map(|file| file.digit).collect();
+        let speakers = files.into_iter().map(|file| file.speaker).collect();
         Ok(SpokenDigits {
             set: Recorded { name: format!("spoken-digits/{}", split.name()), classes: CLASSES, labels, trials, cut },
             speakers,
@@ -188,8 +170,44 @@ impl SpokenDigits {
 
 is_its_set!(SpokenDigits);
 
-/// Index, speaker, digit, path: in this order, so that sorting sorts trials.
-type File = (u32, String, u16, PathBuf);
+/// A recording of a spoken digit. They sort by index, speaker and digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recording {
+    /// Number among those of the same speaker and digit.
+    pub index: u32,
+    /// Who speaks.
+    pub speaker: String,
+    /// What is said, 0 to 9.
+    pub digit: u16,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// The files `{digit}_{speaker}_{index}.wav` of one part of the Free Spoken Digit Dataset, sorted: see [`SpokenDigits::open`], which reads them.
+///
+/// # Errors
+/// [`DataError::Missing`] if there is no such folder; [`DataError::Contents`] for a folder without recordings of this part or a file of another name.
+pub fn recordings(dir: impl AsRef<Path>, split: Split) -> Result<Vec<Recording>, DataError> {
+    let dir = match dir.as_ref().join("recordings") {
+        inner if inner.is_dir() => inner,
+        _ => dir.as_ref().into(),
+    };
+    let mut files = Vec::new();
+    for stem in SOURCE.stems(&dir, "wav")? {
+        let path = dir.join(format!("{stem}.wav"));
+        let Some((digit, speaker, index)) = parse(&stem) else {
+            return SOURCE.wrong(&path, "a name of another form".into(), "a recording like 7_jackson_12.wav");
+        };
+        if (index < TEST) == (split == Split::Test) {
+            files.push(Recording { index, speaker: speaker.to_owned(), digit, path });
+        }
+    }
+    if files.is_empty() {
+        return SOURCE.wrong(&dir, format!("no recordings of the {} part", split.name()), "files like 7_jackson_12.wav");
+    }
+    files.sort_unstable();
+    Ok(files)
+}
 
 /// Digit, speaker and index of `{digit}_{speaker}_{index}`.
 fn parse(stem: &str) -> Option<(u16, &str, u32)> {
@@ -242,10 +260,10 @@ impl Ear {
     }
 
     /// The trials of these files, and how many were cropped.
-    fn hear(&self, files: &[File]) -> Result<(Packed, usize), DataError> {
+    fn hear(&self, files: &[Recording]) -> Result<(Packed, usize), DataError> {
         let mut trials = Packed::new(self.inputs, self.steps);
         let (mut raster, mut cropped) = (Raster::default(), 0);
-        for (_, _, _, path) in files {
+        for Recording { path, .. } in files {
             let sound = wav::read(path)?;
             if f64::from(sound.rate) != self.rate {
                 return SOURCE.wrong(path, format!("{} samples per second", sound.rate), format!("{}, the front end's rate", self.rate));

@@ -2,8 +2,8 @@
 //!
 //! A paper is one file under `papers/` with its claims, its constants and a function that measures what it claims; the
 //! [`Lab`] gives that function its scale, seed, data and a place for its files, and takes the measured figures. This crate judges
-//! them, draws plots, resumes what was interrupted and writes result files. It holds no algorithm another paper could use:
-//! those live in the crates below.
+//! them, draws plots, resumes what was interrupted and writes result files. It holds no spiking algorithm another paper could use:
+//! those live in the crates below. The dense networks that serve as a reference are in [`dense`].
 //!
 //! ```
 //! use snn_repro::{Bound, Claim, Cost, Lab, Paper, Settings, Verdict, reproduce};
@@ -32,6 +32,7 @@
 //! Read next: the files under `papers/`.
 
 mod conversion;
+pub mod dense;
 mod docs;
 mod error;
 mod interrupt;

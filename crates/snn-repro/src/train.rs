@@ -46,7 +46,7 @@ pub struct Training {
     pub epochs: usize,
     /// File beside the result with the weights after them: for NumPy, one array `K_FROM_TO` per projection `K` from 0, of shape
     /// (sources, targets) where every source reaches every target, and else one weight per link, source by source. Links that a structural
-    /// rule has replaced are beside them: `K_FROM_TO_links`, a row (source, target) per link.
+    /// rule has replaced are beside them: `K_FROM_TO_links`, a row (source, target) per link. Of a dense baseline: one array per parameter.
     pub weights: String,
     /// SHA-256 of that file. Weights of the same bits make a file of the same bytes.
     pub sha256: String,
@@ -178,10 +178,14 @@ impl Lab {
 
     /// Makes the weights a file of the result.
     pub(crate) fn keep_weights(&mut self, name: &str, epochs: usize, trainer: &Trainer) -> anyhow::Result<()> {
+        self.keep_file(name, epochs, &npz(trainer)?)
+    }
+
+    /// Makes the bytes of a `.npz` with weights a file of the result.
+    pub(crate) fn keep_file(&mut self, name: &str, epochs: usize, bytes: &[u8]) -> anyhow::Result<()> {
         let weights = format!("{}.npz", file_name(name));
-        let bytes = npz(trainer)?;
-        self.attach(&weights, &bytes)?;
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.attach(&weights, bytes)?;
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         self.trained(Training { name: name.into(), epochs, weights, sha256 });
         Ok(())
     }
