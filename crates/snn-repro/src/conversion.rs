@@ -75,7 +75,7 @@ impl File {
 }
 
 /// The network that takes `x` where `ann` takes `factor·x + offset`.
-fn scaled(ann: &Ann, factor: f32, offset: f32) -> Result<Ann> {
+pub(crate) fn scaled(ann: &Ann, factor: f32, offset: f32) -> Result<Ann> {
     let (size, mut graph) = (ann.inputs(), Graph::from(ann.clone()));
     for node in &mut graph.nodes {
         node.from.iter_mut().for_each(|k| *k += 1);

@@ -28,7 +28,7 @@ use snn_core::{Dataset, Net, Seed, ms};
 use snn_data::{Analog, Encoded, PrototypeParams};
 use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
 
-use crate::conversion::{Pictures, RECTIFIERS, SIGMOIDS, SILU, Subject, on_threads};
+use crate::conversion::{Pictures, RECTIFIERS, SIGMOIDS, SILU, Subject, on_threads, scaled};
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const SILU_FIT: &str = "SiLU, K = 16, −8 … 12: mean squared error of the code";
@@ -70,8 +70,10 @@ pub const PAPER: Paper = Paper {
 
 /// Mean and standard deviation of the inputs of EfficientNet-B7's gates [repo].
 const GATES: (f64, f64) = (-0.0632, 1.5633);
-/// What a spike costs in the fit that asks for few: chosen once, before any network was converted with it.
-const SPIKE_COST: f64 = 1e-3;
+/// Mean squared error of the authors' code between −2 and 2 [calc].
+const THEIRS: f64 = 0.002394;
+/// What a spike may cost, in squared error.
+const SPIKE_COSTS: [f64; 6] = [2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3];
 
 fn run(lab: &mut Lab) -> Result<()> {
     on_threads(lab, |lab| {
@@ -91,19 +93,25 @@ fn codes(lab: &mut Lab) -> Result<()> {
     lab.report(SILU_FIT, silu.quality.mse)?;
     let sigmoid = fit(12, (-10.0, 10.0)).run(|x| Activation::Sigmoid.at(x), |_| 1.0, lab.seed().child("sigmoid"))?;
     lab.report(SIGMOID_FIT, sigmoid.quality.mse)?;
-    // Few spikes where inputs are.
+    // Few spikes where inputs are, as few as can be had with the error of the authors' code.
     let density = |x: f64| (-0.5 * ((x - GATES.0) / GATES.1).powi(2)).exp();
-    let few = Fit { spike_cost: SPIKE_COST, ..fit(16, (-8.0, 12.0)) }.run(
-        |x| Activation::Silu.at(x),
-        |x| 0.02 + density(x),
-        lab.seed().child("few"),
-    )?;
     let mut rng = lab.seed().child("inputs").rng();
     let normal = rand_distr::Normal::new(GATES.0, GATES.1)?;
     let inputs: Vec<(f64, f64)> = (0..100_000).map(|_| (rng.sample(normal), 1.0)).collect();
-    let Quality { mse, spikes, .. } = few.unit.error(&inputs, |x| Activation::Silu.at(x));
-    lab.note(format!("SiLU with a cost of spikes, on N({}, {}): {spikes:.2} spikes, mean squared error {mse:.5}", GATES.0, GATES.1));
-    lab.report(FEW, spikes)?;
+    let (mut fewest, seed) = (f64::INFINITY, lab.seed().child("few"));
+    for (k, spike_cost) in SPIKE_COSTS.into_iter().enumerate() {
+        let settings = Fit { spike_cost, ..fit(16, (-8.0, 12.0)) };
+        let found = settings.run(|x| Activation::Silu.at(x), |x| 0.02 + density(x), seed.nth(k as u64))?;
+        let Quality { mse, spikes, .. } = found.unit.error(&inputs, |x| Activation::Silu.at(x));
+        lab.note(format!(
+            "SiLU, a spike costs {spike_cost}: {spikes:.2} spikes, mean squared error {mse:.5} on N({}, {})",
+            GATES.0, GATES.1
+        ));
+        if mse <= THEIRS {
+            fewest = fewest.min(spikes);
+        }
+    }
+    lab.report(FEW, fewest)?;
     let line = |f: &dyn Fn(f64) -> f64| (0..=2000).map(|k| -8.0 + 0.01 * f64::from(k)).map(|x| (x, f(x))).collect::<Vec<_>>();
     let lines = [("SiLU", line(&|x| Activation::Silu.at(x))), ("16 steps", line(&|x| silu.unit.at(x)))];
     lab.curve("silu", "SiLU as spikes", "input", "output", &lines, Axes::default())?;
@@ -142,13 +150,19 @@ fn blobs(lab: &mut Lab) -> Result<()> {
         .build(seed.child("network"))?;
     let mut trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-3), options)?;
     lab.train("blobs", &mut trainer, epochs, &learn, None)?;
-    let ann = dense(&trainer.engine().describe()?)?;
-    let pictures = |images: &_, n| Pictures::new(images, 0..n, 1.0);
-    let subject = Subject::new("blobs", &ann, pictures(&train, 500.min(count as usize)), pictures(&test, tests as usize))?;
+    let (mut train, mut test) = (Pictures::new(&train, 0..500.min(count as usize), 1.0), Pictures::new(&test, 0..tests as usize, 1.0));
+    // Rates have no sign: data from 0 on, and a network that knows by how much they were moved.
+    let low = train.numbers.iter().copied().fold(f32::INFINITY, f32::min);
+    [&mut train, &mut test].into_iter().for_each(|pictures| pictures.numbers.iter_mut().for_each(|x| *x = (*x - low).max(0.0)));
+    let ann = scaled(&dense(&trainer.engine().describe()?)?, 1.0, low)?;
+    let subject = Subject::new("blobs", &ann, train, test)?;
     let (exact, (accuracy, outcome)) =
         (subject.exact(&subject.test)?, subject.spiking(lab, &convert(&subject, 6, lab.seed())?, &subject.test)?);
     lab.note(format!("blobs, K = 6: {accuracy:.2} % of {exact:.2} %; {}", subject.cost(&outcome)));
-    lab.report(BLOBS, exact - accuracy)?;
+    match lab.scale() {
+        Scale::Smoke => lab.not_run(BLOBS, "a few updates teach nothing; short and paper scale only")?,
+        _ => lab.report(BLOBS, exact - accuracy)?,
+    }
     let first = subject.test.first(200);
     let (few, rate) = against_rates(lab, &subject, &first, lab.scale().pick(32, 256, 1024))?;
     draw(lab, "blobs", few, rate)
