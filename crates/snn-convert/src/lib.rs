@@ -2,8 +2,17 @@
 //!
 //! | item | |
 //! |---|---|
+//! | [`dense`], `snn_io::onnx` | where an [`Ann`](snn_core::ann::Ann) comes from: our own training, a file |
+//! | [`Gates`] | the network as layers of gates, all that is linear between them in one map |
+//! | [`Calibration`] | the ranges of the layers over data |
+//! | [`Unit`], [`Fit`], [`fits`] | a gate as a few binary decisions: in closed form, found for any function, found already |
+//! | [`Codes`] | which layer gets which |
+//! | [`FewSpikes`], [`Amos`], [`Rate`] | schemes: gates into a [`Network`](snn_core::Network) that any engine runs |
+//! | [`Runner`] | a [`Converted`] network over many inputs: answers, spikes, additions |
 //! | [`Forward`] | the dense run of an [`Ann`](snn_core::ann::Ann): calibration, oracle |
 //! | `reference` (feature of the same name) | the dense run of an ONNX file by another library |
+//!
+//! Not here: training (`snn-learn`), files (`snn-io`), command line (`snn convert`). See [`Runner`] for the smallest example.
 #![forbid(unsafe_code)]
 
 mod calibrate;

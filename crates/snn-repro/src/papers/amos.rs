@@ -66,7 +66,7 @@ fn run(lab: &mut Lab) -> Result<()> {
 
 /// SiLU and sigmoid, found anew.
 fn circuits(lab: &mut Lab) -> Result<()> {
-    let (restarts, polish) = lab.scale().pick((4, 4_000), (16, 30_000), (100, 60_000));
+    let (restarts, polish) = lab.scale().pick((4, 4_000), (8, 16_000), (100, 60_000));
     let fit = |steps, range| Fit { restarts, polish, ..Fit::amos(steps, range) };
     let silu = fit(12, (-8.0, 12.0)).run(|x| Activation::Silu.at(x), |_| 1.0, lab.seed().child("silu"))?;
     lab.report(SILU_FIT, silu.quality.mse)?;

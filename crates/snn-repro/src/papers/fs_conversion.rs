@@ -73,7 +73,7 @@ const GATES: (f64, f64) = (-0.0632, 1.5633);
 /// Mean squared error of the authors' code between −2 and 2 [calc].
 const THEIRS: f64 = 0.002394;
 /// What a spike may cost, in squared error.
-const SPIKE_COSTS: [f64; 6] = [2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3];
+const SPIKE_COSTS: [f64; 4] = [5e-4, 1e-3, 2e-3, 4e-3];
 
 fn run(lab: &mut Lab) -> Result<()> {
     on_threads(lab, |lab| {
@@ -87,7 +87,7 @@ fn run(lab: &mut Lab) -> Result<()> {
 
 /// SiLU and sigmoid, found anew.
 fn codes(lab: &mut Lab) -> Result<()> {
-    let (restarts, polish) = lab.scale().pick((4, 4_000), (16, 20_000), (100, 40_000));
+    let (restarts, polish) = lab.scale().pick((4, 4_000), (8, 10_000), (100, 40_000));
     let fit = |steps, range| Fit { restarts, polish, ..Fit::few_spikes(steps, range) };
     let silu = fit(16, (-8.0, 12.0)).run(|x| Activation::Silu.at(x), |_| 1.0, lab.seed().child("silu"))?;
     lab.report(SILU_FIT, silu.quality.mse)?;
