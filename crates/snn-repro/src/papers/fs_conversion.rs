@@ -205,7 +205,7 @@ fn networks(lab: &mut Lab) -> Result<()> {
         return all.iter().try_for_each(|what| Ok(lab.not_run(what, why)?));
     }
     let (mut lost, mut six, mut ratio, mut spikes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for file in &RECTIFIERS {
+    for (file, images) in RECTIFIERS.iter().zip(lab.scale().pick([0; 4], [10_000, 1_000, 1_000, 300], [10_000; 4])) {
         let Some(subject) = file.open(lab, usize::MAX)? else { continue };
         let (k, loss) = smallest(lab, &subject, 0.3, &[2, 3, 4, 5, 6, 7, 8], &mut spikes)?;
         lost.push(loss);
@@ -213,7 +213,7 @@ fn networks(lab: &mut Lab) -> Result<()> {
             six.push(if k == 6 { loss } else { at(lab, &subject, 6)?.0 });
         }
         // Both codes on the same first images.
-        let (images, steps) = lab.scale().pick((0, 0), (200, 256), (1_000, 1_024));
+        let steps = lab.scale().pick(0, 256, 1_024);
         let first = subject.test.first(images);
         let (few, rate) = against_rates(lab, &subject, &first, steps)?;
         let wanted = few[k - 1].1;
