@@ -3,6 +3,7 @@
 //! | item | |
 //! |---|---|
 //! | [`Forward`] | the dense run of an [`Ann`](snn_core::ann::Ann): calibration, oracle |
+//! | [`report`] | what a converted network does, against the one it was made from |
 //! | `reference` (feature of the same name) | the dense run of an ONNX file by another library |
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod gates;
 mod map;
 #[cfg(feature = "reference")]
 pub mod reference;
+pub mod report;
 mod run;
 pub mod scheme;
 mod unit;
