@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let settings = settings(args)?;
     start_threads(settings.threads).with_context(|| format!("cannot start {} threads; choose fewer with --threads", settings.threads))?;
     check_out(&settings.out).context("results cannot be written; choose another --out")?;
-    stop_on_signals(&settings.interrupt);
+    stop_on_signals(&settings.interrupt, "the state is saved after the present batch");
 
     let mut outcome = Outcome::Good;
     let mut runs = Vec::new();
@@ -142,13 +142,13 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// The first signal asks the run to stop, the second stops the program.
-fn stop_on_signals(interrupt: &Interrupt) {
+pub(crate) fn stop_on_signals(interrupt: &Interrupt, then: &'static str) {
     let wish = interrupt.clone();
     let handler = move || {
         if wish.request() {
             std::process::exit(INTERRUPTED.into());
         }
-        say("interrupted: the state is saved after the present batch; once more to stop at once");
+        say(format_args!("interrupted: {then}; once more to stop at once"));
     };
     // It is refused where a signal is ignored already (`nohup`, background jobs of scripts). Then signals do what the caller wanted.
     let _ = ctrlc::try_set_handler(handler);
@@ -202,6 +202,16 @@ fn chosen(args: &Args) -> Result<Vec<&'static Paper>> {
         }
     }
     Ok(chosen)
+}
+
+/// Starts so many threads, or one for each core.
+pub(crate) fn threads(count: Option<u32>) -> Result<usize> {
+    let count = match count {
+        Some(count) => count as usize,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    start_threads(count).with_context(|| format!("cannot start {count} threads; choose fewer with --threads"))?;
+    Ok(count)
 }
 
 /// Starts the pool all work is done on. Memory for the stacks is asked for first: a thread that starts but finds none for itself ends the process.
