@@ -6,9 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 use snn_convert::report::{Evaluation, Report};
-use snn_convert::{
-    Amos, Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rate, Rounding, Scheme, Tally,
-};
+use snn_convert::{Amos, Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rate, Rounding, Scheme, Tally};
 use snn_core::Seed;
 use snn_core::ann::{Ann, Graph, Node, Op};
 use snn_io::{json, onnx};
@@ -360,7 +358,10 @@ fn plots(document: &Document) -> Vec<Plot> {
     let by_code = document.accuracy_by_code.iter().map(|(steps, share)| (*steps as f64, 100.0 * share));
     let spiking: Vec<(f64, f64)> = by_step.chain(by_code).collect();
     if let (Some(first), Some(last)) = (spiking.first(), spiking.last()) {
-        let trained = report.dense.and_then(|dense| dense.accuracy).map_or(Vec::new(), |share| vec![(first.0, 100.0 * share), (last.0, 100.0 * share)]);
+        let trained = report
+            .dense
+            .and_then(|dense| dense.accuracy)
+            .map_or(Vec::new(), |share| vec![(first.0, 100.0 * share), (last.0, 100.0 * share)]);
         plots.push(Plot {
             name: "accuracy",
             title: title("accuracy"),

@@ -107,7 +107,7 @@ fn activation(name: &str) -> Result<Activation> {
         return Ok(function);
     }
     let known = Activation::ALL.map(|function| function.name());
-    let hint = nearest(name, known.into_iter()).map_or(String::new(), |name| format!(" Did you mean {name}?"));
+    let hint = nearest(name, known).map_or(String::new(), |name| format!(" Did you mean {name}?"));
     bail!("--activation: there is no function \"{name}\".{hint} The functions are: {}", known.join(", "))
 }
 
@@ -116,7 +116,8 @@ fn text(code: &Shipped) -> String {
     let Shipped { quality, unit, .. } = code;
     let number = |x: f64| format!("{x:.6}");
     let reset = unit.reset();
-    let head = if reset.is_some() { &["step", "threshold", "reset", "worth"][..] } else { &["step", "threshold", "worth", "inhibition"][..] };
+    let head =
+        if reset.is_some() { &["step", "threshold", "reset", "worth"][..] } else { &["step", "threshold", "worth", "inhibition"][..] };
     let mut rows = vec![head.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()];
     for i in 0..unit.steps() {
         let mut row = vec![(i + 1).to_string(), number(unit.threshold[i])];

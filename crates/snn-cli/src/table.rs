@@ -72,7 +72,10 @@ pub fn figures(report: &Report, reference: Option<f64>) -> String {
     if let Some(dense) = &report.dense {
         row("energy per image, trained network (nJ)", format!("{:.1}", dense.energy));
     }
-    columns(&rows) + &format!("\nEnergy: {ADDITION_PJ} pJ an addition, {MULTIPLICATION_PJ} pJ a multiplication (Horowitz 2014, 45 nm, 32-bit floats); memory not counted.\n")
+    columns(&rows)
+        + &format!(
+            "\nEnergy: {ADDITION_PJ} pJ an addition, {MULTIPLICATION_PJ} pJ a multiplication (Horowitz 2014, 45 nm, 32-bit floats); memory not counted.\n"
+        )
 }
 
 fn percent(share: f64) -> String {

@@ -123,7 +123,10 @@ fn a_network_is_converted_compared_saved_and_run() {
     let found = object(&case.args("fs", "10", &["--json", "--curve", "--out", text(&out), "--report", text(&report)]));
     assert_eq!((share(&found["reference_accuracy"]), share(&found["dense"]["accuracy"])), (1.0, 1.0));
     assert!(share(&found["accuracy"]) > 0.95 && found["dense"]["macs"] == 128 + 24, "{found:#}");
-    assert_eq!((&found["scheme"], &found["timing"]["latency"], &found["timing"]["interval"]), (&"few_spikes".into(), &30.into(), &10.into()));
+    assert_eq!(
+        (&found["scheme"], &found["timing"]["latency"], &found["timing"]["interval"]),
+        (&"few_spikes".into(), &30.into(), &10.into())
+    );
     let layers = found["layers"].as_array().expect("layers");
     assert_eq!(layers.len(), 2);
     assert!(layers.iter().all(|layer| (1e-5..0.02).contains(&share(&layer["error"]["relative"]))), "{found:#}");
@@ -290,12 +293,18 @@ fn bad_input_to_run() {
     let args = ["run", text(&out), "--data", data];
     stdout(&args);
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 11] = [
+    // A network of another kind.
+    fn empty() -> Value {
+        let net = snn_core::Net::new(1e-3).input("in", 16).population("answer", 3, snn_core::neuron::Li::default()).output("answer");
+        serde_json::to_value(net.build(Seed::new(1)).expect("a network")).expect("JSON")
+    }
+    let cases: [(Change, &str); 12] = [
         (|net| *net = Value::Null, "net.json:1:"),
         (|net| net["scheme"] = 3.into(), "invalid type"),
         (|net| net["network"]["populations"][0]["size"] = 17.into(), "net.json"),
-        (|net| net["network"]["inputs"][0]["name"] = "other".into(), "net.json"),
-        (|net| net["network"]["outputs"] = Value::Array(Vec::new()), "population `answer`"),
+        (|net| net["network"]["outputs"] = Value::Array(Vec::new()), "no output"),
+        (|net| net["network"] = empty(), "expected one, named `data`"),
+        (|net| net["network"]["outputs"][0] = "x".into(), "net.json"),
         (|net| net["timing"]["latency"] = 0.into(), "timing"),
         (|net| net["timing"]["latency"] = (1u64 << 60).into(), "timing"),
         (|net| net["timing"]["interval"] = 0.into(), "timing"),
@@ -330,7 +339,7 @@ fn codes_are_fitted_and_drawn() {
     let found = fit(&["--out", text(&out), "--plot", text(&plot)]);
     assert!(share(&found["quality"]["mse"]) < 5e-3 && found["unit"]["threshold"].as_array().is_some_and(|t| t.len() == 6), "{found:#}");
     let filed: snn_convert::fits::Shipped = snn_io::json::load_json(&out).expect("a code");
-    assert_eq!(serde_json::to_value(&filed.quality).expect("JSON"), found["quality"]);
+    assert_eq!(serde_json::to_value(filed.quality).expect("JSON"), found["quality"]);
     assert!(std::fs::read_to_string(&plot).expect("a plot").contains("sigmoid as a few-spikes neuron of 6 steps"));
     assert!(share(&fit(&["--spike-cost", "0.01"])["quality"]["spikes"]) < share(&found["quality"]["spikes"]));
     assert_eq!(fit(&["--circuit", "--threads", "2"]), fit(&["--circuit", "--threads", "1"]));

@@ -409,7 +409,8 @@ mod tests {
             for l in 0..count {
                 for (&x, &e) in heard[l].iter().zip(&exact[l]) {
                     let (y, exact) = (units[l].at(x), case.gates.layers[l].function.at(e));
-                    (error[l], size[l], worst[l]) = (error[l] + (y - exact).powi(2), size[l] + exact * exact, worst[l].max((y - exact).abs()));
+                    (error[l], size[l], worst[l]) =
+                        (error[l] + (y - exact).powi(2), size[l] + exact * exact, worst[l].max((y - exact).abs()));
                     spikes[l] += units[l].spikes(x).into_iter().filter(|&z| z).count() as f64;
                 }
             }
