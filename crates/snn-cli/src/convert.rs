@@ -367,7 +367,7 @@ fn plots(document: &Document) -> Vec<Plot> {
             title: title("accuracy"),
             x_label: "steps",
             y_label: "accuracy (%)",
-            lines: vec![("spiking network", spiking), ("trained network", trained)],
+            lines: vec![("trained network", trained), ("spiking network", spiking)],
             axes: Axes::default(),
         });
     }

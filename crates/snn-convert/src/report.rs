@@ -393,7 +393,12 @@ mod tests {
     /// Every figure against the network whose functions are replaced by their codes, in double precision.
     #[test]
     fn figures_are_those_of_the_quantised_network() {
-        let case = case(1);
+        let agreements: Vec<f64> = (1..7).map(agreement_with_figures_checked).collect();
+        assert!(agreements.iter().any(|&share| share < 0.9), "{agreements:?}");
+    }
+
+    fn agreement_with_figures_checked(seed: u64) -> f64 {
+        let case = case(seed);
         let codes = Codes::new(2);
         let units = codes.of(&case.gates, &case.calibration, false, Seed::new(0)).unwrap();
         let converted = FewSpikes { codes }.convert(&case.gates, &case.calibration, Seed::new(0)).unwrap();
@@ -401,7 +406,8 @@ mod tests {
         let count = case.gates.layers.len();
         let (mut error, mut size, mut worst, mut spikes) = (vec![0.0; count], vec![0.0; count], vec![0.0f64; count], vec![0.0; count]);
         let (mut right, mut dense_right, mut same) = (0, 0, 0);
-        let largest = |y: &[f64]| (0..y.len()).max_by(|&a, &b| y[a].total_cmp(&y[b])).unwrap();
+        // The first of equals.
+        let largest = |y: &[f64]| (0..y.len()).rev().max_by(|&a, &b| y[a].total_cmp(&y[b])).unwrap();
         for (input, &label) in case.inputs.chunks(5).zip(&case.labels) {
             let input: Vec<f64> = input.iter().map(|&x| f64::from(x)).collect();
             let (heard, y) = case.gates.run(&input, |l, x| units[l].at(x));
@@ -421,7 +427,7 @@ mod tests {
         let share = |n: usize| n as f64 / IMAGES as f64;
         let dense = found.dense.unwrap();
         assert_eq!((found.accuracy, dense.accuracy, dense.agreement), (Some(share(right)), Some(share(dense_right)), share(same)));
-        assert!(share(same) < 1.0 && found.accuracy_by_step.is_empty());
+        assert!(found.accuracy_by_step.is_empty());
         for (l, layer) in found.layers.iter().enumerate() {
             let gates = case.gates.layers[l].hears.size() as f64;
             assert!((layer.spikes_per_gate - spikes[l] / gates / IMAGES as f64).abs() < 1e-9, "{layer:?}");
@@ -437,6 +443,7 @@ mod tests {
         assert_eq!((found.work.analog, dense.macs, found.interval()), (5.0, 42, 2));
         assert!((dense.energy - 42.0 * 4.6e-3).abs() < 1e-12);
         assert!((found.work.energy - 1e-3 * (0.9 * found.work.synaptic + 4.6 * 5.0)).abs() < 1e-12);
+        share(same)
     }
 
     #[test]
