@@ -1,18 +1,25 @@
-//! The program `snn`: reproduces papers and runs benchmarks.
+//! The program `snn`: reproduces papers, converts trained networks to spiking ones, and runs benchmarks.
 //!
 //! Standard output carries the table or the JSON object and nothing else; everything else goes to standard error.
 //! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish;
 //! 130, stopped by a signal.
 
 mod bench;
+mod convert;
+mod data;
 mod docs;
+mod fit;
+mod plots;
+mod progress;
 mod reproduce;
+mod run;
+mod table;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use snn_repro::say;
+use snn_repro::{LabError, say};
 
 /// Counts what a run allocates: the `peak_bytes` of its result.
 #[global_allocator]
@@ -29,6 +36,8 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   snn reproduce --list                     what can be reproduced, and what it takes
   snn reproduce ssgd --scale smoke         a first look, in seconds
+  snn convert mnist.onnx --scheme fs --steps 8 --calibrate data/mnist --evaluate data/mnist
+                                           a trained network as spikes, and what that costs
   snn bench train-step                     what one training step costs, dense and sparse
   snn help reproduce                       every option, and more examples
 
@@ -40,6 +49,15 @@ enum Command {
     /// Run papers and compare our figures with theirs.
     #[command(after_help = reproduce::EXAMPLES)]
     Reproduce(reproduce::Args),
+    /// Turn a trained network (ONNX) into a spiking one, and compare the two.
+    #[command(after_help = convert::EXAMPLES)]
+    Convert(convert::Args),
+    /// Run a converted network on data.
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::Args),
+    /// Find the spike code of a scalar function.
+    #[command(after_help = fit::EXAMPLES)]
+    Fit(fit::Args),
     /// Measure time, memory and work.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
@@ -66,6 +84,9 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Reproduce(args) => reproduce::run(&args),
+        Command::Convert(args) => convert::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Fit(args) => fit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Docs(args) => docs::run(&args),
     };
@@ -74,6 +95,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Missed) => ExitCode::from(1),
         Ok(Outcome::Failed) => ExitCode::from(2),
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(error) if matches!(error.downcast_ref(), Some(LabError::Interrupted)) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             say(format_args!("error: {error:#}"));
             ExitCode::from(2)

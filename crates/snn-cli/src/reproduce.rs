@@ -93,9 +93,9 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     let papers = chosen(args)?;
     let settings = settings(args)?;
-    start_threads(settings.threads).with_context(|| format!("cannot start {} threads; choose fewer with --threads", settings.threads))?;
+    threads(args.threads)?;
     check_out(&settings.out).context("results cannot be written; choose another --out")?;
-    stop_on_signals(&settings.interrupt);
+    stop_on_signals(&settings.interrupt, "the state is saved after the present batch");
 
     let mut outcome = Outcome::Good;
     let mut runs = Vec::new();
@@ -142,13 +142,13 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// The first signal asks the run to stop, the second stops the program.
-fn stop_on_signals(interrupt: &Interrupt) {
+pub(crate) fn stop_on_signals(interrupt: &Interrupt, then: &'static str) {
     let wish = interrupt.clone();
     let handler = move || {
         if wish.request() {
             std::process::exit(INTERRUPTED.into());
         }
-        say("interrupted: the state is saved after the present batch; once more to stop at once");
+        say(format_args!("interrupted: {then}; once more to stop at once"));
     };
     // It is refused where a signal is ignored already (`nohup`, background jobs of scripts). Then signals do what the caller wanted.
     let _ = ctrlc::try_set_handler(handler);
@@ -204,7 +204,18 @@ fn chosen(args: &Args) -> Result<Vec<&'static Paper>> {
     Ok(chosen)
 }
 
-/// Starts the pool all work is done on. Memory for the stacks is asked for first: a thread that starts but finds none for itself ends the process.
+/// So many threads, or one for each core.
+fn thread_count(wanted: Option<u32>) -> usize {
+    wanted.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |count| count as usize)
+}
+
+/// Starts the pool all work is done on: so many threads, or one for each core.
+pub(crate) fn threads(wanted: Option<u32>) -> Result<()> {
+    let count = thread_count(wanted);
+    start_threads(count).with_context(|| format!("cannot start {count} threads; choose fewer with --threads"))
+}
+
+/// Starts the threads. Memory for their stacks is asked for first: a thread that starts but finds none for itself ends the process.
 fn start_threads(count: usize) -> Result<()> {
     const STACK: usize = 4 << 20;
     Vec::<u8>::new().try_reserve_exact(count * STACK)?;
@@ -223,10 +234,6 @@ fn settings(args: &Args) -> Result<Settings> {
             bail!("{said_by}: there is no folder {}; it should hold the data sets, each in a folder of its own", data.display());
         }
     }
-    let threads = match args.threads {
-        Some(threads) => threads as usize,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
     let seeds = args.seeds as usize;
     if args.seed.checked_add(seeds as u64 - 1).is_none() {
         bail!(snn_repro::LabError::SeedOverflow { seed: args.seed, seeds });
@@ -235,7 +242,7 @@ fn settings(args: &Args) -> Result<Settings> {
         scale: args.scale,
         seed: args.seed,
         seeds,
-        threads,
+        threads: thread_count(args.threads),
         data,
         out: args.out.clone(),
         resume: args.resume,

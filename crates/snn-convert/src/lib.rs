@@ -10,6 +10,7 @@
 //! | [`FewSpikes`], [`Amos`], [`Rate`] | schemes: gates into a [`Network`](snn_core::Network) that any engine runs |
 //! | [`Runner`] | a [`Converted`] network over many inputs: answers, spikes, additions |
 //! | [`Forward`] | the dense run of an [`Ann`](snn_core::ann::Ann): calibration, oracle |
+//! | [`report`] | what a converted network does, against the one it was made from |
 //! | `reference` (feature of the same name) | the dense run of an ONNX file by another library |
 //!
 //! Not here: training (`snn-learn`), files (`snn-io`), command line (`snn convert`). See [`Runner`] for the smallest example.
@@ -25,6 +26,7 @@ pub mod gates;
 mod map;
 #[cfg(feature = "reference")]
 pub mod reference;
+pub mod report;
 mod run;
 pub mod scheme;
 mod trained;

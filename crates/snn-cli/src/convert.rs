@@ -1,0 +1,380 @@
+//! `snn convert`: a trained network as spikes, compared with what it was.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+use snn_convert::report::{Evaluation, Report};
+use snn_convert::{Amos, Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rate, Rounding, Scheme, Tally};
+use snn_core::Seed;
+use snn_core::ann::{Ann, Graph, Node, Op};
+use snn_io::{json, onnx};
+use snn_repro::{Axes, Interrupt, check_out, say};
+
+use crate::data::{Data, Part};
+use crate::plots::{Plot, copy, drawn};
+use crate::progress::Progress;
+use crate::run::{PIECE, accuracy_of};
+use crate::{Outcome, data, print, reproduce, table};
+
+pub const EXAMPLES: &str = "Examples:
+  snn convert mnist.onnx --scheme few_spikes --steps 8 --calibrate data/mnist --evaluate data/mnist
+                                                  few spikes per gate; accuracy, error and spikes of every layer
+  snn convert mnist.onnx --scheme fs --steps 8 --calibrate data/mnist --out mnist.snn.json
+                                                  the spiking network as a file, for `snn run`
+  snn convert mnist.onnx --scheme rate --steps 500 --calibrate data/mnist --evaluate data/mnist --images 200 --report report
+                                                  rates, for comparison; with plots
+  snn convert net.onnx --scheme amos --steps 10 --calibrate train.npz --evaluate test.npz --scale 255 --mean 0.1307 --std 0.3081
+                                                  the network takes (x/255 - 0.1307)/0.3081
+
+Schemes: `few_spikes` (also `fs`): K time steps for each layer, one neuron a gate; a new input every K steps. `amos`: K neurons for each gate, each fires
+once at most; a new input at every step. `rate`: integrate-and-fire neurons for K steps, rectifiers only.
+
+Numbers are divided by --scale first. With --mean and --std the network then gets (x - mean)/std, computed by the first layer.";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The trained network, an ONNX file.
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// How gates become spikes.
+    #[arg(long, value_enum, value_name = "SCHEME")]
+    scheme: SchemeName,
+    /// K: steps of a code, or of a run with rates.
+    #[arg(long, value_name = "K")]
+    steps: usize,
+    /// Training data, by which the range of every layer is found; see --help.
+    #[arg(long, value_name = "DATA", long_help = data::HELP)]
+    calibrate: Option<PathBuf>,
+    /// At most so many images of these, the first ones.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = data::count)]
+    calibrate_images: usize,
+    /// Test data, on which both networks are run; of a folder the test images.
+    #[arg(long, value_name = "DATA")]
+    evaluate: Option<PathBuf>,
+    /// At most so many images of these [default: all].
+    #[arg(long, value_name = "N", value_parser = data::count)]
+    images: Option<usize>,
+    /// Write the spiking network to this file, for `snn run`.
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+    /// Write report.json and plots into this folder.
+    #[arg(long, value_name = "DIR", requires = "evaluate")]
+    report: Option<PathBuf>,
+    /// Convert with 2, 3 … K steps as well, and list the accuracy of each (of `rate` it is read at every step anyway).
+    #[arg(long, requires = "evaluate")]
+    curve: bool,
+    /// Share of the numbers of a layer that may lie above its range, and as many below: 0 for none.
+    #[arg(long, value_name = "SHARE", default_value = "0.001", value_parser = tail)]
+    tail: f64,
+    /// Where numbers between two levels go.
+    #[arg(long, value_enum, default_value = "nearest")]
+    rounding: RoundingName,
+    /// How the input and layers without function code negative numbers: from a base on, or positive and negative levels in turns (even K).
+    #[arg(long, value_enum, default_value = "base")]
+    negative: NegativeName,
+    /// Fit the codes of functions other than rectifiers to the numbers of each layer, instead of taking those that come with this program.
+    #[arg(long)]
+    fit: bool,
+    /// What numbers are divided by [default: 255 for idx files, 1 for archives].
+    #[arg(long, value_name = "X", value_parser = data::positive)]
+    scale: Option<f32>,
+    /// Mean that the network wants subtracted from its inputs (after --scale).
+    #[arg(long, value_name = "M", default_value = "0", allow_negative_numbers = true, value_parser = data::finite::<f32>)]
+    mean: f32,
+    /// Standard deviation that it wants them divided by.
+    #[arg(long, value_name = "S", default_value = "1", value_parser = data::positive)]
+    std: f32,
+    /// Root of all randomness: only fits need it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Threads to use [default: one per core]. The result does not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    threads: Option<u32>,
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum SchemeName {
+    #[value(alias = "fs")]
+    FewSpikes,
+    Amos,
+    Rate,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoundingName {
+    Nearest,
+    Down,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum NegativeName {
+    Base,
+    Turns,
+}
+
+/// The report as JSON.
+#[derive(Serialize)]
+struct Document<'a> {
+    model: &'a Path,
+    steps: usize,
+    calibrated: &'a Path,
+    calibration_images: usize,
+    tail: f64,
+    scale: f32,
+    mean: f32,
+    std: f32,
+    seed: u64,
+    evaluated: Option<&'a Path>,
+    /// Share of right answers of the trained network as another library runs it.
+    reference_accuracy: Option<f64>,
+    /// Share of right answers with so many steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accuracy_by_code: Vec<(usize, f64)>,
+    #[serde(flatten)]
+    report: Report,
+}
+
+/// A trained network on its way to spikes.
+struct Subject {
+    gates: Gates,
+    dense: Forward<f32>,
+    calibration: Calibration,
+}
+
+pub fn run(args: &Args) -> Result<Outcome> {
+    let interrupt = Interrupt::default();
+    reproduce::stop_on_signals(&interrupt, "no report is written");
+    reproduce::threads(args.threads)?;
+    let Some(calibrate) = &args.calibrate else {
+        bail!(
+            "--calibrate is missing: the spikes of a layer can only say numbers of a certain range, which is found by running the trained network on \
+             some of its training data; give --calibrate DATA, a folder with idx files (data/mnist) or an .npz archive with an array x"
+        );
+    };
+    if let Some(dir) = &args.report {
+        check_out(dir).context("no report can be written; choose another --report")?;
+    }
+    let ann = onnx::read(&args.model)?;
+    let training = Data::open(calibrate, Part::Train, Some(args.calibrate_images), args.scale)?;
+    training.check("--calibrate", ann.inputs(), usize::MAX)?;
+    let test = args.evaluate.as_ref().map(|path| Data::open(path, Part::Test, args.images, args.scale)).transpose()?;
+    if let Some(test) = &test {
+        test.check("--evaluate", ann.inputs(), ann.outputs())?;
+    }
+
+    let subject = Subject::new(normalised(ann, args.mean, args.std)?, &training, args.tail)?;
+    let converted = subject.convert(args, args.steps)?;
+    if let Some(out) = &args.out {
+        json::save_json(out, &converted)?;
+        say(format_args!("network in {}; run it with: snn run {0} --data DATA --scale {}", out.display(), training.scale));
+    }
+    let mut document = Document {
+        model: &args.model,
+        steps: args.steps,
+        calibrated: calibrate,
+        calibration_images: training.len(),
+        tail: args.tail,
+        scale: training.scale,
+        mean: args.mean,
+        std: args.std,
+        seed: args.seed,
+        evaluated: args.evaluate.as_deref(),
+        reference_accuracy: None,
+        accuracy_by_code: Vec::new(),
+        report: Report::of(&converted, &Tally::default(), None),
+    };
+    if let Some(test) = &test {
+        document.report = subject.evaluate(&converted, test, &interrupt)?;
+        document.reference_accuracy = reference(args, test, &interrupt)?;
+        document.accuracy_by_code = subject.curve(args, test, &interrupt)?;
+    }
+    if let Some(dir) = &args.report {
+        write(dir, &document)?;
+    }
+    print(&if args.json {
+        serde_json::to_string_pretty(&document).context("the report does not go into JSON")? + "\n"
+    } else {
+        text(&document)
+    })?;
+    Ok(Outcome::Good)
+}
+
+impl Subject {
+    fn new(ann: Ann, training: &Data, tail: f64) -> Result<Self> {
+        let (gates, dense) = (Gates::new(&ann)?, Forward::new(&ann));
+        let calibration = Calibration::new(&gates, &dense, &training.numbers, tail)?;
+        Ok(Subject { gates, dense, calibration })
+    }
+
+    fn convert(&self, args: &Args, steps: usize) -> Result<Converted> {
+        let rounding = match args.rounding {
+            RoundingName::Nearest => Rounding::Nearest,
+            RoundingName::Down => Rounding::Down,
+        };
+        let negative = match args.negative {
+            NegativeName::Base => Negative::Base,
+            NegativeName::Turns => Negative::Turns,
+        };
+        let codes = Codes { steps, rounding, negative, fit: args.fit.then(|| Fit::few_spikes(steps, (0.0, 1.0))) };
+        let scheme: Box<dyn Scheme> = match args.scheme {
+            SchemeName::FewSpikes => Box::new(FewSpikes { codes }),
+            SchemeName::Amos => Box::new(Amos { codes }),
+            SchemeName::Rate => Box::new(Rate { steps }),
+        };
+        Ok(scheme.convert(&self.gates, &self.calibration, Seed::new(args.seed))?)
+    }
+
+    fn evaluate(&self, converted: &Converted, test: &Data, interrupt: &Interrupt) -> Result<Report> {
+        let mut evaluation = Evaluation::new(&self.gates, &self.dense, converted)?;
+        let mut progress = Progress::new("both networks", test.len(), interrupt);
+        for (numbers, labels) in test.pieces(PIECE) {
+            evaluation.add(numbers, labels)?;
+            progress.inc(numbers.len() / test.size)?;
+        }
+        Ok(evaluation.report())
+    }
+
+    /// The accuracy with fewer steps, each converted anew.
+    fn curve(&self, args: &Args, test: &Data, interrupt: &Interrupt) -> Result<Vec<(usize, f64)>> {
+        let mut curve = Vec::new();
+        if !args.curve || matches!(args.scheme, SchemeName::Rate) {
+            return Ok(curve);
+        }
+        let every = if args.negative == NegativeName::Turns { 2 } else { 1 };
+        for steps in (2..=args.steps).step_by(every) {
+            let Some(accuracy) = accuracy_of(&self.convert(args, steps)?, test, interrupt)? else {
+                bail!("--curve: {} has no labels; give data with labels, or leave the option out", test.path.display());
+            };
+            say(format_args!("{steps} steps: {:.2} %", 100.0 * accuracy));
+            curve.push((steps, accuracy));
+        }
+        Ok(curve)
+    }
+}
+
+/// The network with `(x − mean)/std` in front of it.
+fn normalised(ann: Ann, mean: f32, std: f32) -> Result<Ann> {
+    if (mean, std) == (0.0, 1.0) {
+        return Ok(ann);
+    }
+    let mut graph: Graph = ann.into();
+    graph.nodes.iter_mut().flat_map(|node| &mut node.from).for_each(|k| *k += 1);
+    let scale = Op::Scale { factor: (1.0 / std).into(), offset: (-mean / std).into() };
+    let size = graph.nodes[0].size;
+    graph.nodes.insert(1, Node::new("(x - mean)/std", size, [0], scale));
+    Ok(Ann::try_from(graph)?)
+}
+
+/// The accuracy of the file as another library runs it; `None` where there are no labels, or that library does not run it, which is said.
+#[cfg(feature = "reference")]
+fn reference(args: &Args, test: &Data, interrupt: &Interrupt) -> Result<Option<f64>> {
+    if test.labels.is_none() {
+        return Ok(None);
+    }
+    let answers = || -> Result<Vec<f32>> {
+        let reference = snn_convert::reference::Reference::open(&args.model)?;
+        let mut progress = Progress::new("trained network by rten", test.len(), interrupt);
+        let mut answers = Vec::new();
+        for (numbers, _) in test.pieces(PIECE) {
+            let numbers: Vec<f32> = numbers.iter().map(|x| (x - args.mean) / args.std).collect();
+            let count = numbers.len() / test.size;
+            answers.extend(reference.run(&numbers, count)?);
+            progress.inc(count)?;
+        }
+        Ok(answers)
+    };
+    match answers() {
+        Ok(answers) => Ok(crate::run::accuracy(&answers, answers.len() / test.len(), test.labels.as_deref())),
+        Err(error) if error.is::<snn_repro::LabError>() => Err(error),
+        Err(error) => {
+            say(format_args!("no accuracy by another library: {error:#}"));
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(not(feature = "reference"))]
+fn reference(_: &Args, _: &Data, _: &Interrupt) -> Result<Option<f64>> {
+    Ok(None)
+}
+
+fn text(document: &Document) -> String {
+    let report = &document.report;
+    let mut text = format!("{}\n{}", table::layers(report), table::figures(report, document.reference_accuracy));
+    if !document.accuracy_by_code.is_empty() {
+        let head = vec!["steps".to_owned(), "accuracy (%)".to_owned()];
+        let rows = document.accuracy_by_code.iter().map(|(steps, share)| vec![steps.to_string(), format!("{:.2}", 100.0 * share)]);
+        text += &format!("\n{}", table::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>()));
+    }
+    text
+}
+
+/// Writes report.json and the plots.
+fn write(dir: &Path, document: &Document) -> Result<()> {
+    json::save_json(dir.join("report.json"), document)?;
+    let (_folder, files) = drawn(plots(document))?;
+    for file in files {
+        copy(&file, &dir.join(file.file_name().unwrap_or_default()))?;
+    }
+    say(format_args!("report in {}", dir.display()));
+    Ok(())
+}
+
+fn plots(document: &Document) -> Vec<Plot> {
+    let report = &document.report;
+    let name = document.model.file_name().unwrap_or_default().to_string_lossy();
+    let title = |what: &str| format!("{name}, {}, {} steps: {what}", report.scheme, document.steps);
+    let by_layer = |value: &dyn Fn(usize) -> Option<f64>| {
+        (0..report.layers.len()).filter_map(|l| Some(((l + 1) as f64, value(l)?))).collect::<Vec<_>>()
+    };
+    let dots = Axes { dots: true, ..Axes::default() };
+    let errors = by_layer(&|l| report.layers[l].error.map(|error| error.relative));
+    let spikes = by_layer(&|l| Some(report.layers[l].spikes_per_gate));
+    let mut plots = vec![
+        Plot {
+            name: "errors",
+            title: title("error of each layer"),
+            x_label: "layer",
+            y_label: "relative root mean square error",
+            lines: vec![("", errors)],
+            axes: Axes { log_y: true, ..dots },
+        },
+        Plot {
+            name: "spikes",
+            title: title("spikes of each layer"),
+            x_label: "layer",
+            y_label: "spikes per gate and image",
+            lines: vec![("", spikes)],
+            axes: dots,
+        },
+    ];
+    let by_step = report.accuracy_by_step.iter().enumerate().map(|(t, share)| ((t + 1) as f64, 100.0 * share));
+    let by_code = document.accuracy_by_code.iter().map(|(steps, share)| (*steps as f64, 100.0 * share));
+    let spiking: Vec<(f64, f64)> = by_step.chain(by_code).collect();
+    if let (Some(first), Some(last)) = (spiking.first(), spiking.last()) {
+        let trained = report
+            .dense
+            .and_then(|dense| dense.accuracy)
+            .map_or(Vec::new(), |share| vec![(first.0, 100.0 * share), (last.0, 100.0 * share)]);
+        plots.push(Plot {
+            name: "accuracy",
+            title: title("accuracy"),
+            x_label: "steps",
+            y_label: "accuracy (%)",
+            lines: vec![("trained network", trained), ("spiking network", spiking)],
+            axes: Axes::default(),
+        });
+    }
+    plots
+}
+
+/// A share of numbers on the command line.
+fn tail(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x| (0.0..0.5).contains(x)).ok_or_else(|| "give a share, 0 or more and below 0.5".into())
+}
