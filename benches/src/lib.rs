@@ -1,6 +1,7 @@
 //! Speed questions and their answers. `cargo xtask bench NAME` runs one; all figures of a report come from one run on one machine.
 
 pub mod brunel;
+mod convert;
 mod eprop;
 mod product;
 mod train_step;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use brunel::brunel;
+use convert::convert;
 use eprop::eprop;
 use product::product;
 use train_step::train_step;
@@ -43,6 +45,11 @@ pub const ALL: &[Bench] = &[
     },
     Bench { name: "eprop", question: "What does a training step of e-prop cost, backwards and online?", run: eprop },
     Bench { name: "brunel", question: "How fast does a balanced random network run?", run: brunel },
+    Bench {
+        name: "convert",
+        question: "Does a few-spikes network classify as many images a second as the dense network it was made of?",
+        run: convert,
+    },
 ];
 
 /// What a bench found.
