@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, CubaLif, FewSpikes, If, Li, Lif, LifRefractory, Lsnn, Model, Relu, Reset, Sum, Threshold};
 use snn_core::{Fix, Net, Network, Raster, Real, Seed, Surrogate, Value, ms};
-use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants};
+use snn_sparse::{Clocked, EventDriven, EventError, Record, Wants, WindowError, Windowed, Windows};
 
 /// Models of every kind that spikes, with a threshold of 1; each neuron has a time constant of its own.
 fn any_model() -> impl Strategy<Value = Model> {
@@ -248,6 +248,74 @@ fn values_travel_between_populations() {
     }
     let refused = EventDriven::<f64>::compile(&net(1.0)).err();
     assert_eq!(refused, Some(EventError::Values { population: "b".into(), model: "relu" }));
+}
+
+/// Layers of few-spikes neurons, one of which hears two windows late, and a readout; links of every kind of store.
+fn windows_network(steps: usize, signed: bool, p: f64, seed: u64) -> Network {
+    let late = |net: Net, windows: usize| net.delay(ms((windows * steps) as f64));
+    let connect = if p > 0.7 { Connect::All } else { Connect::Random { p } };
+    let net = Net::new(ms(1.0)).input("in", SIZE).population("b", SIZE, few_spikes(steps, signed));
+    let net = net.population("a", SIZE, few_spikes(steps, !signed)).population("out", 2, Sum { period: steps, bias: 0.4.into() });
+    let net = net.project("in", "a", connect, Init::normal(0.9)).project("a", "b", connect, Init::normal(0.9));
+    let net = late(net.project("in", "b", connect, Init::normal(0.9)), 1);
+    let net = late(net.project("a", "out", connect, Init::normal(1.0)), 2).project("b", "out", Connect::All, Init::normal(1.0));
+    net.output("out").build(Seed::new(seed)).unwrap()
+}
+
+proptest! {
+    /// Who fires how often, what it is worth, and what is read out at the end of a window.
+    #[test]
+    fn window_by_window_is_step_by_step(
+        steps in 1usize..7, signed in any::<bool>(), p in 0.1f64..1.0, seed in any::<u64>(), values in any::<bool>(),
+        events in prop::collection::vec((0u32..120, 0u32..SIZE as u32), 0..150)
+    ) {
+        let (net, count) = (windows_network(steps, signed, p, seed), 120 / steps);
+        let mut input = Raster::new(SIZE, 120);
+        input.fill(events);
+        let input = if values { graded(&input) } else { input };
+        let (clocked, windowed) = (Clocked::<f64>::compile(&net), Windowed::<f64>::compile(&net).unwrap());
+        let (mut record, mut windows) = (Record::new(&clocked), Windows::default());
+        clocked.run(&[&input], Wants::Spikes, &mut record);
+        windowed.run(&[&input], &mut windows);
+        let fan_out = |q: usize, unit: u32| {
+            let leaving = clocked.links().iter().filter(|link| link.from == snn_sparse::Source::Population(q));
+            leaving.map(|link| link.store.fan_out(&[unit]) as u64).sum::<u64>()
+        };
+        for w in 0..count {
+            let within = w * steps..(w + 1) * steps;
+            for q in 0..2 {
+                let (mut worth, mut spikes, mut links) = ([0.0; SIZE], 0, 0);
+                for t in within.clone() {
+                    for (&unit, x) in record.spikes[q].at(t).iter().zip(record.spikes[q].values_at(t)) {
+                        worth[unit as usize] += x;
+                        (spikes, links) = (spikes + 1, links + fan_out(q, unit));
+                    }
+                }
+                prop_assert_eq!((windows.spikes[q][w], windows.synaptic[q][w]), (spikes, links), "population {} window {}", q, w);
+                for (unit, x) in worth.into_iter().enumerate() {
+                    prop_assert!((windows.events[q].value(w, unit as u32) - x).abs() < 1e-12, "population {} window {} unit {}", q, w, unit);
+                }
+            }
+            for j in 0..2 {
+                prop_assert!((windows.output(2, w, j) - record.traces[2].output_at(within.end - 1, j)).abs() < 1e-9, "window {}", w);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_windows_is_refused_by_name() {
+    let refused = |net: Net| Windowed::<f64>::compile(&net.output("out").build(Seed::new(1)).unwrap()).err().unwrap();
+    let net = || Net::new(ms(1.0)).input("in", 2).population("out", 1, Sum { period: 4, ..Sum::default() });
+    let few = |steps: usize| FewSpikes::relu(steps, 1.0);
+    let join = |net: Net, delay: f64| net.project("in", "a", Connect::All, Init::Constant(1.0)).delay(ms(delay));
+    let why = |net: Net, words: &str| assert!(refused(net).to_string().contains(words), "{words}");
+    why(join(net().population("a", 2, Lif::default()), 0.0), "`a` (lif) does not hear in windows");
+    why(join(net().population("a", 2, few(3)), 0.0), "`a` (few_spikes) has windows of 3 steps, others of 4");
+    why(join(net().population("a", 2, few(4)).current(0.1), 0.0), "`a` (few_spikes) has an input at every step");
+    why(join(net().population("a", 2, few(4)), 0.0).project("a", "a", Connect::All, Init::Constant(0.1)).delay(ms(4.0)), "part of a loop");
+    let late = WindowError::Delay { from: "in".into(), to: "a".into(), steps: 3, period: 4 };
+    assert_eq!(refused(join(net().population("a", 2, few(4)), 3.0)), late);
 }
 
 /// For every neuron its own.
