@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use snn_io::{Idx, IoError, idx, npy};
+use snn_io::{IoError, idx, npy};
 
 /// What is said of every option that takes data.
 pub const HELP: &str = "DATA is a folder with idx files in the layout of MNIST (train-images-idx3-ubyte, t10k-images-idx3-ubyte and their labels, plain or .gz),
@@ -76,13 +76,13 @@ impl Data {
 
 fn folder(path: &Path, part: Part, most: Option<usize>, scale: Option<f32>) -> Result<Data> {
     let part = if part == Part::Train { "train" } else { "t10k" };
-    let (file, images) = either(path, &format!("{part}-images-idx3-ubyte"))?;
+    let (file, images) = idx::read_either(path, &format!("{part}-images-idx3-ubyte"))?;
     let &[count, ref shape @ ..] = &images.dims[..] else { bail!("{}: an array without dimensions", file.display()) };
     let size: usize = shape.iter().product();
     if shape.is_empty() || size == 0 {
         bail!("{}: an array of shape {:?}; expected images, [n, rows, columns]", file.display(), images.dims);
     }
-    let labels = match either(path, &format!("{part}-labels-idx1-ubyte")) {
+    let labels = match idx::read_either(path, &format!("{part}-labels-idx1-ubyte")) {
         Err(IoError::NotFound { .. }) => None,
         other => Some(other?),
     };
@@ -94,18 +94,6 @@ fn folder(path: &Path, part: Part, most: Option<usize>, scale: Option<f32>) -> R
     let numbers = images.data[..taken * size].iter().map(|&x| f32::from(x) / scale).collect();
     let labels = labels.map(|(_, labels)| labels.data[..taken].iter().map(|&label| label.into()).collect());
     Ok(Data { path: path.into(), size, numbers, labels, scale })
-}
-
-/// Reads `stem.gz` or else `stem`, and says which; the first name is the one reported missing.
-fn either(dir: &Path, stem: &str) -> Result<(PathBuf, Idx), IoError> {
-    let (compressed, plain) = (dir.join(format!("{stem}.gz")), dir.join(stem));
-    match idx::read(&compressed) {
-        Err(missing @ IoError::NotFound { .. }) => match idx::read(&plain) {
-            Err(IoError::NotFound { .. }) => Err(missing),
-            other => other.map(|idx| (plain, idx)),
-        },
-        other => other.map(|idx| (compressed, idx)),
-    }
 }
 
 fn archive(path: &Path, most: Option<usize>, scale: Option<f32>) -> Result<Data> {

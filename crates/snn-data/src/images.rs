@@ -6,7 +6,7 @@ use crate::{
     error::{DataError, check},
 };
 use snn_core::{Dataset, Raster, Seed, Target};
-use snn_io::{Idx, IoError, idx};
+use snn_io::{IoError, idx};
 use std::path::{Path, PathBuf};
 
 const SIDE: usize = 28;
@@ -161,7 +161,7 @@ impl Images {
     fn open(set: &'static str, from: &'static str, dir: &Path, split: Split) -> Result<Self, DataError> {
         let dir = dir.join(set);
         let part = if split == Split::Train { "train" } else { "t10k" };
-        let read = |stem: &str| match read_either(&dir, &format!("{part}-{stem}")) {
+        let read = |stem: &str| match idx::read_either(&dir, &format!("{part}-{stem}")) {
             Err(source @ IoError::NotFound { .. }) => Err(DataError::Missing { set, from, source }),
             other => Ok(other?),
         };
@@ -207,18 +207,6 @@ impl Images {
     /// The class of image `index`, 0 to 9.
     pub fn label(&self, index: usize) -> usize {
         self.labels[index].into()
-    }
-}
-
-/// Reads `stem.gz` or else `stem`, and says which; the first name is the one reported missing.
-fn read_either(dir: &Path, stem: &str) -> Result<(PathBuf, Idx), IoError> {
-    let (compressed, plain) = (dir.join(format!("{stem}.gz")), dir.join(stem));
-    match idx::read(&compressed) {
-        Err(missing @ IoError::NotFound { .. }) => match idx::read(&plain) {
-            Err(IoError::NotFound { .. }) => Err(missing),
-            other => other.map(|idx| (plain, idx)),
-        },
-        other => other.map(|idx| (compressed, idx)),
     }
 }
 

@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 const EXPECTED: &str = "an idx file of unsigned bytes (it begins with 00 00 08), plain or gzip";
@@ -36,6 +36,21 @@ pub fn read(path: impl AsRef<Path>) -> Result<Idx, IoError> {
     let path = path.as_ref();
     let file = File::open(path).map_err(|e| IoError::reading(path, EXPECTED, e))?;
     decode(path, BufReader::new(file))
+}
+
+/// Reads `dir/stem.gz`, or else `dir/stem`, and says which; if there is neither, the first is the one reported missing.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_either(dir: impl AsRef<Path>, stem: &str) -> Result<(PathBuf, Idx), IoError> {
+    let (compressed, plain) = (dir.as_ref().join(format!("{stem}.gz")), dir.as_ref().join(stem));
+    match read(&compressed) {
+        Err(missing @ IoError::NotFound { .. }) => match read(&plain) {
+            Err(IoError::NotFound { .. }) => Err(missing),
+            other => other.map(|idx| (plain, idx)),
+        },
+        other => other.map(|idx| (compressed, idx)),
+    }
 }
 
 fn decode(path: &Path, mut raw: impl BufRead) -> Result<Idx, IoError> {
