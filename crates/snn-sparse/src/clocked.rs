@@ -5,7 +5,7 @@ use crate::fan::{self, Ahead, Family, Fan};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
 use crate::plan::{Image, Plan};
-use crate::store::{Csr, Rewire, RewireError, Rewiring, Store};
+use crate::store::{Csr, Rewire, RewireError, Rewiring, Store, Synapses};
 use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
 use crate::trace::{Listed, Sink, Trace, Wants};
@@ -594,6 +594,27 @@ impl<F: Scalar> Clocked<F> {
     pub fn weights(&self) -> Vec<Vec<f32>> {
         let weights = self.by_projection(self.links.iter().map(|l| l.store.values()));
         weights.into_iter().map(|list| list.into_iter().map(|w| w.value() as f32).collect()).collect()
+    }
+
+    /// Sets the weights of a projection, given in the order of the description as long as its links are those described.
+    ///
+    /// # Panics
+    /// If their number is another, or the engine is [`frozen`](Self::frozen).
+    #[track_caller]
+    pub fn set_weights(&mut self, projection: usize, weights: &[f32]) {
+        assert!(!self.frozen, "a frozen engine has the weights it was made with");
+        self.state = fan::fresh();
+        let mut set = 0;
+        for link in self.links.iter_mut().filter(|link| link.projection == projection) {
+            let Link { subset, store, .. } = link;
+            let of = |k: usize| F::of(f64::from(weights[k]));
+            match subset {
+                Some(subset) => store.set(subset.iter().map(|&k| of(k as usize))),
+                None => store.set((0..weights.len()).map(of)),
+            }
+            set += store.slots().len();
+        }
+        assert_eq!(set, weights.len(), "projection {projection} has {set} weights, {} were given", weights.len());
     }
 
     /// Anything laid out like the weights of [`links`](Self::links), as one list per projection in the order of the description.

@@ -6,12 +6,16 @@
 //! [`EventDriven`] engine runs the same description in time that grows with the spikes, not with neurons and steps. A [`Windowed`] engine takes whole
 //! windows of networks that hear in windows: converted ones.
 //!
+//! A [`Device`] is what machines and engines have in common; [`Ideal`] is the clocked engine as one.
+//!
 //! Not here: learning (`snn-learn`), files (`snn-io`). See [`Clocked`] for the smallest example.
 
 mod bank;
 mod clocked;
+mod device;
 mod event_driven;
 mod fan;
+mod ideal;
 pub mod lanes;
 mod local;
 pub mod noise;
@@ -25,8 +29,10 @@ mod windowed;
 
 pub use bank::{Bank, Cells, Feed, Link, Source};
 pub use clocked::{Clocked, Record};
+pub use device::{Costs, Device, DeviceError};
 pub use event_driven::{EventDriven, EventError, Work};
 pub use fan::{Family, Fan};
+pub use ideal::Ideal;
 pub use lanes::{Block, Entries, LANES, Scalar, Simd};
 pub use local::{Entry, Local};
 pub use plan::Image;

@@ -1,0 +1,19 @@
+//! Emulated neuromorphic machines: faithful in what a network can feel. Number formats, noise, limits, time and energy; not transistors.
+//!
+//! A [`Machine`] takes any [`Network`](snn_core::Network). [`Machine::map`] says what would become of it: what fits, what is rounded, lost or refused, by name.
+//! [`Machine::build`] gives a [`Device`](snn_sparse::Device) that runs it. Learning rules know devices, never machines.
+//!
+//! * [`Ideal`]: no limits: the software engine, to compare with.
+//!
+//! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
+//!
+//! Not here: learning (`snn-learn`), papers' constants (`snn-repro`). Every time and energy is modelled from named constants, never measured.
+#![forbid(unsafe_code)]
+
+mod ideal;
+mod machine;
+mod report;
+
+pub use ideal::Ideal;
+pub use machine::{Machine, all, by_name};
+pub use report::{Finding, Kind, MapError, Place, Report, Resource};
