@@ -38,11 +38,23 @@ pub struct Runner<'a> {
     answer: usize,
     /// By population: where it is.
     place: Vec<Option<usize>>,
+    /// By number of an input: the links it goes over.
+    heard_by: Vec<u32>,
 }
 
 enum Engine {
     Clocked(Clocked<f32>),
     Windowed(Windowed<f32>),
+}
+
+impl Engine {
+    /// The network step by step.
+    fn clocked(&self) -> &Clocked<f32> {
+        match self {
+            Engine::Clocked(engine) => engine,
+            Engine::Windowed(engine) => engine.clocked(),
+        }
+    }
 }
 
 /// What came of a run over inputs.
@@ -91,25 +103,26 @@ struct Memory {
 impl<'a> Runner<'a> {
     /// Lowers the network.
     pub fn new(converted: &'a Converted) -> Self {
-        let engine =
-            Windowed::compile(&converted.network).map_or_else(|_| Engine::Clocked(Clocked::compile(&converted.network)), Engine::Windowed);
+        let windowed = Windowed::compile(&converted.network).ok();
+        // One input to a window, given at once.
+        let fits = |engine: &Windowed| converted.timing.present == 1 && converted.timing.interval == Some(engine.period());
+        let engine = match windowed.filter(fits) {
+            Some(engine) => Engine::Windowed(engine),
+            None => Engine::Clocked(Clocked::compile(&converted.network)),
+        };
         let populations = &converted.network.draft().populations;
         let answer = populations.iter().position(|p| p.name == ANSWER).unwrap_or(0);
         let place = |p: usize| converted.places.iter().position(|place| place.population == p);
-        Runner { converted, answer, place: (0..populations.len()).map(place).collect(), engine }
+        let mut heard_by = vec![0; converted.inputs()];
+        for link in engine.clocked().links().iter().filter(|link| matches!(link.from, Source::Input(_))) {
+            heard_by.iter_mut().zip(0..).for_each(|(links, unit)| *links += link.store.fan_out(&[unit]) as u32);
+        }
+        Runner { converted, answer, place: (0..populations.len()).map(place).collect(), heard_by, engine }
     }
 
     /// The network.
     pub fn converted(&self) -> &Converted {
         self.converted
-    }
-
-    /// The network step by step.
-    fn clocked(&self) -> &Clocked<f32> {
-        match &self.engine {
-            Engine::Clocked(engine) => engine,
-            Engine::Windowed(engine) => engine.clocked(),
-        }
     }
 
     /// Runs inputs, one after the other in `numbers`.
@@ -121,11 +134,9 @@ impl<'a> Runner<'a> {
         let Engine::Windowed(engine) = &self.engine else { return self.fold(numbers, |_, _| ()).0 };
         let (size, outputs, period) = (self.converted.inputs(), self.converted.outputs(), engine.period());
         assert!(numbers.len().is_multiple_of(size), "{} numbers for inputs of {size}", numbers.len());
-        let memory = || (Raster::new(size, 0), Windows::default());
-        let run = |(raster, windows): &mut (Raster, Windows<f32>), numbers: &[f32]| {
+        let run = |windows: &mut Windows<f32>, numbers: &[f32]| {
             let count = numbers.len() / size;
-            self.converted.present(numbers, raster);
-            engine.run(&[raster], windows);
+            engine.run_numbers(numbers, self.converted.steps(count) / period, windows);
             let answer = |n: usize| (0..outputs).map(move |j| (self.converted.answered(n) / period, j));
             let answers = (0..count).flat_map(answer).map(|(w, j)| windows.output(self.answer, w, j)).collect();
             let mut tally = Tally { inputs: count as u64, spikes: vec![0; self.converted.layers.len()], ..Tally::default() };
@@ -134,10 +145,10 @@ impl<'a> Runner<'a> {
                 tally.spikes[place.layer] += windows.spikes[place.population][of.clone()].iter().sum::<u64>();
                 tally.synaptic += windows.synaptic[place.population][of].iter().sum::<u64>();
             }
-            tally.analog = self.analog(raster);
+            tally.analog = self.analog(numbers);
             Outcome { answers, tally }
         };
-        let parts: Vec<Outcome> = numbers.par_chunks(CHUNK * size).map_init(memory, run).collect();
+        let parts: Vec<Outcome> = numbers.par_chunks(CHUNK * size).map_init(Windows::default, run).collect();
         let mut all = Outcome::default();
         for part in parts {
             all.answers.extend(part.answers);
@@ -155,16 +166,17 @@ impl<'a> Runner<'a> {
         let (size, outputs) = (self.converted.inputs(), self.converted.outputs());
         assert!(numbers.len().is_multiple_of(size), "{} numbers for inputs of {size}", numbers.len());
         let chunk = if self.converted.timing.interval.is_some() { CHUNK } else { 1 };
-        let memory = || Memory { raster: Raster::new(size, 0), record: Record::new(self.clocked()) };
+        let memory = || Memory { raster: Raster::new(size, 0), record: Record::new(self.engine.clocked()) };
         let run = |memory: &mut Memory, (first, numbers): (usize, &[f32])| {
             let count = numbers.len() / size;
             self.converted.present(numbers, &mut memory.raster);
-            self.clocked().run(&[&memory.raster], Wants::Spikes, &mut memory.record);
+            self.engine.clocked().run(&[&memory.raster], Wants::Spikes, &mut memory.record);
             let answer = |n: usize| (0..outputs).map(move |j| (n, j));
             let at = |n: usize, j: usize| self.reading(&memory.record, n).answer_at(self.converted.timing.latency - 1, j);
             let answers = (0..count).flat_map(answer).map(|(n, j)| at(n, j)).collect();
             let made: Vec<T> = (0..count).map(|n| read(first + n, self.reading(&memory.record, n))).collect();
-            (Outcome { answers, tally: self.tally(memory, count) }, made)
+            let tally = Tally { analog: self.analog(numbers), ..self.tally(memory, count) };
+            (Outcome { answers, tally }, made)
         };
         let parts: Vec<_> = numbers.par_chunks(chunk * size).enumerate().map(|(k, part)| (k * chunk, part)).map_init(memory, run).collect();
         let (mut all, mut made) = (Outcome::default(), Vec::new());
@@ -192,19 +204,19 @@ impl<'a> Runner<'a> {
         for place in &self.converted.places {
             tally.spikes[place.layer] += steps(place.population).map(|t| record.spikes[place.population].at(t).len() as u64).sum::<u64>();
         }
-        for link in self.clocked().links() {
+        for link in self.engine.clocked().links() {
             if let Source::Population(p) = link.from {
                 tally.synaptic += steps(p).map(|t| link.store.fan_out(record.spikes[p].at(t)) as u64).sum::<u64>();
             }
         }
-        tally.analog = self.analog(raster);
         tally
     }
 
     /// Links over which numbers of the inputs themselves go.
-    fn analog(&self, raster: &Raster) -> u64 {
-        let links = self.clocked().links().iter().filter(|link| matches!(link.from, Source::Input(_)));
-        links.map(|link| (0..raster.steps()).map(|t| link.store.fan_out(raster.at(t)) as u64).sum::<u64>()).sum()
+    fn analog(&self, numbers: &[f32]) -> u64 {
+        let each =
+            |input: &[f32]| input.iter().zip(&self.heard_by).map(|(&x, &links)| if x == 0.0 { 0 } else { u64::from(links) }).sum::<u64>();
+        self.converted.timing.present as u64 * numbers.chunks(self.heard_by.len()).map(each).sum::<u64>()
     }
 }
 

@@ -196,6 +196,11 @@ impl<F: Scalar> Consts<F> {
         let places = &self.places[phase * self.each..(phase + 1) * self.each];
         std::array::from_fn(|k| places.get(k).map_or(&self.planes[0], |&(at, stride)| &self.planes[at + block * stride]))
     }
+
+    /// Whether all neurons have the same constants.
+    fn shared(&self) -> bool {
+        self.places.iter().all(|&(_, stride)| stride == 0)
+    }
 }
 
 /// See [`Scalar::lower`].
@@ -232,11 +237,16 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
     /// One step of one block: `x` becomes `u`.
     #[inline(always)]
     fn step_block(consts: &[&Block<F>; MAX_CONSTS], state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
+        Self::step_lanes(|l| N::Consts::<F>::from_fn(|k| consts[k].0[l]), state, z, x);
+    }
+
+    /// The same for constants from wherever they are.
+    #[inline(always)]
+    fn step_lanes(consts: impl Fn(usize) -> N::Consts<F>, state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
         let state = &mut state[..Self::STATES];
         for l in 0..LANES {
-            let c = N::Consts::<F>::from_fn(|k| consts[k].0[l]);
             let s = N::State::<F>::from_fn(|k| state[k].0[l]);
-            let (next, u) = N::step(c, s, z.0[l], x.0[l]);
+            let (next, u) = N::step(consts(l), s, z.0[l], x.0[l]);
             for k in 0..Self::STATES {
                 state[k].0[l] = next.get(k);
             }
@@ -416,6 +426,33 @@ impl<N: Neuron, F: Scalar> Kernel for WindowKernel<'_, N, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
+        let bank = self.bank;
+        if bank.consts.shared() {
+            // Constants in registers.
+            let first = |phase: usize| N::Consts::<F>::from_fn(|k| bank.consts.at(0, phase)[k].0[0]);
+            let phases: [N::Consts<F>; MOST_PHASES] = std::array::from_fn(|phase| first(phase.min(bank.consts.period - 1)));
+            let at = |_: usize, phase: usize| {
+                let c = if phase < MOST_PHASES { phases[phase] } else { first(phase) };
+                move |_: usize| c
+            };
+            self.along::<I, _>(at);
+        } else {
+            let at = |block: usize, phase: usize| {
+                let consts = bank.consts.at(block, phase);
+                move |l: usize| N::Consts::<F>::from_fn(|k| consts[k].0[l])
+            };
+            self.along::<I, _>(at);
+        }
+    }
+}
+
+/// Phases whose constants are looked up once for a run.
+const MOST_PHASES: usize = 16;
+
+impl<N: Neuron, F: Scalar> WindowKernel<'_, N, F> {
+    /// All blocks; `at` gives the constants of a block at a phase, lane by lane.
+    #[inline(always)]
+    fn along<I: Isa, C: Fn(usize) -> N::Consts<F>>(self, at: impl Fn(usize, usize) -> C) {
         let WindowKernel { bank, planes, counts, any } = self;
         let (width, period, one) = (blocks(bank.size), bank.consts.period, F::of(1.0));
         let mut room = [Block::zero(); MAX_STATE];
@@ -423,28 +460,26 @@ impl<N: Neuron, F: Scalar> Kernel for WindowKernel<'_, N, F> {
             let (valid, state) = (valid_lanes(bank.size, b), &mut room[..Bank::<N, F>::STATES]);
             state.fill(Block::zero());
             let mut z = Block::zero();
-            for at in (b..planes.len()).step_by(width) {
-                let first = bank.consts.at(b, 0);
+            for place in (b..planes.len()).step_by(width) {
+                let first = at(b, 0);
                 // Where nobody can reach the threshold before the inputs of this window act, the first step is all there is to do.
                 let mut top = Block::zero();
                 for l in 0..LANES {
-                    let c = N::Consts::<F>::from_fn(|k| first[k].0[l]);
-                    top.0[l] = N::ceiling(c, N::State::<F>::from_fn(|k| state[k].0[l]));
+                    top.0[l] = N::ceiling(first(l), N::State::<F>::from_fn(|k| state[k].0[l]));
                 }
                 let quiet = N::OUTPUT.is_events() && F::positive::<I>(&top) & valid == 0;
-                let (mut u, mut sum, mut count, mut fired) = (planes[at], Block::zero(), Block::zero(), 0);
-                Bank::<N, F>::step_block(&first, state, &z, &mut u);
+                let (mut u, mut sum, mut count, mut fired) = (planes[place], Block::zero(), Block::zero(), 0);
+                Bank::<N, F>::step_lanes(first, state, &z, &mut u);
                 for phase in 0..if quiet { 0 } else { period } {
-                    let consts = bank.consts.at(b, phase);
+                    let consts = at(b, phase);
                     if phase > 0 {
                         u = Block::zero();
-                        Bank::<N, F>::step_block(&consts, state, &z, &mut u);
+                        Bank::<N, F>::step_lanes(&consts, state, &z, &mut u);
                     }
                     if N::OUTPUT.is_events() {
                         for l in 0..LANES {
                             z.0[l] = if u.0[l] > F::default() { one } else { F::default() };
-                            let worth = N::worth(N::Consts::<F>::from_fn(|k| consts[k].0[l]));
-                            sum.0[l] += worth * z.0[l];
+                            sum.0[l] += N::worth(consts(l)) * z.0[l];
                             count.0[l] += z.0[l];
                         }
                         fired |= F::positive::<I>(&u);
@@ -453,9 +488,11 @@ impl<N: Neuron, F: Scalar> Kernel for WindowKernel<'_, N, F> {
                 if quiet {
                     z = Block::zero();
                 }
-                planes[at] = if N::OUTPUT.is_events() { sum } else { u };
-                counts[at] = count;
-                any[at] = fired & valid;
+                // Lanes beyond the last neuron copy it.
+                bits(!valid).for_each(|l| count.0[l] = F::default());
+                planes[place] = if N::OUTPUT.is_events() { sum } else { u };
+                counts[place] = count;
+                any[place] = fired & valid;
             }
         }
     }

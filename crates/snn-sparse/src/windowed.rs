@@ -1,9 +1,9 @@
 //! The engine of windows: neurons that hear in windows are given the events of a window at once.
 
-use crate::bank::Source;
+use crate::bank::{Link, Source};
 use crate::clocked::Clocked;
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, bits, blocks, flat_mut};
-use crate::store::Store;
+use crate::store::{Csr, Store};
 use snn_core::{Network, Raster};
 
 /// A network run window by window.
@@ -40,8 +40,21 @@ pub struct Windowed<F: Scalar = f32> {
     engine: Clocked<F>,
     period: usize,
     order: Vec<usize>,
-    late: Vec<usize>,       // by link: windows
-    fan_out: Vec<Vec<u32>>, // by population and unit: links over which an event goes
+    late: Vec<usize>,              // by link: windows
+    straight: Vec<Option<Vec<F>>>, // by link: the weight of each channel, of an input that goes one to one
+    fan_out: Vec<FanOut>,          // by population
+}
+
+/// Links over which an event of a unit goes.
+enum FanOut {
+    Same(u64),
+    Each(Vec<u32>),
+}
+
+impl FanOut {
+    fn new(each: Vec<u32>) -> Self {
+        if each.iter().all(|n| *n == each[0]) { FanOut::Same(each[0].into()) } else { FanOut::Each(each) }
+    }
 }
 
 /// What a network did, window by window; reused from run to run.
@@ -55,7 +68,7 @@ pub struct Windows<F = f32> {
     pub synaptic: Vec<Vec<u64>>,
     outputs: Vec<Vec<Block<F>>>, // by population: [window][block]
     inputs: Vec<Raster>,
-    planes: Vec<Block<F>>,
+    planes: Vec<Block<F>>, // of the population at hand: [window][block]
     counts: Vec<Block<F>>,
     any: Vec<u64>,
     sums: Vec<f64>,
@@ -140,9 +153,10 @@ impl<F: Scalar> Windowed<F> {
         let leaving = |p: usize| engine.links().iter().filter(move |link| link.from == Source::Population(p));
         let fan_out = |p: usize| {
             let links = |unit: u32| leaving(p).map(|link| link.store.fan_out(&[unit]) as u32).sum();
-            (0..engine.cells()[p].size() as u32).map(links).collect()
+            FanOut::new((0..engine.cells()[p].size() as u32).map(links).collect())
         };
-        Ok(Windowed { period, late, order, fan_out: (0..engine.cells().len()).map(fan_out).collect(), engine })
+        let straight = engine.links().iter().map(|link| one_to_one(link, engine.size(link.from), engine.cells()[link.to].size())).collect();
+        Ok(Windowed { period, late, order, straight, fan_out: (0..engine.cells().len()).map(fan_out).collect(), engine })
     }
 
     /// The same network step by step.
@@ -163,55 +177,85 @@ impl<F: Scalar> Windowed<F> {
     pub fn run(&self, inputs: &[&Raster], into: &mut Windows<F>) {
         let steps = inputs.first().map_or(0, |r| r.steps());
         self.engine.fit(inputs, steps..steps + 1);
-        let (count, populations) = (steps / self.period, self.engine.cells().len());
+        let count = steps / self.period;
         into.inputs.resize_with(inputs.len(), Raster::default);
         inputs.iter().zip(&mut into.inputs).for_each(|(raster, merged)| merge(raster, self.period, count, &mut into.sums, merged));
+        self.run_all(count, &[], into);
+    }
+
+    /// Runs a network of one input from rest for `count` windows: `numbers` are what its channels are given, window after window, and nothing
+    /// after them. The same as [`run`](Self::run) with an event for each number but 0.
+    ///
+    /// # Panics
+    /// If the network has more inputs than one, or `numbers` is no whole number of windows, or more than `count`.
+    #[track_caller]
+    pub fn run_numbers(&self, numbers: &[f32], count: usize, into: &mut Windows<F>) {
+        let [input] = &self.engine.network().draft().inputs[..] else { panic!("numbers for a network with more inputs than one") };
+        let size = input.size;
+        let fits = numbers.len().is_multiple_of(size) && numbers.len() / size <= count;
+        assert!(fits, "{} numbers for {count} windows of {size} channels", numbers.len());
+        into.inputs.resize_with(1, Raster::default);
+        into.inputs[0].reset(size, count);
+        let direct =
+            self.engine.links().iter().zip(&self.straight).all(|(link, weights)| weights.is_some() || link.from != Source::Input(0));
+        if direct {
+            return self.run_all(count, numbers, into);
+        }
+        for w in 0..count {
+            let image = numbers.chunks(size).nth(w).unwrap_or(&[]);
+            into.inputs[0].push_values(w, |units, values| {
+                for (unit, &x) in image.iter().enumerate().filter(|(_, x)| **x != 0.0) {
+                    units.push(unit as u32);
+                    values.push(f64::from(x));
+                }
+            });
+        }
+        self.run_all(count, &[], into);
+    }
+
+    /// All populations; the events of the inputs are in `into`, or `numbers` go straight to those who hear them.
+    fn run_all(&self, count: usize, numbers: &[f32], into: &mut Windows<F>) {
+        let populations = self.engine.cells().len();
         into.events.resize_with(populations, Raster::default);
         into.outputs.resize_with(populations, Vec::new);
         for list in [&mut into.spikes, &mut into.synaptic] {
             list.resize_with(populations, Vec::new);
             list.iter_mut().for_each(|list| list.clear());
         }
-        self.order.iter().for_each(|&p| self.advance(p, count, into));
+        self.order.iter().for_each(|&p| self.advance(p, count, numbers, into));
     }
 
     /// All windows of one population.
-    fn advance(&self, p: usize, count: usize, into: &mut Windows<F>) {
+    fn advance(&self, p: usize, count: usize, numbers: &[f32], into: &mut Windows<F>) {
         let (cells, width) = (&self.engine.cells()[p], blocks(self.engine.cells()[p].size()));
         let Windows { events, spikes, synaptic, outputs, inputs, planes, counts, any, .. } = into;
         planes.clear();
         planes.resize(count * width, Block::zero());
         counts.resize(count * width, Block::zero());
         any.resize(count * width, 0);
-        self.engine.simd().run(Hear { windowed: self, p, width, inputs, events, planes });
+        self.engine.simd().run(Hear { windowed: self, p, width, numbers, inputs, events, planes });
         cells.windows(self.engine.simd(), planes, &mut counts[..count * width], &mut any[..count * width]);
-        let raster = &mut events[p];
-        raster.reset(cells.size(), count);
-        for w in 0..count {
-            let (row, mut fired, mut links) = (w * width..(w + 1) * width, 0, 0);
-            if cells.output().is_events() {
-                raster.push_values(w, |units, values| {
-                    for (b, at) in row.enumerate() {
-                        for l in bits(any[at]) {
-                            let (unit, spikes) = (b * LANES + l, counts[at][l].value() as u64);
-                            fired += spikes;
-                            links += spikes * u64::from(self.fan_out[p][unit]);
-                            // Events may cancel.
-                            if planes[at][l] != F::default() {
-                                units.push(unit as u32);
-                                values.push(planes[at][l].value());
-                            }
-                        }
-                    }
-                });
-            }
-            spikes[p].push(fired);
-            synaptic[p].push(links);
+        events[p].reset(cells.size(), count);
+        if cells.output().is_events() {
+            let (raster, fan_out) = (&mut events[p], &self.fan_out[p]);
+            let list = List { width, count, planes, counts, any, fan_out, raster, spikes: &mut spikes[p], synaptic: &mut synaptic[p] };
+            self.engine.simd().run(list);
+        } else {
+            spikes[p].resize(count, 0);
+            synaptic[p].resize(count, 0);
         }
         if !cells.output().is_events() {
             outputs[p].clone_from(planes);
         }
     }
+}
+
+/// The weight of every channel of an input that goes one to one; `None` of any other link.
+fn one_to_one<F: Scalar>(link: &Link<F>, sources: usize, targets: usize) -> Option<Vec<F>> {
+    let straight = |csr: &Csr<F>| csr.links() == sources && csr.cells().all(|(i, j)| i == j);
+    let Store::Csr(csr) = &link.store else { return None };
+    let input = matches!(link.from, Source::Input(_));
+    (input && sources == targets && straight(csr)).then(|| link.store.values())
 }
 
 /// Adds the events of every window: one raster step for each.
@@ -242,11 +286,55 @@ fn merge(raster: &Raster, period: usize, count: usize, sums: &mut Vec<f64>, into
     }
 }
 
+/// Who fired in each window, and what that was worth.
+struct List<'a, F> {
+    width: usize,
+    count: usize,
+    planes: &'a [Block<F>],
+    counts: &'a [Block<F>],
+    any: &'a [u64],
+    fan_out: &'a FanOut,
+    raster: &'a mut Raster,
+    spikes: &'a mut Vec<u64>,
+    synaptic: &'a mut Vec<u64>,
+}
+
+impl<F: Scalar> Kernel for List<'_, F> {
+    type Out = ();
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let List { width, count, planes, counts, any, fan_out, raster, spikes, synaptic } = self;
+        let ones = Block::splat(F::of(1.0));
+        for w in 0..count {
+            let (mut fired, mut links) = (0, 0);
+            raster.push_values(w, |units, values| {
+                for (b, at) in (w * width..(w + 1) * width).enumerate().filter(|(_, at)| any[*at] != 0) {
+                    // Whole numbers, and few: the sum is exact.
+                    fired += counts[at].dot::<I>(&ones).value() as u64;
+                    if let FanOut::Each(each) = fan_out {
+                        links += bits(any[at]).map(|l| counts[at][l].value() as u64 * u64::from(each[b * LANES + l])).sum::<u64>();
+                    }
+                    // Events may cancel.
+                    let worth = &planes[at];
+                    let nothing = F::within::<I>(worth, F::of(f64::from(f32::MIN_POSITIVE)));
+                    let mask = any[at] & !nothing;
+                    let first = units.len();
+                    I::push_units(units, mask, (b * LANES) as u32);
+                    values.extend(units[first..].iter().map(|&unit| worth[unit as usize % LANES].value()));
+                }
+            });
+            spikes.push(fired);
+            synaptic.push(if let FanOut::Same(each) = fan_out { fired * each } else { links });
+        }
+    }
+}
+
 /// What population `p` hears in all windows.
 struct Hear<'a, F: Scalar> {
     windowed: &'a Windowed<F>,
     p: usize,
     width: usize,
+    numbers: &'a [f32],
     inputs: &'a [Raster],
     events: &'a [Raster],
     planes: &'a mut [Block<F>],
@@ -256,7 +344,7 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Hear { windowed, p, width, inputs, events, planes } = self;
+        let Hear { windowed, p, width, numbers, inputs, events, planes } = self;
         let engine = &windowed.engine;
         let source = |from: Source| match from {
             Source::Input(i) => &inputs[i],
@@ -265,7 +353,13 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
         for &k in engine.incoming(p) {
             let (link, late) = (&engine.links()[k], windowed.late[k]);
             let heard = source(link.from);
-            if let Store::Csr(csr) = &link.store {
+            if let (Some(weights), false) = (&windowed.straight[k], numbers.is_empty()) {
+                for (row, image) in planes.chunks_mut(width).skip(late).zip(numbers.chunks(weights.len())) {
+                    for ((x, &number), &w) in flat_mut(row).iter_mut().zip(image).zip(weights) {
+                        *x += w * F::of(f64::from(number));
+                    }
+                }
+            } else if let Store::Csr(csr) = &link.store {
                 for (row, w) in planes.chunks_mut(width).skip(late).zip(0..) {
                     csr.push_values(heard.at(w), heard.values_at(w), 0..width, flat_mut(row));
                 }

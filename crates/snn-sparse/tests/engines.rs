@@ -303,6 +303,32 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Numbers are events given at once, whether they go one to one or not.
+    #[test]
+    fn numbers_are_events_of_a_window(
+        steps in 1usize..7, straight in any::<bool>(), seed in any::<u64>(),
+        images in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0.0f32), -2.0f32..3.0], SIZE), 0..5)
+    ) {
+        let connect = if straight { Connect::OneToOne } else { Connect::Random { p: 0.4 } };
+        let net = Net::new(ms(1.0)).input("in", SIZE).population("a", SIZE, few_spikes(steps, true)).population("b", SIZE, few_spikes(steps, false));
+        let net = net.population("out", 2, Sum { period: steps, bias: 0.4.into() });
+        let net = net.project("in", "a", connect, Init::normal(0.9)).project("in", "b", connect, Init::normal(0.9)).delay(ms(steps as f64));
+        let net = net.project("a", "out", Connect::All, Init::normal(1.0)).project("b", "out", Connect::All, Init::normal(1.0));
+        let net = net.output("out").build(Seed::new(seed)).unwrap();
+        let (engine, count) = (Windowed::<f32>::compile(&net).unwrap(), images.len() + 3);
+        let mut input = Raster::new(SIZE, count * steps);
+        let at = |w: usize| images[w].iter().enumerate().filter(|(_, x)| **x != 0.0).map(move |(i, &x)| ((w * steps) as u32, i as u32, f64::from(x)));
+        input.fill_values((0..images.len()).flat_map(at));
+        let (mut numbers, mut events) = (Windows::default(), Windows::default());
+        engine.run_numbers(&images.concat(), count, &mut numbers);
+        engine.run(&[&input], &mut events);
+        prop_assert_eq!((&numbers.events, &numbers.spikes, &numbers.synaptic), (&events.events, &events.spikes, &events.synaptic));
+        let outputs = |windows: &Windows<f32>| (0..count).flat_map(|w| [windows.output(2, w, 0), windows.output(2, w, 1)]).collect::<Vec<_>>();
+        prop_assert_eq!(outputs(&numbers), outputs(&events));
+    }
+}
+
 #[test]
 fn what_does_not_fit_into_windows_is_refused_by_name() {
     let refused = |net: Net| Windowed::<f64>::compile(&net.output("out").build(Seed::new(1)).unwrap()).err().unwrap();
