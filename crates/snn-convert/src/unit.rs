@@ -154,7 +154,7 @@ mod tests {
             let u;
             (s, u) = FewSpikes::step(c, s, z, 0.0);
             z = f64::from(u > 0.0);
-            sum += z * FewSpikes::worth(c);
+            sum += z * FewSpikes::worth(c, s);
             spikes.push(u > 0.0);
         }
         (spikes, sum)

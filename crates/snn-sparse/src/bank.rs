@@ -79,6 +79,9 @@ pub(crate) struct Noise<F> {
 pub struct Link<F> {
     /// Index of the projection.
     pub projection: usize,
+    /// Whether it holds only the positive or the negative part of the weights, the other part being 0: of projections into populations that hear excitation
+    /// and inhibition apart, which have two such lists of the same links. `None`: the weights.
+    pub sign: Option<Sign>,
     /// Which links of the projection these are, ascending; `None`: all of them.
     pub subset: Option<Vec<u32>>,
     /// Source.
@@ -91,11 +94,41 @@ pub struct Link<F> {
     pub store: Store<F>,
 }
 
+/// One of the two parts of which a weight is the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// What is above 0.
+    Positive,
+    /// What is below 0.
+    Negative,
+}
+
+impl Sign {
+    /// This part of `w`.
+    #[inline(always)]
+    pub fn of<F: Scalar>(self, w: F) -> F {
+        let zero = F::default();
+        if (w > zero) == (self == Sign::Positive) { w } else { zero }
+    }
+
+    /// This part of every lane.
+    #[inline(always)]
+    fn of_block<F: Scalar>(self, mut x: Block<F>) -> Block<F> {
+        x.0.iter_mut().for_each(|x| *x = self.of(*x));
+        x
+    }
+}
+
 impl<F: Scalar> Link<F> {
     /// Listed links as `(source, target)`, in any order; none of any other store.
     pub(crate) fn cells(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         let csr = if let Store::Csr(csr) = &self.store { Some(csr) } else { None };
         csr.into_iter().flat_map(|csr| csr.cells())
+    }
+
+    /// Whether its events are pushed to all targets at once. Parts of one sign are not: what is pushed is one sum.
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.sign.is_none() && matches!(self.store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_))
     }
 
     /// Whether there is a listed link from `i` to `j`.
@@ -125,17 +158,19 @@ impl Source {
 }
 
 impl<F: Scalar> Feed<'_, F> {
-    /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`, times their values if they have any.
+    /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`, times their values if they have any; all of it, or
+    /// what has this sign.
     #[inline(always)]
-    fn input<I: Isa>(&self, block: usize, t: usize, current: Block<F>) -> Block<F> {
+    fn input<I: Isa>(&self, block: usize, t: usize, current: Block<F>, sign: Option<Sign>) -> Block<F> {
+        let wanted = |other: Sign| sign.is_none_or(|sign| sign == other);
         let pushed = || current.plus(&self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start]);
         let mut acc = if self.heard.is_empty() { current } else { pushed() };
-        for noise in self.noise {
+        for noise in self.noise.iter().filter(|noise| wanted(if noise.weight > F::default() { Sign::Positive } else { Sign::Negative })) {
             noise.counts.add::<F, I>(noise.key, self.clock + t, block, noise.weight, &mut acc);
         }
         let images = self.imaged.iter().filter_map(|&k| Some((&self.links[k], self.images[k].as_ref()?.store())));
         for (link, store) in self.incoming.iter().map(|&k| (&self.links[k], &self.links[k].store)).chain(images) {
-            if t >= link.delay {
+            if t >= link.delay && link.sign.is_none_or(wanted) {
                 let events = link.from.spikes(self.inputs, self.spikes);
                 acc = store.hear::<I>(block, events, t - link.delay, acc);
             }
@@ -228,12 +263,6 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
         Bank { size, consts, current: Vec::new(), refractory: 0, local, model: std::marker::PhantomData }
     }
 
-    /// The value of an event of neuron `j` at a step of this phase.
-    fn worth(&self, j: usize, phase: usize) -> F {
-        let consts = self.consts.at(j / LANES, phase);
-        N::worth(N::Consts::<F>::from_fn(|k| consts[k].0[j % LANES]))
-    }
-
     /// One step of one block: `x` becomes `u`.
     #[inline(always)]
     fn step_block(consts: &[&Block<F>; MAX_CONSTS], state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
@@ -251,6 +280,27 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
                 state[k].0[l] = next.get(k);
             }
             x.0[l] = u;
+        }
+    }
+
+    /// What inhibition does to one block, before a step.
+    #[inline(always)]
+    fn receive_block(consts: &[&Block<F>; MAX_CONSTS], state: &mut [Block<F>], inhibition: &Block<F>) {
+        for l in 0..LANES {
+            let c = N::Consts::<F>::from_fn(|k| consts[k].0[l]);
+            let s = N::receive(c, N::State::<F>::from_fn(|k| state[k].0[l]), inhibition.0[l]);
+            for k in 0..Self::STATES {
+                state[k].0[l] = s.get(k);
+            }
+        }
+    }
+
+    /// What events sent after a step are worth.
+    #[inline(always)]
+    fn worth_block(consts: &[&Block<F>; MAX_CONSTS], state: &[Block<F>], into: &mut Block<F>) {
+        for l in 0..LANES {
+            let c = N::Consts::<F>::from_fn(|k| consts[k].0[l]);
+            into.0[l] = N::worth(c, N::State::<F>::from_fn(|k| state[k].0[l]));
         }
     }
 }
@@ -278,12 +328,15 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let keep = !N::AFFINE && wants != Wants::Spikes;
         let (refractory, period) = (bank.refractory, bank.consts.period);
         let phase = |t: usize| if period == 1 { 0 } else { (feed.clock + t) % period };
-        let mut tile = Room::<F, TILE>::new();
+        let (mut tile, mut below) = (Room::<F, TILE>::new(), Room::<F, TILE>::new());
+        let excitation = N::APART.then_some(Sign::Positive);
         for (k, b) in sink.blocks.clone().enumerate() {
             let valid = valid_lanes(bank.size, b);
             let fired = if N::OUTPUT.is_events() { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
             let state = &mut sink.state[k * states..(k + 1) * states];
             let current = bank.current.get(b).copied().unwrap_or(Block::zero());
+            let inhibiting = Sign::Negative.of_block(current);
+            let current = if N::APART { Sign::Positive.of_block(current) } else { current };
             let mut consts = bank.consts.at(b, phase(steps.start));
             let mut z = Block::zero();
             if N::OUTPUT.is_binary() && steps.start > 0 {
@@ -297,7 +350,10 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             // In tiles of steps, one thing at a time: input, equation, then who fired. The loops over events, whose lengths no branch
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
             for start in steps.clone().step_by(TILE) {
-                let tile = tile.fill(TILE.min(steps.end - start), |k| feed.input::<I>(b, start + k, current));
+                let count = TILE.min(steps.end - start);
+                let tile = tile.fill(count, |k| feed.input::<I>(b, start + k, current, excitation));
+                let inhibition =
+                    below.fill(if N::APART { count } else { 0 }, |k| feed.input::<I>(b, start + k, inhibiting, Some(Sign::Negative)));
                 for (k, u) in tile.iter_mut().enumerate() {
                     if period > 1 {
                         consts = bank.consts.at(b, phase(start + k));
@@ -306,6 +362,9 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         let before = &mut rest.before[(b * all + start + k) * (states + 1)..][..states + 1];
                         before[..states].copy_from_slice(state);
                         before[states] = *u;
+                    }
+                    if N::APART {
+                        Bank::<N, F>::receive_block(&consts, state, &inhibition[k]);
                     }
                     Bank::<N, F>::step_block(&consts, state, &z, u);
                     if N::OUTPUT.is_binary() && refractory > 0 {
@@ -321,10 +380,14 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                             z.0[l] = if u.0[l] > F::default() { F::of(1.0) } else { F::default() };
                         }
                     }
+                    if N::OUTPUT == Output::Weighted {
+                        fired[start + k] = F::positive::<I>(u) & valid;
+                        Bank::<N, F>::worth_block(&consts, state, u);
+                    }
                 }
                 for (k, u) in tile.iter().enumerate() {
                     let t = start + k;
-                    if N::OUTPUT.is_events() {
+                    if N::OUTPUT.is_events() && N::OUTPUT != Output::Weighted {
                         fired[t] = F::positive::<I>(u) & valid;
                     }
                     let Some(rest) = &mut sink.rest else { continue };
@@ -345,13 +408,12 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                 }
             }
         }
-        // What was pushed is u; it becomes the derivative of the output by u.
+        // What was pushed is u, or the value of the event; it becomes the derivative of the output by u.
         let Some(rest) = sink.rest else { return };
         let entries = &mut rest.active.value[first..];
         match (N::OUTPUT, wants) {
             (Output::Weighted, _) => {
-                let (step, unit) = (&rest.active.step[first..], &rest.active.unit[first..]);
-                rest.values.extend(step.iter().zip(unit).map(|(&t, &j)| bank.worth(j as usize, phase(t as usize))));
+                rest.values.extend_from_slice(entries);
                 entries.fill(F::default());
             }
             (Output::Rectified, _) => {
@@ -479,7 +541,7 @@ impl<N: Neuron, F: Scalar> WindowKernel<'_, N, F> {
                     if N::OUTPUT.is_events() {
                         for l in 0..LANES {
                             z.0[l] = if u.0[l] > F::default() { one } else { F::default() };
-                            sum.0[l] += N::worth(consts(l)) * z.0[l];
+                            sum.0[l] += N::worth(consts(l), N::State::<F>::from_fn(|k| state[k].0[l])) * z.0[l];
                             count.0[l] += z.0[l];
                         }
                         fired |= F::positive::<I>(&u);

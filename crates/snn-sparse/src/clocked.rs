@@ -1,6 +1,6 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
-use crate::bank::{Cells, Feed, Link, Noise, Source};
+use crate::bank::{Cells, Feed, Link, Noise, Sign, Source};
 use crate::fan::{self, Ahead, Family, Fan};
 use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
@@ -197,18 +197,23 @@ impl<F: Scalar> Clocked<F> {
         let cells = draft.populations.iter().map(|p| F::lower(p, draft.dt)).collect();
         let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
             let (n, m) = (network.size(&p.from), network.size(&p.to));
-            let link = move |(delay, subset, p): Group<'_>| {
-                let store = if frozen { Store::freeze(&p, n, m) } else { Store::new(&p, n, m) };
-                Link { projection, subset, from, to, delay, store }
+            let signs: &[_] = if draft.populations[to].model.apart() { &[Some(Sign::Positive), Some(Sign::Negative)] } else { &[None] };
+            let link = move |(delay, subset, p): &Group<'_>, sign: Option<Sign>| {
+                let mut store = if frozen && sign.is_none() { Store::freeze(p, n, m) } else { Store::new(p, n, m) };
+                if let Some(sign) = sign {
+                    flat_mut(store.weights_mut()).iter_mut().for_each(|w| *w = sign.of(*w));
+                }
+                Link { projection, sign, subset: subset.clone(), from, to, delay: *delay, store }
             };
-            by_delay(p, n, m, draft.dt).into_iter().map(link)
+            let groups = by_delay(p, n, m, draft.dt);
+            groups.iter().flat_map(|group| signs.iter().map(move |&sign| link(group, sign))).collect::<Vec<_>>()
         });
         let links: Vec<Link<F>> = lowered.collect();
         let incoming: Vec<Vec<usize>> =
             (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
-        let pushes = |k: usize| matches!(links[k].store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_));
-        let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| !pushes(k)).collect()).collect();
         let plan = Plan::new(&links, &incoming, frozen);
+        let pulls = |k: usize| !links[k].is_pushed() && !plan.images[links[k].to].contains(&k);
+        let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| pulls(k)).collect()).collect();
         let components = topology.components;
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         let drives = (draft.drives.iter())
@@ -494,8 +499,8 @@ impl<F: Scalar> Clocked<F> {
                 return Err(RewireError::Exists { from, to });
             }
         }
-        match &mut self.links[k].store {
-            Store::Csr(csr) => csr.relink(gone, new, work)?,
+        match &mut self.links[k] {
+            Link { store: Store::Csr(csr), sign: None, .. } => csr.relink(gone, new, work)?,
             _ => {
                 let p = &self.network.draft().projections[projection];
                 return Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() });
@@ -510,8 +515,8 @@ impl<F: Scalar> Clocked<F> {
     /// If there are no listed links, or as [`Csr::checked`](crate::store::Csr::checked). Then nothing is changed.
     pub fn set_links(&mut self, k: usize, links: &Links) -> Result<(), RewireError> {
         let (from, to) = (self.size(self.links[k].from), self.cells[self.links[k].to].size());
-        match (&mut self.links[k].store, links) {
-            (Store::Csr(csr), Links::Csr { ends, targets }) => *csr = Csr::checked(ends, targets, from, to)?,
+        match (&mut self.links[k], links) {
+            (Link { store: Store::Csr(csr), sign: None, .. }, Links::Csr { ends, targets }) => *csr = Csr::checked(ends, targets, from, to)?,
             _ => {
                 let p = &self.network.draft().projections[self.links[k].projection];
                 return Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() });
@@ -606,13 +611,13 @@ impl<F: Scalar> Clocked<F> {
         self.state = fan::fresh();
         let mut set = 0;
         for link in self.links.iter_mut().filter(|link| link.projection == projection) {
-            let Link { subset, store, .. } = link;
-            let of = |k: usize| F::of(f64::from(weights[k]));
+            let Link { subset, store, sign, .. } = link;
+            let of = |k: usize| sign.map_or(F::of(f64::from(weights[k])), |sign| sign.of(F::of(f64::from(weights[k]))));
             match subset {
                 Some(subset) => store.set(subset.iter().map(|&k| of(k as usize))),
                 None => store.set((0..weights.len()).map(of)),
             }
-            set += store.slots().len();
+            set += if *sign == Some(Sign::Negative) { 0 } else { store.slots().len() };
         }
         assert_eq!(set, weights.len(), "projection {projection} has {set} weights, {} were given", weights.len());
     }
@@ -627,12 +632,17 @@ impl<F: Scalar> Clocked<F> {
         let mut lists = vec![Vec::new(); self.network.draft().projections.len()];
         for (link, values) in self.links.iter().zip(of_links) {
             let list = &mut lists[link.projection];
+            let second = link.sign == Some(Sign::Negative);
             let Some(subset) = &link.subset else {
-                *list = values;
+                if second {
+                    list.iter_mut().zip(values).for_each(|(x, part)| *x += part);
+                } else {
+                    *list = values;
+                }
                 continue;
             };
             list.resize(list.len().max(subset.last().map_or(0, |&k| k as usize + 1)), F::default());
-            subset.iter().zip(values).for_each(|(&k, x)| list[k as usize] = x);
+            subset.iter().zip(values).for_each(|(&k, x)| list[k as usize] = if second { list[k as usize] + x } else { x });
         }
         lists
     }

@@ -74,6 +74,14 @@ pub enum EventError {
         /// Its model.
         model: &'static str,
     },
+    /// Two kinds of input.
+    #[error("population `{population}`: the model {model} hears excitation and inhibition apart; run this network on the clocked engine")]
+    Apart {
+        /// Population.
+        population: String,
+        /// Its model.
+        model: &'static str,
+    },
     /// Input at every step.
     #[error("population `{population}` has a constant current, which leaves no silence; run this network on the clocked engine")]
     Current {
@@ -227,7 +235,9 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
     }
 
     fn worth(&self, unit: u32, t: u32) -> Option<F> {
-        (N::OUTPUT == Output::Weighted).then(|| N::worth(self.consts(unit as usize, t)))
+        // Of a model with a jump the state does not count.
+        let rest = || N::State::from_fn(|_| F::of(0.0));
+        (N::OUTPUT == Output::Weighted).then(|| N::worth(self.consts(unit as usize, t), rest()))
     }
 
     fn restless(&self) -> Vec<u32> {
@@ -322,6 +332,9 @@ impl<F: Real> EventDriven<F> {
         }
         if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Rectified) {
             return Err(EventError::Values { population: p.name.clone(), model: p.model.name() });
+        }
+        if let Some(p) = draft.populations.iter().find(|p| p.model.apart()) {
+            return Err(EventError::Apart { population: p.name.clone(), model: p.model.name() });
         }
         let lower = |p: &Population| {
             let refuse = || EventError::NoJump { population: p.name.clone(), model: p.model.name() };

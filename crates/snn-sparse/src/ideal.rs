@@ -1,7 +1,7 @@
 //! A device without limits, noise or cost: the software engine behind the contract of machines.
 
 use crate::device::{Costs, Device, DeviceError};
-use crate::{Clocked, Record, Source, Wants};
+use crate::{Clocked, Record, Sign, Source, Wants};
 use snn_core::{Network, Raster, Seed};
 
 /// The clocked engine as a [`Device`]: spikes are exactly those of [`Clocked::run`], and all is recorded. It counts spikes and synaptic events.
@@ -33,7 +33,8 @@ impl Ideal {
             let raster = source.spikes(inputs, &self.record.spikes);
             steps().map(|t| store.fan_out(raster.at(t))).sum::<usize>()
         };
-        let events: usize = self.engine.links().iter().map(|link| heard((link.from, &link.store))).sum();
+        let links = self.engine.links().iter().filter(|link| link.sign != Some(Sign::Negative)); // the same links again
+        let events: usize = links.map(|link| heard((link.from, &link.store))).sum();
         self.costs.count("spikes", spikes as u64);
         self.costs.count("synaptic events", events as u64);
         self.costs.seconds += (to - from) as f64 * self.engine.network().dt();

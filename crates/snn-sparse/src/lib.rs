@@ -27,7 +27,7 @@ mod trace;
 mod view;
 mod windowed;
 
-pub use bank::{Bank, Cells, Feed, Link, Source};
+pub use bank::{Bank, Cells, Feed, Link, Sign, Source};
 pub use clocked::{Clocked, Record};
 pub use device::{Costs, Device, DeviceError};
 pub use event_driven::{EventDriven, EventError, Work};

@@ -23,10 +23,10 @@ impl Plan {
     pub(crate) fn new<F: Scalar>(links: &[Link<F>], incoming: &[Vec<usize>], frozen: bool) -> Self {
         let mut plan = Plan::default();
         for list in incoming {
-            let pushed = list.iter().copied().filter(|&k| matches!(links[k].store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_)));
-            let pushed: Vec<usize> = pushed.collect();
+            let pushed: Vec<usize> = list.iter().copied().filter(|&k| links[k].is_pushed()).collect();
             let (families, rest) = if frozen { (Vec::new(), pushed) } else { Family::all(links, &pushed) };
-            let (images, singles) = rest.into_iter().partition(|&k| !frozen && long(&links[k].store));
+            let (mut images, singles): (Vec<usize>, _) = rest.into_iter().partition(|&k| !frozen && long(&links[k].store));
+            images.extend(list.iter().filter(|&&k| links[k].sign.is_some() && long(&links[k].store)));
             plan.families.push(families);
             plan.singles.push(singles);
             plan.images.push(images);

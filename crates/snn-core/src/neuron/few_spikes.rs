@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 ///     let u;
 ///     (s, u) = FewSpikes::step(c, s, z, 0.0);
 ///     z = f64::from(u > 0.0);
-///     sum += z * FewSpikes::worth(c);
+///     sum += z * FewSpikes::worth(c, s);
 /// }
 /// assert_eq!(sum, 11.0);                                      // 8 + 2 + 1
 /// ```
@@ -130,7 +130,7 @@ impl Neuron for FewSpikes {
         ([v, heard], side * v - threshold)
     }
 
-    fn worth<R: Real>([_, _, _, _, _, _, worth, ..]: [R; 11]) -> R {
+    fn worth<R: Real>([_, _, _, _, _, _, worth, ..]: [R; 11], _: Self::State<R>) -> R {
         worth
     }
 
@@ -163,7 +163,7 @@ mod tests {
             let u;
             (s, u) = FewSpikes::step(c, s, z, 0.0);
             z = f32::from(u8::from(u > 0.0));
-            sum += z * FewSpikes::worth(c);
+            sum += z * FewSpikes::worth(c, s);
             spikes.push(z as u8);
         }
         (spikes, sum)

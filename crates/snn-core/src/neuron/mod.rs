@@ -21,6 +21,9 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     /// Whether the inputs of a period act after it only, and only by their sum: then an engine may give them at once. (A graded output
     /// counts at the last step of the period.)
     const GATHERS: bool = false;
+    /// Whether excitation and inhibition are heard apart: synapses with reversal potentials of their own. Then `x` of a step is the sum of what came over
+    /// positive weights, and [`receive`](Neuron::receive) is given the sum of what came over negative ones, before.
+    const APART: bool = false;
     /// State variables, at most [`MAX_STATE`].
     type State<R: Real>: Vars<R>;
     /// What `step` needs, derived once per neuron from its parameters and the time step.
@@ -45,8 +48,14 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     /// One time step: the model's equation. Returns the new state and `u`.
     fn step<R: Real>(c: Self::Consts<R>, s: Self::State<R>, z: R, x: R) -> (Self::State<R>, R);
 
-    /// The value of an event that is sent with these constants, if the output is [`Output::Weighted`].
-    fn worth<R: Real>(_c: Self::Consts<R>) -> R {
+    /// What inhibition does to a neuron that hears it apart ([`APART`](Neuron::APART)): the state before the step, given the sum `inhibition` ≤ 0 of its negative
+    /// inputs. A sum of 0 changes nothing.
+    fn receive<R: Real>(_c: Self::Consts<R>, s: Self::State<R>, _inhibition: R) -> Self::State<R> {
+        s
+    }
+    /// The value of an event that is sent with these constants in the step that ended in this state, if the output is [`Output::Weighted`]. Of a
+    /// model with a [`jump`](Neuron::jump) it depends on the constants only.
+    fn worth<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>) -> R {
         R::of(1.0)
     }
     /// Closed form over silence: the state after `n` steps without input or own spike, `step(c, s, 0, 0)` taken `n` times; where constants
@@ -66,8 +75,8 @@ pub trait Neuron: Clone + Send + Sync + 'static {
 pub enum Output {
     /// `z = H(u)`: an event of value 1 where `u > 0`. A rule puts its surrogate in the place of the derivative.
     Spike,
-    /// `z = H(u)`, and the event counts as much as [`Neuron::worth`] says for the step: spikes whose weight depends on when they are sent. For
-    /// running only: rules refuse it.
+    /// `z = H(u)`, and the event counts as much as [`Neuron::worth`] says for the step: spikes whose weight depends on when they are sent, or on how long
+    /// ago the last one was. For running only: rules refuse it.
     Weighted,
     /// `z = max(u, 0)`: an event of value `u` where `u > 0`. The derivative is 1 there and 0 elsewhere, exactly: its active set is its
     /// events, and no surrogate is used. The model's `step` must not look at the own last output (keep in the state what it needs): values
@@ -119,7 +128,7 @@ macro_rules! models {
 }
 
 models! {
-    if_::If, lif::Lif, lif_refractory::LifRefractory, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, threshold::Threshold, few_spikes::FewSpikes,
+    if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, threshold::Threshold, few_spikes::FewSpikes,
     relu::Relu, li::Li, sum::Sum
 }
 
@@ -178,6 +187,18 @@ impl Model {
             type Out = usize;
             fn visit<N: Neuron>(self, model: &N) -> usize {
                 model.period()
+            }
+        }
+        self.visit(Of)
+    }
+
+    /// Whether it hears excitation and inhibition apart: see [`Neuron::APART`].
+    pub fn apart(&self) -> bool {
+        struct Of;
+        impl Visit for Of {
+            type Out = bool;
+            fn visit<N: Neuron>(self, _: &N) -> bool {
+                N::APART
             }
         }
         self.visit(Of)
@@ -352,6 +373,16 @@ mod laws {
                 let run = |z: f64| N::step(c, N::State::from_fn(|i| self.s[i]), z, self.x);
                 let (here, other) = (run(0.0), run(self.x.abs()));
                 prop_assert!(here.1 == other.1 && (0..k).all(|i| here.0.get(i) == other.0.get(i)), "{}: looks at z", N::NAME);
+            }
+            // No inhibition is nothing; who does not hear it apart does not hear it this way; what is heard apart is another state.
+            let received = |x: f64| N::receive(c, N::State::from_fn(|i| self.s[i]), x);
+            let same = |s: N::State<f64>| (0..k).all(|i| s.get(i) == self.s[i]);
+            prop_assert!(same(received(0.0)), "{}: receives nothing", N::NAME);
+            prop_assert!(same(received(-self.x.abs() - 0.1)) != N::APART, "{}: inhibition", N::NAME);
+            // Who can be carried over silence sends events whose value is known without the state.
+            if N::jump(c, N::State::from_fn(|i| self.s[i]), 1).is_some() {
+                let worth = |k: f64| N::worth(c, N::State::from_fn(|i| k * self.s[i]));
+                prop_assert!(worth(1.0) == worth(0.0), "{}: worth", N::NAME);
             }
             // Whether inputs come at once or one by one, a period ends the same.
             if N::GATHERS && phase == 0 {

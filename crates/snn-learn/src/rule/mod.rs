@@ -170,6 +170,10 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
         );
         return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
+    if let Some(p) = draft.populations.iter().find(|p| p.model.apart()) {
+        let why = format!("({}) hears excitation and inhibition apart, and rules take models with one input", p.model.name());
+        return Err(RuleError::Population { rule, population: p.name.clone(), why });
+    }
     match draft.inputs.len() {
         1 => Ok(()),
         found => Err(RuleError::Inputs { rule, found }),
