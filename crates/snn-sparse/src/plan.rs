@@ -10,7 +10,7 @@ use crate::store::{Dense, Store, Synapses};
 pub(crate) struct Plan {
     /// Lists that differ in nothing but delay: see [`Fan`](crate::Fan).
     pub(crate) families: Vec<Vec<Family>>,
-    /// Lists that are walked alone, and other stores that are pushed to.
+    /// Lists that are walked alone, and other stores that push to all targets.
     pub(crate) singles: Vec<Vec<usize>>,
     /// Lists so long that whole rows are walked faster: see [`Image`].
     pub(crate) images: Vec<Vec<usize>>,
@@ -23,10 +23,11 @@ impl Plan {
     pub(crate) fn new<F: Scalar>(links: &[Link<F>], incoming: &[Vec<usize>], frozen: bool) -> Self {
         let mut plan = Plan::default();
         for list in incoming {
-            let pushed = list.iter().copied().filter(|&k| matches!(links[k].store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_)));
-            let pushed: Vec<usize> = pushed.collect();
+            let (read, rest): (Vec<usize>, Vec<usize>) = list.iter().copied().partition(|&k| links[k].reads.is_some());
+            let pushed: Vec<usize> = rest.into_iter().filter(|&k| links[k].is_pushed()).collect();
             let (families, rest) = if frozen { (Vec::new(), pushed) } else { Family::all(links, &pushed) };
-            let (images, singles) = rest.into_iter().partition(|&k| !frozen && long(&links[k].store));
+            let (images, mut singles): (_, Vec<usize>) = rest.into_iter().partition(|&k| !frozen && long(&links[k].store));
+            singles.extend(read);
             plan.families.push(families);
             plan.singles.push(singles);
             plan.images.push(images);
