@@ -11,10 +11,13 @@ use snn_core::net::Links;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
 use snn_sparse::lanes::{blocks, flat, flat_mut};
 use snn_sparse::store::Csr;
-use snn_sparse::{Block, Clocked, LANES, Record, Store, Synapses, Wants};
+use snn_sparse::{Block, Clocked, LANES, Record, Store, Substrate, SubstrateError, SubstrateState, Synapses, Wants};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
+/// Only one thing can take the place of the optimiser's update.
+const ONE_PLACE: &str =
+    "a substrate moves the weights by itself: it goes with neither a structural rule nor weights that decay (adaptive feedback)";
 /// A batch is cut into so many pieces at most; pieces are added in order.
 const CHUNKS: usize = 8;
 /// A piece has at least so many steps of trials, counted over the trials: less work than this costs less than clearing and adding another gradient.
@@ -62,6 +65,9 @@ pub enum TrainError {
     /// The structural rule cannot take the network.
     #[error(transparent)]
     Structure(#[from] StructureError),
+    /// The substrate cannot hold the weights.
+    #[error(transparent)]
+    Substrate(#[from] SubstrateError),
     /// The loss cannot be taken.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -135,6 +141,8 @@ pub struct Checkpoint {
     pub links: Vec<Option<Links>>,
     /// Name of the structural rule, and what it keeps beside the weights.
     pub structure: Option<(String, State)>,
+    /// Name of the substrate, and its state.
+    pub substrate: Option<(String, SubstrateState)>,
 }
 
 /// Trains a network with a rule and an optimiser, on all threads of the current rayon pool.
@@ -169,6 +177,7 @@ pub struct Trainer {
     options: Options,
     moments: Moments,
     structure: Option<(&'static str, Box<dyn Wiring>)>,
+    substrate: Option<Box<dyn Substrate>>,
     epochs: usize,
     begun: Stats,
     quiet: Vec<usize>,
@@ -206,6 +215,7 @@ impl Trainer {
             options,
             moments,
             structure: None,
+            substrate: None,
             epochs: 0,
             begun: Stats::default(),
             quiet,
@@ -234,9 +244,31 @@ impl Trainer {
     /// # Errors
     /// [`StructureError`], naming what the rule cannot take.
     pub fn with_structure(mut self, rule: impl Structure) -> Result<Self, TrainError> {
+        if self.substrate.is_some() {
+            return Err(TrainError::Options(ONE_PLACE.into()));
+        }
         rule.check(&self.engine)?;
         self.structure = Some((rule.name(), rule.begin(&mut self.engine, self.options.seed.child("structure"))));
         Ok(self)
+    }
+
+    /// The same trainer with its weights on a substrate, before any training: the optimiser says where they should go, the substrate moves them as it can.
+    ///
+    /// # Errors
+    /// If the substrate was made for another network, the rule cannot take what it reads, or something else wants to change the weights too.
+    pub fn with_substrate(mut self, mut substrate: impl Substrate + 'static) -> Result<Self, TrainError> {
+        if self.structure.is_some() || !self.decay.is_empty() {
+            return Err(TrainError::Options(ONE_PLACE.into()));
+        }
+        substrate.install(&mut self.engine)?;
+        self.rule.check(&self.engine)?;
+        self.substrate = Some(Box::new(substrate));
+        Ok(self)
+    }
+
+    /// What holds the weights, if it is not the program's own memory.
+    pub fn substrate(&self) -> Option<&dyn Substrate> {
+        self.substrate.as_deref()
     }
 
     /// One pass over `data` in a new random order. `progress` is told the number of trials done after every batch.
@@ -299,9 +331,13 @@ impl Trainer {
         let (engine, optimiser, moments) = (&mut self.engine, self.optimiser, &mut self.moments);
         let mut update = Update { engine, optimiser, factor, moments, gradients };
         let before = update.engine.relinked();
-        match &mut self.structure {
-            None => (0..update.engine.links().len()).for_each(|k| update.optimise(k)),
-            Some((_, wiring)) => stats.turnover = wiring.update(&mut update),
+        match (&mut self.structure, &mut self.substrate) {
+            (Some((_, wiring)), _) => stats.turnover = wiring.update(&mut update),
+            (None, Some(substrate)) => {
+                let steps = update.steps();
+                substrate.update(update.engine, &steps);
+            }
+            (None, None) => (0..update.engine.links().len()).for_each(|k| update.optimise(k)),
         }
         if self.engine.relinked() != before {
             rest.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
@@ -386,6 +422,7 @@ impl Trainer {
                     let mut stats = Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() };
                     for trial in piece * PIECE..((piece + 1) * PIECE).min(data.len()) {
                         data.load(trial, input);
+                        record.noise = Seed::new(self.moments.updates).child("evaluate").nth(trial as u64);
                         self.engine.run(&[input], Wants::Spikes, record);
                         record.traces[output].values(y);
                         error.resize(y.len(), Block::zero());
@@ -447,6 +484,7 @@ impl Trainer {
             second: plain(&self.moments.second),
             links: self.engine.links().iter().map(|link| links(&link.store)).collect(),
             structure: self.structure.as_ref().map(|(name, wiring)| ((*name).into(), wiring.save())),
+            substrate: self.substrate.as_ref().map(|substrate| (substrate.name().into(), substrate.save())),
         }
     }
 
@@ -483,6 +521,14 @@ impl Trainer {
         };
         if !same_rule {
             return Err(TrainError::Checkpoint("it was made with another structural rule; start again without resuming".into()));
+        }
+        let same_substrate = match (&mut self.substrate, &saved.substrate) {
+            (None, None) => true,
+            (Some(substrate), Some((name, state))) => substrate.name() == name && substrate.restore(&mut self.engine, state),
+            _ => false,
+        };
+        if !same_substrate {
+            return Err(TrainError::Checkpoint("it was made with another substrate; start again without resuming".into()));
         }
         for (k, links) in saved.links.iter().enumerate() {
             if let Some(links) = links {

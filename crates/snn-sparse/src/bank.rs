@@ -4,12 +4,14 @@ use crate::lanes::{Block, Isa, Kernel, LANES, Room, Scalar, Simd, bits, blocks, 
 use crate::local::Local;
 use crate::noise::Poisson;
 use crate::plan::Image;
+use crate::reads::Reads;
 use crate::store::Store;
 use crate::trace::{Sink, Wants};
 use snn_core::net::Population;
 use snn_core::neuron::{MAX_STATE, Neuron, Output, Visit};
 use snn_core::{Dual, Raster, Vars};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// One population, ready to run. `Bank<N, F>` is its only implementation.
 pub trait Cells<F: Scalar>: Send + Sync {
@@ -92,6 +94,8 @@ pub struct Link<F> {
     pub delay: usize,
     /// Weights.
     pub store: Store<F>,
+    /// What events find in the place of the weights; `None`: the weights.
+    pub(crate) reads: Option<Arc<dyn Reads<F>>>,
 }
 
 /// One of the two parts of which a weight is the sum.
@@ -126,9 +130,10 @@ impl<F: Scalar> Link<F> {
         csr.into_iter().flat_map(|csr| csr.cells())
     }
 
-    /// Whether its events are pushed to all targets at once. Parts of one sign are not: what is pushed is one sum.
+    /// Whether events are pushed to all targets at once; else a block of targets asks for its part of their rows. Parts of one sign are not: what is pushed
+    /// is one sum.
     pub(crate) fn is_pushed(&self) -> bool {
-        self.sign.is_none() && matches!(self.store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_))
+        self.reads.is_some() || self.sign.is_none() && matches!(self.store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_))
     }
 
     /// Whether there is a listed link from `i` to `j`.

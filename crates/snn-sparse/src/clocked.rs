@@ -2,9 +2,10 @@
 
 use crate::bank::{Cells, Feed, Link, Noise, Sign, Source};
 use crate::fan::{self, Ahead, Family, Fan};
-use crate::lanes::{Block, Isa, Kernel, Scalar, Simd, flat_mut};
+use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
 use crate::plan::{Image, Plan};
+use crate::reads::{Access, Reads};
 use crate::store::{Csr, Rewire, RewireError, Rewiring, Store, Synapses};
 use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
@@ -12,7 +13,7 @@ use crate::trace::{Listed, Sink, Trace, Wants};
 use snn_core::net::Links;
 use snn_core::{Network, NetworkError, Raster, Seed, Value};
 use std::ops::Range;
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// A network lowered to arrays, ready to run and to be trained.
 ///
@@ -64,7 +65,7 @@ pub struct Record<F> {
     pub spikes: Vec<Raster>,
     /// What else each population did.
     pub traces: Vec<Trace<F>>,
-    /// Chooses the noise of the drives: the same seed, the same noise. Set it before a run.
+    /// Chooses the noise of drives and reads: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
     clock: usize,                  // steps that were shifted away
     reached: usize,                // steps done of a trial that is run piece by piece
@@ -203,7 +204,7 @@ impl<F: Scalar> Clocked<F> {
                 if let Some(sign) = sign {
                     flat_mut(store.weights_mut()).iter_mut().for_each(|w| *w = sign.of(*w));
                 }
-                Link { projection, sign, subset: subset.clone(), from, to, delay: *delay, store }
+                Link { projection, sign, subset: subset.clone(), from, to, delay: *delay, store, reads: None }
             };
             let groups = by_delay(p, n, m, draft.dt);
             groups.iter().flat_map(|group| signs.iter().map(move |&sign| link(group, sign))).collect::<Vec<_>>()
@@ -212,8 +213,7 @@ impl<F: Scalar> Clocked<F> {
         let incoming: Vec<Vec<usize>> =
             (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
         let plan = Plan::new(&links, &incoming, frozen);
-        let pulls = |k: usize| !links[k].is_pushed() && !plan.images[links[k].to].contains(&k);
-        let pulled = incoming.iter().map(|list| list.iter().copied().filter(|&k| pulls(k)).collect()).collect();
+        let pulled = pulled(&links, &incoming, &plan);
         let components = topology.components;
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         let drives = (draft.drives.iter())
@@ -360,9 +360,9 @@ impl<F: Scalar> Clocked<F> {
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
-        let Record { spikes, traces, scratch, clock, fans, images, ahead, .. } = record;
+        let Record { spikes, traces, scratch, clock, fans, images, ahead, noise: trial, .. } = record;
         let Scratch { heard, listed } = &mut scratch[0];
-        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
+        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock, trial: *trial };
         stride.run(p, traces[p].whole(), heard, images, &fans[p], &mut ahead[p]);
         if self.cells[p].output().has_values() {
             steps.for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
@@ -381,8 +381,8 @@ impl<F: Scalar> Clocked<F> {
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
-        let Record { spikes, traces, scratch, .. } = record;
-        let mut parts: Vec<Vec<(usize, Sink<'_, F>)>> = (0..self.threads).map(|_| Vec::new()).collect();
+        let Record { spikes, traces, scratch, noise: trial, .. } = record;
+        let (mut parts, trial): (Vec<Vec<(usize, Sink<'_, F>)>>, Seed) = ((0..self.threads).map(|_| Vec::new()).collect(), *trial);
         for (p, trace) in traces.iter_mut().enumerate().filter(|(p, _)| component.populations.contains(p)) {
             trace.split(&mut parts, p);
         }
@@ -395,8 +395,16 @@ impl<F: Scalar> Clocked<F> {
             for steps in strides() {
                 {
                     let (spikes, mut listed) = (unpoisoned(shared.read()), unpoisoned(listed[k].lock()));
-                    let stride =
-                        Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise, clock: 0 };
+                    let stride = Stride {
+                        engine: self,
+                        inputs,
+                        spikes: &spikes,
+                        steps: steps.clone(),
+                        wants: Wants::Spikes,
+                        noise,
+                        clock: 0,
+                        trial,
+                    };
                     for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
                         if !sink.blocks.is_empty() {
                             stride.run(*p, sink.again(), &mut scratch.heard, &[], &[], &mut Ahead::default());
@@ -516,7 +524,9 @@ impl<F: Scalar> Clocked<F> {
     pub fn set_links(&mut self, k: usize, links: &Links) -> Result<(), RewireError> {
         let (from, to) = (self.size(self.links[k].from), self.cells[self.links[k].to].size());
         match (&mut self.links[k], links) {
-            (Link { store: Store::Csr(csr), sign: None, .. }, Links::Csr { ends, targets }) => *csr = Csr::checked(ends, targets, from, to)?,
+            (Link { store: Store::Csr(csr), sign: None, .. }, Links::Csr { ends, targets }) => {
+                *csr = Csr::checked(ends, targets, from, to)?
+            }
             _ => {
                 let p = &self.network.draft().projections[self.links[k].projection];
                 return Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() });
@@ -530,6 +540,7 @@ impl<F: Scalar> Clocked<F> {
         self.relinked += 1;
         (self.linked, self.state) = (fan::fresh(), fan::fresh());
         self.plan = Plan::new(&self.links, &self.incoming, self.frozen);
+        self.pulled = pulled(&self.links, &self.incoming, &self.plan);
         let mut cells: Vec<(u32, u32, usize)> = Vec::new();
         for (k, link) in self.links.iter_mut().enumerate().filter(|(_, link)| link.projection == projection) {
             let Some(subset) = &mut link.subset else { return };
@@ -540,6 +551,44 @@ impl<F: Scalar> Clocked<F> {
         for (place, &(_, _, k)) in cells.iter().enumerate() {
             self.links[k].subset.get_or_insert_default().push(place as u32);
         }
+    }
+    /// From now on events find in `links()[k]` what `reads` gives them, or again its weights. Everyone else goes on seeing the weights: set them to what a
+    /// reader would estimate. Links with reads are walked alone, source by source.
+    ///
+    /// ```
+    /// use snn_core::{Net, Raster, Seed, ms, net::{Connect, Init}, neuron::Li};
+    /// use snn_sparse::{Access, Clocked, Reads, Record, Wants};
+    /// #[derive(Debug)]
+    /// struct Twice;                                                  // every row is twice what the weights say
+    /// impl Reads<f64> for Twice {
+    ///     fn push(&self, access: &Access<'_>, into: &mut [f64]) {
+    ///         access.sources.iter().for_each(|_| into[0] += 2.0);
+    ///     }
+    /// }
+    /// let net = Net::new(ms(1.0)).input("in", 3).population("out", 1, Li { tau: 1e-9.into() })
+    ///     .project("in", "out", Connect::All, Init::Constant(1.0)).output("out").build(Seed::new(0))?;
+    /// let mut engine = Clocked::<f64>::compile(&net);
+    /// engine.set_reads(0, Some(std::sync::Arc::new(Twice)));
+    /// let mut spikes = Raster::new(3, 2);
+    /// spikes.fill([(1, 0), (1, 2)]);
+    /// let mut record = Record::new(&engine);
+    /// engine.run(&[&spikes], Wants::Spikes, &mut record);
+    /// assert_eq!(record.traces[0].series(0).collect::<Vec<_>>(), [0.0, 4.0]);
+    /// # Ok::<(), snn_core::NetworkError>(())
+    /// ```
+    pub fn set_reads(&mut self, k: usize, reads: Option<Arc<dyn Reads<F>>>) {
+        let replan = reads.is_some() != self.links[k].reads.is_some();
+        self.links[k].reads = reads;
+        if replan {
+            self.relinked += 1;
+            (self.linked, self.state) = (fan::fresh(), fan::fresh());
+            self.plan = Plan::new(&self.links, &self.incoming, self.frozen);
+            self.pulled = pulled(&self.links, &self.incoming, &self.plan);
+        }
+    }
+    /// Whether events find in some link what [`Reads`] give them.
+    pub fn has_reads(&self) -> bool {
+        self.links.iter().any(|link| link.reads.is_some())
     }
     /// How often links were replaced. Whoever remembers where links are compares it with what it was then.
     pub fn relinked(&self) -> u64 {
@@ -648,6 +697,12 @@ impl<F: Scalar> Clocked<F> {
     }
 }
 
+/// By population: the links into it whose rows are handed out by block of targets.
+fn pulled<F: Scalar>(links: &[Link<F>], incoming: &[Vec<usize>], plan: &Plan) -> Vec<Vec<usize>> {
+    let pulls = |k: &usize| !links[*k].is_pushed() && !plan.images[links[*k].to].contains(k);
+    incoming.iter().map(|list| list.iter().copied().filter(pulls).collect()).collect()
+}
+
 /// What a lock guards. A thread that panicked while it held one ends the run, and its state is not used again.
 fn unpoisoned<T>(locked: Result<T, std::sync::PoisonError<T>>) -> T {
     locked.unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -662,6 +717,7 @@ struct Stride<'a, F: Scalar> {
     wants: Wants,
     noise: &'a [Vec<Noise<F>>],
     clock: usize,
+    trial: Seed,
 }
 
 impl<F: Scalar> Stride<'_, F> {
@@ -724,6 +780,12 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
             for link in links().filter(|link| t >= link.delay) {
                 let events = link.from.spikes(inputs, spikes);
                 let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));
+                if let Some(reads) = &link.reads {
+                    let targets = self.blocks.start * LANES..self.blocks.end * LANES;
+                    let access = Access { trial: self.stride.trial, step: self.stride.clock + t, sources: fired, values, targets };
+                    reads.push(&access, flat_mut(into));
+                    continue;
+                }
                 match (&link.store, values) {
                     (Store::Csr(csr), []) => csr.push::<I>(fired, self.blocks.clone(), into),
                     (Store::Csr(csr), values) => csr.push_values(fired, values, self.blocks.clone(), flat_mut(into)),

@@ -6,7 +6,8 @@
 //! [`EventDriven`] engine runs the same description in time that grows with the spikes, not with neurons and steps. A [`Windowed`] engine takes whole
 //! windows of networks that hear in windows: converted ones.
 //!
-//! A [`Device`] is what machines and engines have in common; [`Ideal`] is the clocked engine as one.
+//! A [`Device`] is what machines and engines have in common; [`Ideal`] is the clocked engine as one. A [`Substrate`] holds the weights while a network learns;
+//! [`Reads`] stand between weights and who hears them.
 //!
 //! Not here: learning (`snn-learn`), files (`snn-io`). See [`Clocked`] for the smallest example.
 
@@ -20,7 +21,9 @@ pub mod lanes;
 mod local;
 pub mod noise;
 mod plan;
+mod reads;
 pub mod store;
+mod substrate;
 mod team;
 mod topology;
 mod trace;
@@ -36,7 +39,9 @@ pub use ideal::Ideal;
 pub use lanes::{Block, Entries, LANES, Scalar, Simd};
 pub use local::{Entry, Local};
 pub use plan::Image;
+pub use reads::{Access, Reads};
 pub use store::{Store, Stretch, Synapses};
+pub use substrate::{Substrate, SubstrateError, SubstrateState};
 pub use topology::Component;
 pub use trace::{Sink, Trace, Wants};
 pub use windowed::{WindowError, Windowed, Windows};

@@ -54,6 +54,38 @@ pub(crate) fn key(seed: Seed) -> u64 {
     seed.value() | 1
 }
 
+/// Standard normal numbers, two for every counter.
+///
+/// Source: Box & Muller 1958, on two draws of 32 bits; no number lies further out than 6.8.
+///
+/// ```
+/// use snn_core::Seed;
+/// use snn_sparse::noise::Normals;
+/// let normals = Normals::new(Seed::new(1));
+/// assert_eq!(normals.pair(7), normals.pair(7));
+/// assert_ne!(normals.pair(7), normals.pair(8));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Normals(u64);
+
+impl Normals {
+    /// The numbers of a seed.
+    pub fn new(seed: Seed) -> Self {
+        Normals(key(seed))
+    }
+
+    /// Two independent numbers, a function of seed and counter.
+    #[inline]
+    pub fn pair(self, counter: u64) -> [f32; 2] {
+        let unit = |x: u32| (x as f32 + 0.5) * 2f32.powi(-32); // above 0, at most 1
+        let first = squares(counter << 1, self.0);
+        let second = squares(counter << 1 | 1, self.0);
+        let radius = (-2.0 * unit(first).ln()).sqrt();
+        let (sin, cos) = (std::f32::consts::TAU * unit(second)).sin_cos();
+        [radius * cos, radius * sin]
+    }
+}
+
 /// 32 random bits, a function of a counter and a key: four rounds of middle squares.
 ///
 /// Source: Widynski 2020, "Squares: a fast counter-based RNG", arXiv:2004.06278, section 3.
@@ -120,6 +152,22 @@ mod tests {
                 p *= mean / f64::from(k + 1);
             }
         }
+    }
+
+    #[test]
+    fn normals_have_their_moments_and_tails() {
+        let normals = Normals::new(Seed::new(4));
+        let draws: Vec<f64> = (0..200_000).flat_map(|k| normals.pair(k)).map(f64::from).collect();
+        let n = draws.len() as f64;
+        let moment = |k: i32| draws.iter().map(|x| x.powi(k)).sum::<f64>() / n;
+        // Standard errors of the raw moments: √(E x²ᵏ − (E xᵏ)²) / √n.
+        for (k, mean, spread) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
+            assert!((moment(k) - mean).abs() < 4.0 * f64::sqrt(spread / n), "moment {k}: {}", moment(k));
+        }
+        let beyond = draws.iter().filter(|x| x.abs() > 3.0).count() as f64;
+        assert!((beyond - 0.0027 * n).abs() < 4.0 * (0.0027 * n).sqrt(), "{beyond} beyond 3");
+        let product = (0..200_000).map(|k| normals.pair(k)).map(|[a, b]| f64::from(a * b)).sum::<f64>() / 2e5;
+        assert!(product.abs() < 4.0 / 2e5f64.sqrt(), "correlation {product}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::store::{Dense, Store, Synapses};
 pub(crate) struct Plan {
     /// Lists that differ in nothing but delay: see [`Fan`](crate::Fan).
     pub(crate) families: Vec<Vec<Family>>,
-    /// Lists that are walked alone, and other stores that are pushed to.
+    /// Lists that are walked alone, and other stores that push to all targets.
     pub(crate) singles: Vec<Vec<usize>>,
     /// Lists so long that whole rows are walked faster: see [`Image`].
     pub(crate) images: Vec<Vec<usize>>,
@@ -23,10 +23,12 @@ impl Plan {
     pub(crate) fn new<F: Scalar>(links: &[Link<F>], incoming: &[Vec<usize>], frozen: bool) -> Self {
         let mut plan = Plan::default();
         for list in incoming {
-            let pushed: Vec<usize> = list.iter().copied().filter(|&k| links[k].is_pushed()).collect();
-            let (families, rest) = if frozen { (Vec::new(), pushed) } else { Family::all(links, &pushed) };
-            let (mut images, singles): (Vec<usize>, _) = rest.into_iter().partition(|&k| !frozen && long(&links[k].store));
-            images.extend(list.iter().filter(|&&k| links[k].sign.is_some() && long(&links[k].store)));
+            let (read, rest): (Vec<usize>, Vec<usize>) = list.iter().copied().partition(|&k| links[k].reads.is_some());
+            let pushed: Vec<usize> = rest.iter().copied().filter(|&k| links[k].is_pushed()).collect();
+            let (families, alone) = if frozen { (Vec::new(), pushed) } else { Family::all(links, &pushed) };
+            let (mut images, mut singles): (Vec<usize>, Vec<usize>) = alone.into_iter().partition(|&k| !frozen && long(&links[k].store));
+            images.extend(rest.iter().filter(|&&k| links[k].sign.is_some() && long(&links[k].store)));
+            singles.extend(read);
             plan.families.push(families);
             plan.singles.push(singles);
             plan.images.push(images);

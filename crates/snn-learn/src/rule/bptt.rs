@@ -1,7 +1,7 @@
 //! Dense backpropagation through time: the honest baseline, and the oracle of the sparse rules.
 
 use super::adjoint::{Adjoint, Carry, DenseStep, with_states};
-use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
+use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
 use crate::gemm::{Field, add_product, matrix, matrix_mut};
 use serde::{Deserialize, Serialize};
 use snn_core::neuron::Output;
@@ -52,6 +52,7 @@ impl<F: Field> Rule<F> for Bptt {
     }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common("bptt", &self.surrogate, engine)?;
+        check_no_reads("bptt", engine)?;
         let hard = |c: &dyn Cells<F>| c.refractory() > 0 || (c.local().affine && !c.local().reset_free);
         match engine.cells().iter().position(|c| hard(&**c)) {
             Some(p) if self.smooth => {

@@ -180,6 +180,12 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
     }
 }
 
+/// For rules that run a network by the numbers of its weights.
+fn check_no_reads<F: Scalar>(rule: &'static str, engine: &Clocked<F>) -> Result<(), RuleError> {
+    let why = "runs the network by its weights, but events find something else in some link (reads of its own); take sparse_bptt or eprop";
+    if engine.has_reads() { Err(RuleError::Options { rule, why: why.into() }) } else { Ok(()) }
+}
+
 /// Weight gradients, one list per projection, laid out like the weights of its store.
 #[derive(Clone, Debug)]
 pub struct Gradients<F> {

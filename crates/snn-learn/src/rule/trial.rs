@@ -1,7 +1,7 @@
 //! One trial, run and judged: what every sparse rule begins with.
 
 use super::{Job, Stats};
-use snn_core::{Dataset, Raster, Surrogate};
+use snn_core::{Dataset, Raster, Seed, Surrogate};
 use snn_sparse::lanes::blocks;
 use snn_sparse::{Block, Clocked, Record, Scalar, Wants};
 use std::ops::Range;
@@ -54,6 +54,7 @@ impl<F: Scalar> Trial<F> {
         job.data.load(index, input);
         let room = window + history(engine);
         self.input.reset(input.units(), room);
+        self.record.noise = noise(job, index);
         engine.begin(room, self.wants, &mut self.record);
         (*reached, *here) = (0, 0);
         counts.resize_with(engine.cells().len(), Vec::new);
@@ -129,6 +130,7 @@ impl<F: Scalar> Trial<F> {
 
     /// Runs trial `index` of the job and takes its loss and regulariser. Returns when the forward pass was over.
     pub fn run(&mut self, job: &Job<'_, F>, index: usize, stats: &mut Stats) -> Instant {
+        self.record.noise = noise(job, index);
         let middle = self.play(job.engine, job.data, index, stats);
         self.judge(job, index, stats);
         middle
@@ -169,6 +171,11 @@ impl<F: Scalar> Trial<F> {
         let counts = self.pieces.counts.iter().map(Vec::capacity).sum::<usize>() + self.pieces.sums.capacity();
         self.input.bytes() + self.pieces.input.bytes() + self.record.bytes() + planes * size_of::<Block<F>>() + 8 * counts
     }
+}
+
+/// Chooses the noise of reads: other numbers for every trial and after every update.
+fn noise<F: Scalar>(job: &Job<'_, F>, index: usize) -> Seed {
+    Seed::new(job.updates).nth(index as u64)
 }
 
 /// Steps that what happens now may depend on.

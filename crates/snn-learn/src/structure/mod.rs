@@ -183,6 +183,15 @@ impl Update<'_> {
         }
     }
 
+    /// What the optimiser would add to the weights, one list per projection in the order of the description; without decay of weights, which is the weights' own.
+    pub(crate) fn steps(&mut self) -> Vec<Vec<f32>> {
+        let mut steps: Vec<Vec<Block<f32>>> = self.gradients.links.iter().map(|g| vec![Block::zero(); g.len()]).collect();
+        for (k, (step, gradient)) in steps.iter_mut().zip(&self.gradients.links).enumerate() {
+            self.moments.update(&self.optimiser, self.factor, k, step, gradient);
+        }
+        self.engine.in_order(steps.iter().map(|step| &step[..]))
+    }
+
     /// The weights of `links()[k]`.
     pub fn weights(&mut self, k: usize) -> &mut [Block<f32>] {
         self.engine.links_mut()[k].store.weights_mut()

@@ -2,7 +2,7 @@
 
 use crate::rule::adjoint::{Adjoint, Along, with_states};
 use crate::rule::sparse_bptt::Sparse;
-use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
+use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
 use serde::{Deserialize, Serialize};
 use snn_core::neuron::decay;
 use snn_core::{Dataset, Raster, Surrogate};
@@ -108,6 +108,7 @@ impl LearnedSignals {
     /// The places of learner and signals.
     fn populations<F: Scalar>(&self, engine: &Clocked<F>) -> Result<(usize, usize), RuleError> {
         check_common(NAME, &self.surrogate, engine)?;
+        check_no_reads(NAME, engine)?;
         let options = |why: String| RuleError::Options { rule: NAME, why };
         if !(self.rate.is_finite() && self.rate > 0.0) {
             return Err(options(format!("rate = {}: must be finite and above 0", self.rate)));
