@@ -53,6 +53,14 @@ pub enum ArchError {
     /// No episodes.
     #[error("{0} without episodes: give at least one")]
     Empty(&'static str),
+    /// A search was told something that cannot be a fitness.
+    #[error("generation {generation}: {why}")]
+    Fitness {
+        /// Generation, from 0.
+        generation: u64,
+        /// What, and what to do.
+        why: String,
+    },
     /// Saved by another loop.
     #[error("the checkpoint does not fit: {0}")]
     Checkpoint(String),

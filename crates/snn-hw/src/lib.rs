@@ -4,12 +4,14 @@
 //! [`Machine::build`] gives a [`Device`](snn_sparse::Device) that runs it. Learning rules know devices, never machines.
 //!
 //! * [`Ideal`]: no limits: the software engine, to compare with.
+//! * [`dls`]: HICANN-DLS: a small analogue chip with plasticity programs of its own.
 //!
 //! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
 //!
 //! Not here: learning (`snn-learn`), papers' constants (`snn-repro`). Every time and energy is modelled from named constants, never measured.
 #![forbid(unsafe_code)]
 
+pub mod dls;
 mod ideal;
 mod machine;
 mod report;
