@@ -1,7 +1,7 @@
 use snn_core::NetworkError;
 use snn_data::DataError;
 use snn_learn::TrainError;
-use snn_sparse::{Clocked, Scalar};
+use snn_sparse::{Clocked, DeviceError, Scalar};
 
 /// Why an outer loop cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,9 @@ pub enum ArchError {
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The chip an agent lives on.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Impossible option.
     #[error("{of}: {name} = {found}; give {wanted}")]
     Option {
