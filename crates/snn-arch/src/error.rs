@@ -1,7 +1,7 @@
 use snn_core::NetworkError;
 use snn_data::DataError;
 use snn_learn::TrainError;
-use snn_sparse::{Clocked, Scalar};
+use snn_sparse::{Clocked, DeviceError, Scalar};
 
 /// Why an outer loop cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,9 @@ pub enum ArchError {
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The chip an agent lives on.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Impossible option.
     #[error("{of}: {name} = {found}; give {wanted}")]
     Option {
@@ -53,6 +56,14 @@ pub enum ArchError {
     /// No episodes.
     #[error("{0} without episodes: give at least one")]
     Empty(&'static str),
+    /// A search was told something that cannot be a fitness.
+    #[error("generation {generation}: {why}")]
+    Fitness {
+        /// Generation, from 0.
+        generation: u64,
+        /// What, and what to do.
+        why: String,
+    },
     /// Saved by another loop.
     #[error("the checkpoint does not fit: {0}")]
     Checkpoint(String),

@@ -5,6 +5,8 @@
 //! * [`meta_rl`]: by reward. An agent in a closed loop with an [`Environment`](snn_data::Environment), trained by policy gradients through whole episodes.
 //! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
 //! * [`Agent`]: the usual network for both, in a few numbers.
+//! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
+//! * [`search`]: outer loops without gradients: cross-entropy, evolution strategies, annealing, with one contract.
 //! * [`policy`]: how a readout becomes an action and a value, and what the objective says of them. Pure functions in `f64`.
 //!
 //! The inner machinery is that of the other crates: engines run the network, rules give the gradient, the [`Trainer`](snn_learn::Trainer) moves the weights.
@@ -19,7 +21,9 @@ mod error;
 pub mod l2l;
 pub mod meta_rl;
 pub mod navigation;
+pub mod on_chip;
 pub mod policy;
+pub mod search;
 
 pub use agent::Agent;
 pub use error::ArchError;

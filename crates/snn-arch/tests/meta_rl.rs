@@ -4,7 +4,7 @@ use snn_arch::meta_rl::{MetaRl, Options, Saved, run};
 use snn_arch::policy::{Acting, Head, Past, Ppo, advantages, units, width};
 use snn_arch::{Agent, ArchError};
 use snn_core::{Network, Seed, Surrogate, Trials};
-use snn_data::{Bandit, BanditParams, DelayedCueParams, Environment, NavigationParams};
+use snn_data::{Arms, Bandit, BanditParams, DelayedCueParams, Environment, NavigationParams};
 use snn_learn::{Eprop, Feedback, Form, Gradients, Job, Loss, Optimiser, RateOver, Regulariser, Rule, Schedule, SparseBptt};
 use snn_sparse::{Clocked, LANES, Record, Wants};
 
@@ -27,7 +27,7 @@ const AGENT: Agent = Agent {
 
 /// Arms that change places: only what happens in the episode tells which pays.
 fn bandit(pulls: usize) -> Bandit {
-    BanditParams { probabilities: vec![0.1, 0.9], shuffle: true, pulls, window: 6, rate: 500.0, ..Default::default() }.build().unwrap()
+    BanditParams { probabilities: vec![0.1, 0.9], arms: Arms::Shuffled, pulls, window: 6, rate: 500.0, ..Default::default() }.build().unwrap()
 }
 
 fn options(episodes: usize) -> Options {

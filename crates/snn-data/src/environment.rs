@@ -2,10 +2,12 @@
 
 mod bandit;
 mod delayed_cue;
+mod mdp;
 mod navigation;
 
-pub use bandit::{Bandit, BanditParams};
+pub use bandit::{Arms, Bandit, BanditParams};
 pub use delayed_cue::{DelayedCue, DelayedCueParams};
+pub use mdp::{Mdp, MdpParams, Tables as MdpTables};
 pub use navigation::{Navigation, NavigationParams};
 
 use crate::{
@@ -175,6 +177,7 @@ mod tests {
         vec![
             (Box::new(BanditParams::default().build().unwrap()), Action::Discrete(1), Action::Discrete(2)),
             (Box::new(DelayedCueParams::default().build().unwrap()), Action::Discrete(1), Action::Continuous(&[0.0])),
+            (Box::new(MdpParams::default().build().unwrap()), Action::Discrete(1), Action::Discrete(2)),
             (Box::new(NavigationParams::default().build().unwrap()), Action::Continuous(&[8.0, -3.0]), Action::Continuous(&[1.0])),
         ]
     }

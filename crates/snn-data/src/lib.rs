@@ -12,7 +12,7 @@
 //! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial): each trial [`Drawn`] from its number |
 //! | a curve to follow | [`PatternParams`] |
 //! | pictures as time | [`SequentialParams`]: pixel by pixel, then a cue |
-//! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Navigation`] |
+//! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Mdp`], [`Navigation`] |
 //!
 //! All that holds trials is a [`snn_core::Dataset`]; [`split()`] makes validation sets. Times are in seconds, rates and frequencies in hertz; every random
 //! number comes from a [`snn_core::Seed`]. Loaders check every file and name the one that is wrong.
@@ -83,7 +83,8 @@ pub use drawn::{Answer, Drawn, Task};
 pub use drive::Drive;
 pub use encode::{Analog, Encoder, Latency, Poisson, Rate, SignalEncoder};
 pub use environment::{
-    Action, Actions, Bandit, BanditParams, DelayedCue, DelayedCueParams, Environment, Feedback, Navigation, NavigationParams,
+    Action, Actions, Arms, Bandit, BanditParams, DelayedCue, DelayedCueParams, Environment, Feedback, Mdp, MdpParams, MdpTables, Navigation,
+    NavigationParams,
 };
 pub use error::DataError;
 pub use evidence::EvidenceParams;

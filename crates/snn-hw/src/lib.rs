@@ -5,6 +5,7 @@
 //!
 //! * [`Ideal`]: no limits: the software engine, to compare with.
 //! * [`BrainScales`]: analogue neurons at 10,000 times biological speed, no two alike.
+//! * [`dls`]: HICANN-DLS: a small analogue chip with plasticity programs of its own.
 //!
 //! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
 //!
@@ -13,6 +14,7 @@
 
 mod brainscales;
 mod calibrate;
+pub mod dls;
 mod ideal;
 mod machine;
 mod params;

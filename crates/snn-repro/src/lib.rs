@@ -45,6 +45,7 @@ mod progress;
 mod result;
 mod reward;
 mod run;
+mod search;
 mod store;
 mod table;
 mod train;
@@ -58,6 +59,7 @@ pub use plot::Axes;
 pub use progress::{Progress, say};
 pub use result::{ClaimResult, RunResult};
 pub use run::{Settings, check_out, reproduce};
+pub use search::Generation;
 pub use table::render as render_text;
 pub use train::{Epoch, Training, mean_active};
 

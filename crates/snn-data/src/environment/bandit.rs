@@ -15,7 +15,7 @@ const OF: &str = "Bandit";
 /// | field | default | meaning |
 /// |---|---|---|
 /// | `probabilities` | 0.2, 0.8 | with which each arm pays a reward of 1 |
-/// | `shuffle` | false | whether the arms change places from episode to episode |
+/// | `arms` | given | what an episode makes of them: as given, shuffled, or drawn anew |
 /// | `pulls` | 100 | actions of an episode |
 /// | `window` | 20 | steps before each action |
 /// | `group` | 5 | input channels of each group: a steady one, one per arm, and reward |
@@ -25,8 +25,8 @@ const OF: &str = "Bandit";
 pub struct BanditParams {
     /// Probability of a reward for each arm, at least two, each from 0 to 1.
     pub probabilities: Vec<f64>,
-    /// Whether an episode begins with the arms in random order: then only what happens in it tells which is best.
-    pub shuffle: bool,
+    /// What an episode makes of them.
+    pub arms: Arms,
     /// Actions of an episode, at least 1.
     pub pulls: usize,
     /// Steps before each action, at least 1.
@@ -39,9 +39,23 @@ pub struct BanditParams {
     pub dt: f64,
 }
 
+/// The arms of an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arms {
+    /// With the probabilities given, in their order.
+    Given,
+    /// With the probabilities given, in random order: then only what happens in an episode tells which is best.
+    Shuffled,
+    /// As many, each with a probability drawn uniformly.
+    Independent,
+    /// Two: `p` drawn uniformly, and `1 − p`. Each tells of the other.
+    Dependent,
+}
+
 impl Default for BanditParams {
     fn default() -> Self {
-        BanditParams { probabilities: vec![0.2, 0.8], shuffle: false, pulls: 100, window: 20, group: 5, rate: 100.0, dt: 1e-3 }
+        BanditParams { probabilities: vec![0.2, 0.8], arms: Arms::Given, pulls: 100, window: 20, group: 5, rate: 100.0, dt: 1e-3 }
     }
 }
 
@@ -55,6 +69,8 @@ impl BanditParams {
         for &p in &self.probabilities {
             check((0.0..=1.0).contains(&p), OF, "probabilities", p, "from 0 to 1")?;
         }
+        let two = self.arms != Arms::Dependent || self.probabilities.len() == 2;
+        check(two, OF, "probabilities", format!("{:?}", self.probabilities), "two numbers for dependent arms")?;
         count(OF, "pulls", self.pulls)?;
         count(OF, "window", self.window)?;
         count(OF, "pulls · window", self.pulls.saturating_mul(self.window))?;
@@ -68,7 +84,7 @@ impl BanditParams {
 /// A bandit: each action pulls one of the arms, which pays 1 with its probability and 0 otherwise.
 ///
 /// What is seen: a steady group, that of the arm pulled last, and the reward group if it paid. With
-/// [`shuffle`](BanditParams::shuffle) a good agent explores first and keeps to the best arm afterwards.
+/// [`Arms`] that change from episode to episode a good agent explores first and keeps to the best arm afterwards.
 #[derive(Clone, Debug)]
 pub struct Bandit {
     params: BanditParams,
@@ -104,8 +120,15 @@ impl Environment for Bandit {
         self.clock.reset(seed, self.params.pulls);
         self.last = None;
         self.arms.clone_from(&self.params.probabilities);
-        if self.params.shuffle {
-            self.arms.shuffle(&mut seed.child("arms").rng());
+        let mut rng = seed.child("arms").rng();
+        match self.params.arms {
+            Arms::Given => {}
+            Arms::Shuffled => self.arms.shuffle(&mut rng),
+            Arms::Independent => self.arms.iter_mut().for_each(|p| *p = rng.random()),
+            Arms::Dependent => {
+                let p: f64 = rng.random();
+                self.arms = vec![p, 1.0 - p];
+            }
         }
     }
     fn observe(&self, from: usize, into: &mut Raster) -> Result<(), DataError> {
@@ -165,7 +188,7 @@ mod tests {
 
     #[test]
     fn shuffled_arms_change_places_fairly() {
-        let mut bandit = BanditParams { shuffle: true, ..Default::default() }.build().unwrap();
+        let mut bandit = BanditParams { arms: Arms::Shuffled, ..Default::default() }.build().unwrap();
         let best_is_first = (0..1000)
             .filter(|&i| {
                 bandit.reset(Seed::new(2).nth(i));
@@ -176,10 +199,28 @@ mod tests {
     }
 
     #[test]
+    fn drawn_arms_are_uniform_and_dependent_ones_add_to_one() {
+        for arms in [Arms::Independent, Arms::Dependent] {
+            let mut bandit = BanditParams { arms, ..Default::default() }.build().unwrap();
+            let (mut mean, mut together) = ([0.0; 2], 0.0);
+            for i in 0..4000 {
+                bandit.reset(Seed::new(6).nth(i));
+                let p = [bandit.arms()[0], bandit.arms()[1]];
+                assert!(arms == Arms::Independent || p[0] + p[1] == 1.0);
+                mean = [mean[0] + p[0] / 4000.0, mean[1] + p[1] / 4000.0];
+                together += p[0].max(p[1]) / 4000.0;
+            }
+            let best = if arms == Arms::Independent { 2.0 / 3.0 } else { 0.75 };
+            assert!(mean.iter().all(|m| (m - 0.5).abs() < 0.02) && (together - best).abs() < 0.015, "{mean:?} {together}");
+        }
+    }
+
+    #[test]
     fn parameters_are_checked() {
         let bad = |params: BanditParams| params.build().unwrap_err().to_string();
         assert!(bad(BanditParams { probabilities: vec![0.5], ..Default::default() }).contains("[0.5]"));
         assert!(bad(BanditParams { probabilities: vec![0.5, 1.5], ..Default::default() }).contains("probabilities = 1.5"));
+        assert!(bad(BanditParams { probabilities: vec![0.5; 3], arms: Arms::Dependent, ..Default::default() }).contains("dependent"));
         assert!(bad(BanditParams { pulls: 0, ..Default::default() }).contains("pulls = 0"));
         assert!(bad(BanditParams { window: usize::MAX, ..Default::default() }).contains("window"));
         assert!(bad(BanditParams { rate: f64::NAN, ..Default::default() }).contains("rate = NaN"));
