@@ -4,6 +4,7 @@
 //! [`Machine::build`] gives a [`Device`](snn_sparse::Device) that runs it. Learning rules know devices, never machines.
 //!
 //! * [`Ideal`]: no limits: the software engine, to compare with.
+//! * [`Pcm`]: crossbars of phase-change memory; [`pcm`] also has the devices themselves, and learning on them.
 //!
 //! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
 //!
@@ -12,8 +13,10 @@
 
 mod ideal;
 mod machine;
+pub mod pcm;
 mod report;
 
 pub use ideal::Ideal;
 pub use machine::{Machine, all, by_name};
+pub use pcm::Pcm;
 pub use report::{Finding, Kind, MapError, Place, Report, Resource};
