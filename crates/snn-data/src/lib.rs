@@ -93,7 +93,7 @@ pub use log_mel::{LogMel, LogMelParams};
 pub use mel::{Mel, MelParams, MelScale};
 pub use nmnist::{Nmnist, NmnistParams};
 pub use packed::Generated;
-pub use pattern::{PatternParams, Sine, superposed_sines};
+pub use pattern::{PatternParams, Sine, superposed_sines, superposed_sines_unmoved};
 pub use prototype::{PrototypeImages, PrototypeParams};
 pub use randman::RandmanParams;
 pub use sequential::{Sequential, SequentialParams};

@@ -29,9 +29,26 @@ pub struct Sine {
 ///
 /// Source: the program of Bellec et al. 2020 (Nature Communications 11:3625), `sum_of_sines_target`.
 pub fn superposed_sines(steps: usize, sines: &[Sine]) -> Vec<f64> {
+    let mut y = sum(steps, sines);
+    let first = y.first().copied().unwrap_or(0.0);
+    y.iter_mut().for_each(|v| *v -= first);
+    to_peak(y)
+}
+
+/// The same sum as it is, divided by its largest magnitude: `y[t] = s[t] / max|s|`.
+///
+/// Source: the program of Demirag et al. 2021 (arXiv 2108.01804).
+pub fn superposed_sines_unmoved(steps: usize, sines: &[Sine]) -> Vec<f64> {
+    to_peak(sum(steps, sines))
+}
+
+fn sum(steps: usize, sines: &[Sine]) -> Vec<f64> {
     let last = steps.saturating_sub(1).max(1) as f64;
     let value = |t: usize| sines.iter().map(|s| s.amplitude * (s.phase + TAU * s.cycles as f64 * t as f64 / last).sin()).sum::<f64>();
-    let mut y: Vec<f64> = (0..steps).map(|t| value(t) - value(0)).collect();
+    (0..steps).map(value).collect()
+}
+
+fn to_peak(mut y: Vec<f64>) -> Vec<f64> {
     let peak = y.iter().fold(0.0, |peak: f64, v| peak.max(v.abs()));
     if peak > 0.0 {
         y.iter_mut().for_each(|v| *v /= peak);
@@ -48,6 +65,7 @@ pub fn superposed_sines(steps: usize, sines: &[Sine]) -> Vec<f64> {
 /// | `rate` | 50 Hz | rate of every input channel |
 /// | `periods` | 1, 0.5, 0.333, 0.2 s | of the sinusoids; a trial holds `⌊duration/period⌋` cycles |
 /// | `amplitude_min`, `amplitude_max` | 0.5, 2 | of the sinusoids, uniform |
+/// | `from_zero` | yes | whether curves are moved to start at zero |
 /// | `trials` | 1 | patterns, each with its own input |
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct PatternParams {
@@ -67,8 +85,15 @@ pub struct PatternParams {
     pub amplitude_min: f64,
     /// Largest amplitude, at least the smallest.
     pub amplitude_max: f64,
+    /// Whether curves start at zero ([`superposed_sines`]) or where their phases say ([`superposed_sines_unmoved`]).
+    #[serde(default = "yes")]
+    pub from_zero: bool,
     /// Number of patterns, at least 1.
     pub trials: usize,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Default for PatternParams {
@@ -82,6 +107,7 @@ impl Default for PatternParams {
             periods: vec![1.0, 0.5, 0.333, 0.2],
             amplitude_min: 0.5,
             amplitude_max: 2.0,
+            from_zero: true,
             trials: 1,
         }
     }
@@ -147,7 +173,8 @@ impl PatternParams {
                         phase: uniform(0.0, TAU),
                     })
                     .collect();
-                for (t, y) in superposed_sines(self.steps, &sines).into_iter().enumerate() {
+                let curve = if self.from_zero { superposed_sines(self.steps, &sines) } else { superposed_sines_unmoved(self.steps, &sines) };
+                for (t, y) in curve.into_iter().enumerate() {
                     target[t * self.outputs + k] = y as f32;
                 }
             }
@@ -179,6 +206,9 @@ mod tests {
         for (got, want) in y.iter().zip([0.0, 1.0, 0.0, -1.0, 0.0]) {
             assert!((got - want).abs() < 1e-12, "{y:?}");
         }
+        // Left where it is, a cosine starts at its peak.
+        let y = superposed_sines_unmoved(5, &[Sine { cycles: 1, amplitude: 3.0, phase: TAU / 4.0 }]);
+        assert!(y.iter().zip([1.0, 0.0, -1.0, 0.0, 1.0]).all(|(got, want)| (got - want).abs() < 1e-12), "{y:?}");
         assert_eq!(superposed_sines(1, &[Sine { cycles: 1, amplitude: 1.0, phase: 1.0 }]), [0.0]);
         assert!(superposed_sines(0, &[]).is_empty());
     }

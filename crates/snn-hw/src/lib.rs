@@ -6,6 +6,7 @@
 //! * [`Ideal`]: no limits: the software engine, to compare with.
 //! * [`BrainScales`]: analogue neurons at 10,000 times biological speed, no two alike.
 //! * [`dls`]: HICANN-DLS: a small analogue chip with plasticity programs of its own.
+//! * [`Pcm`]: crossbars of phase-change memory; [`pcm`] also has the devices themselves, and learning on them.
 //!
 //! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
 //!
@@ -18,6 +19,7 @@ pub mod dls;
 mod ideal;
 mod machine;
 mod params;
+pub mod pcm;
 mod report;
 
 pub use brainscales::BrainScales;
@@ -25,4 +27,5 @@ pub use calibrate::{Curves, calibrate};
 pub use ideal::Ideal;
 pub use machine::{Machine, all, by_name};
 pub use params::with_params;
+pub use pcm::Pcm;
 pub use report::{Finding, Kind, MapError, Place, Report, Resource};

@@ -21,7 +21,12 @@ pub trait Machine: Send + Sync {
 
 /// Every machine with its usual settings.
 pub fn all() -> Vec<Box<dyn Machine>> {
-    vec![Box::new(crate::Ideal), Box::<crate::BrainScales>::default(), Box::new(crate::dls::Dls::default())]
+    vec![
+        Box::new(crate::Ideal),
+        Box::<crate::BrainScales>::default(),
+        Box::<crate::dls::Dls>::default(),
+        Box::<crate::Pcm>::default(),
+    ]
 }
 
 /// The machine of this name with its usual settings.

@@ -25,6 +25,11 @@ impl Ideal {
         &self.record
     }
 
+    /// The engine, for devices that are this one but for their synapses.
+    pub fn engine_mut(&mut self) -> &mut Clocked<f32> {
+        &mut self.engine
+    }
+
     /// Adds up what happened in `steps`.
     fn account(&mut self, from: usize, to: usize, inputs: &[&Raster]) {
         let steps = || from..to;
