@@ -4,16 +4,21 @@
 //! [`Machine::build`] gives a [`Device`](snn_sparse::Device) that runs it. Learning rules know devices, never machines.
 //!
 //! * [`Ideal`]: no limits: the software engine, to compare with.
+//! * [`BrainScales`]: analogue neurons at 10,000 times biological speed, no two alike.
 //!
 //! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
 //!
 //! Not here: learning (`snn-learn`), papers' constants (`snn-repro`). Every time and energy is modelled from named constants, never measured.
 #![forbid(unsafe_code)]
 
+mod brainscales;
 mod ideal;
 mod machine;
+mod params;
 mod report;
 
+pub use brainscales::BrainScales;
 pub use ideal::Ideal;
 pub use machine::{Machine, all, by_name};
+pub use params::with_params;
 pub use report::{Finding, Kind, MapError, Place, Report, Resource};

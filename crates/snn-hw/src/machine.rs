@@ -21,7 +21,7 @@ pub trait Machine: Send + Sync {
 
 /// Every machine with its usual settings.
 pub fn all() -> Vec<Box<dyn Machine>> {
-    vec![Box::new(crate::Ideal)]
+    vec![Box::new(crate::Ideal), Box::<crate::BrainScales>::default()]
 }
 
 /// The machine of this name with its usual settings.
