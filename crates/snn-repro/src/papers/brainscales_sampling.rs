@@ -35,7 +35,7 @@ const RESIDUAL: &str = "calibration: largest difference to the logistic function
 const ABSTRACT: &str = "abstract neurons: D_KL after four times the time, as a share";
 const LONG: &str = "three targets of five units, 40 s: D_KL, mean";
 const SHORT: &str = "three targets of five units, 4 s: D_KL, mean";
-const HALVES: &str = "excess of D_KL over that of 160 s: at 1 s, in units of that at 2 s";
+const HALVES: &str = "excess of D_KL over that of 128 s: at 1 s, in units of that at 2 s";
 const FOUR_BITS: &str = "4 bits, 20 % weight noise, bias noise of 0.1, 40 s: D_KL, mean";
 const STRONG: &str = "4 bits, 50 % weight noise, after training in the loop: D_KL, mean";
 const FALLS: &str = "4 bits, 50 % weight noise: D_KL before, in units of that after training in the loop";
@@ -184,8 +184,8 @@ fn theory(lab: &mut Lab, how: &LifSampling, calibrations: &[Calibration]) -> Res
         divergence(chain, target, target, seed)
     };
     // The mean over repeats; the shorter the time, the more of them.
-    let (mut points, longest) = (Vec::new(), if smoke { 4.0 } else { 160.0 });
-    let mut seconds = 0.5;
+    let (mut points, longest) = (Vec::new(), if smoke { 4.0 } else { 128.0 });
+    let mut seconds = 0.5f64;
     while seconds <= longest {
         lab.go_on()?;
         let repeats = if smoke { 1 } else { (16.0 / seconds).clamp(1.0, 12.0) as u64 };
@@ -239,8 +239,8 @@ impl Loop<'_> {
         };
         let (mut model, data) = (wanted.clone(), Moments::exact(wanted, &wanted.exact()?));
         let before = judge(&model, seed.child("before"))?;
-        // Read twice a refractory period, from eight chains at once.
-        let (chains, every) = (8, 0.5 * self.how.period());
+        // Read twice a refractory period, from chains of two trials.
+        let (chains, every) = (16, 0.5 * self.how.period());
         let samples = (self.sample / every / chains as f64) as usize;
         for n in 0..self.updates {
             lab.go_on()?;
@@ -309,8 +309,8 @@ fn noises(lab: &mut Lab, how: &LifSampling) -> Result<()> {
         let apart = correlation(&how, &calibrations, seed.child("correlation"))?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for (k, target) in targets.iter().enumerate() {
-            let updates = if claim.is_some() { lab.scale().pick(2, 60, 200) } else { 0 };
-            let study = Loop { chip: &ideal, how: &how, calibrations: &calibrations, updates, sample: 20.0, judged: 40.0 };
+            let updates = if claim.is_some() { lab.scale().pick(2, 40, 200) } else { 0 };
+            let study = Loop { chip: &ideal, how: &how, calibrations: &calibrations, updates, sample: 10.0, judged: 40.0 };
             let (first, last) = study.before_and_after(target, seed.child(name).nth(k as u64), lab)?;
             before.push(first);
             after.push(last);
