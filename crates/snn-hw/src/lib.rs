@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod brainscales;
+mod calibrate;
 mod ideal;
 mod machine;
 mod params;
 mod report;
 
 pub use brainscales::BrainScales;
+pub use calibrate::{Curves, calibrate};
 pub use ideal::Ideal;
 pub use machine::{Machine, all, by_name};
 pub use params::with_params;

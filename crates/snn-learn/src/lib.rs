@@ -5,11 +5,12 @@
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
 //! * [`sampling`]: Boltzmann distributions sampled by spiking neurons on any device, calibrated and learned in the loop.
-//! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints.
+//! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints; a device in the loop.
 //!
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
 
 pub mod gemm;
+mod in_the_loop;
 mod loss;
 mod optim;
 pub mod rule;
@@ -17,6 +18,7 @@ pub mod sampling;
 pub mod structure;
 mod trainer;
 
+pub use in_the_loop::Station;
 pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};
 pub use rule::{

@@ -1,5 +1,6 @@
 //! The training loop: run, rule, optimiser; the same bits for any number of threads.
 
+use crate::in_the_loop::{Loop, Station};
 use crate::loss::{Loss, LossError, Regulariser};
 use crate::optim::{Moments, Optimiser, Schedule};
 use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker};
@@ -11,7 +12,7 @@ use snn_core::net::Links;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
 use snn_sparse::lanes::{blocks, flat, flat_mut};
 use snn_sparse::store::Csr;
-use snn_sparse::{Block, Clocked, LANES, Record, Store, Synapses, Wants};
+use snn_sparse::{Block, Clocked, Costs, Device, DeviceError, LANES, Record, Store, Synapses, Wants};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
@@ -110,6 +111,9 @@ pub enum TrainError {
     /// Weights that are not a network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The device in the loop cannot do it.
+    #[error(transparent)]
+    Device(DeviceError),
 }
 
 /// The exact state of a training run between two batches: with it, training goes on to the same bits.
@@ -169,6 +173,8 @@ pub struct Trainer {
     options: Options,
     moments: Moments,
     structure: Option<(&'static str, Box<dyn Wiring>)>,
+    device: Option<Loop>,
+    failed: Option<TrainError>,
     epochs: usize,
     begun: Stats,
     quiet: Vec<usize>,
@@ -206,6 +212,8 @@ impl Trainer {
             options,
             moments,
             structure: None,
+            device: None,
+            failed: None,
             epochs: 0,
             begun: Stats::default(),
             quiet,
@@ -239,6 +247,49 @@ impl Trainer {
         Ok(self)
     }
 
+    /// The same trainer with a device in the loop, built for this network: the device runs all trials, of training and of [`evaluate`](Self::evaluate), and the rule learns from the
+    /// events it recorded ([`Clocked::replay`]). The weights that are trained stay as they are, without the device's rounding; after every update they are cut at `clip` times the largest that each
+    /// projection has now, and written to the device, which keeps what it can of them (Schmitt et al. 2017).
+    ///
+    /// A readout that the device does not record is computed from its recorded events. Trials are noisy in the same way whatever the number of threads. A checkpoint does not hold the state of a device: such a
+    /// training is not restored.
+    ///
+    /// ```
+    /// use snn_core::{Net, Seed, ms, net::{Connect, Init}, neuron::{Li, Lif}};
+    /// use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+    /// let net = Net::new(ms(1.0)).input("in", 5).population("hidden", 20, Lif::default()).population("out", 2, Li::default())
+    ///     .project("in", "hidden", Connect::All, Init::normal(0.5)).project("hidden", "out", Connect::All, Init::normal(0.5))
+    ///     .output("out").build(Seed::new(1))?;
+    /// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
+    /// let device = Box::new(snn_sparse::Ideal::new(&net));
+    /// let trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::sgd(0.1), options)?.with_device(device, Some(1.5))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the device was built for another network, the rule takes no device, or links are rewired while weights learn.
+    pub fn with_device(mut self, device: Box<dyn Device>, clip: Option<f64>) -> Result<Self, TrainError> {
+        if !self.rule.takes_device() {
+            let why = format!(
+                "rule `{}` cannot learn from what a device recorded; take sparse_bptt, or eprop in its reverse form",
+                self.rule.name()
+            );
+            return Err(TrainError::Options(why));
+        }
+        if self.structure.is_some() {
+            return Err(TrainError::Options(
+                "a device in the loop has the links it was built with; train without a structural rule".into(),
+            ));
+        }
+        self.device = Some(Loop::new(device, &self.engine, clip, self.options.seed.child("device"))?);
+        Ok(self)
+    }
+
+    /// What the device in the loop has spent so far; `None` without one.
+    pub fn device_costs(&self) -> Option<Costs> {
+        self.device.as_ref().map(Loop::costs)
+    }
+
     /// One pass over `data` in a new random order. `progress` is told the number of trials done after every batch.
     ///
     /// # Errors
@@ -270,7 +321,7 @@ impl Trainer {
         };
         for batch in rest.chunks(self.options.batch) {
             let at = self.epochs as f64 + self.begun.trials as f64 / data.len() as f64;
-            let stats = self.batch(data, batch, self.options.schedule.factor(at));
+            let stats = self.batch(data, batch, self.options.schedule.factor(at))?;
             self.begun.add(&stats);
             if !stats.loss.is_finite() {
                 return Err(TrainError::Diverged { loss: stats.loss, epoch: self.epochs });
@@ -285,8 +336,11 @@ impl Trainer {
     }
 
     /// One update on the trials `batch`, with the learning rate times `factor`.
-    fn batch(&mut self, data: &dyn Dataset, batch: &[usize], factor: f64) -> Stats {
+    fn batch(&mut self, data: &dyn Dataset, batch: &[usize], factor: f64) -> Result<Stats, TrainError> {
         let mut stats = self.gradient(data, batch);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         self.rates = std::mem::take(&mut stats.counts);
         let all = (batch.len() * data.steps()) as f64;
         self.rates.iter_mut().flatten().for_each(|n| *n /= all);
@@ -309,7 +363,23 @@ impl Trainer {
         for &(k, keep) in &self.decay {
             self.engine.links_mut()[k].store.weights_mut().iter_mut().flat_map(|b| &mut b.0).for_each(|w| *w *= keep as f32);
         }
-        stats
+        if let Some(device) = &mut self.device {
+            device.follow(&mut self.engine)?;
+        }
+        Ok(stats)
+    }
+
+    /// A device for each of `count` pieces of work; without one in the loop, none for each.
+    fn stations(&self, count: usize, part: &str) -> Vec<Option<Station>> {
+        match &self.device {
+            Some(device) => device.stations(count, part, self.moments.updates).into_iter().map(Some).collect(),
+            None => (0..count).map(|_| None).collect(),
+        }
+    }
+
+    /// Takes what stations spent.
+    fn close(&self, stations: impl IntoIterator<Item = Option<Station>>) -> Result<(), TrainError> {
+        self.device.as_ref().map_or(Ok(()), |device| device.close(stations.into_iter().flatten()))
     }
 
     /// The mean gradient over the trials `batch`, without an update: read it with [`Trainer::last_gradient`].
@@ -321,21 +391,25 @@ impl Trainer {
         while self.chunks.len() < count {
             self.chunks.push(Gradients::zero(engine));
         }
+        let stations = self.stations(count, "training");
         let chunks = &mut self.chunks[..count];
         chunks[0].clear();
         let cut = |c: usize| c * batch.len() / count;
-        let pieces: Vec<Stats> = (chunks.par_iter_mut().enumerate())
-            .map(|(c, gradients)| {
+        let (pieces, stations): (Vec<Stats>, Vec<Option<Station>>) = (chunks.par_iter_mut().zip(stations).enumerate())
+            .map(|(c, (gradients, station))| {
                 let spare = workers.lock().map_or(None, |mut w| w.pop());
                 let mut worker = spare.unwrap_or_else(|| rule.worker(engine));
+                worker.play_on(station);
                 let stats = worker.learn(&job, &batch[cut(c)..cut(c + 1)], gradients);
+                let station = worker.play_on(None);
                 if let Ok(mut pool) = workers.lock() {
                     pool.push(worker);
                 }
-                stats
+                (stats, station)
             })
-            .collect();
+            .unzip();
         Gradients::sum(chunks);
+        self.failed = self.close(stations).err();
         let mut total = Stats::default();
         pieces.iter().for_each(|s| total.add(s));
         total
@@ -378,24 +452,28 @@ impl Trainer {
         self.check(data)?;
         let output = self.engine.outputs()[0];
         let count = self.engine.cells().len();
-        let pieces: Vec<Stats> = (0..data.len().div_ceil(PIECE))
-            .into_par_iter()
+        let stations = self.stations(data.len().div_ceil(PIECE), "evaluation");
+        let (pieces, stations): (Vec<Stats>, Vec<Option<Station>>) = (stations.into_par_iter().enumerate())
             .map_init(
                 || (Raster::default(), Record::new(&self.engine), Vec::new(), Vec::new()),
-                |(input, record, y, error), piece| {
+                |(input, record, y, error), (piece, mut station)| {
                     let mut stats = Stats { spikes: vec![0; count], active: vec![0; count], entries: vec![0; count], ..Stats::default() };
                     for trial in piece * PIECE..((piece + 1) * PIECE).min(data.len()) {
                         data.load(trial, input);
-                        self.engine.run(&[input], Wants::Spikes, record);
+                        match &mut station {
+                            None => self.engine.run(&[input], Wants::Spikes, record),
+                            Some(station) => station.play(&self.engine, input, trial, Wants::Spikes, record),
+                        }
                         record.traces[output].values(y);
                         error.resize(y.len(), Block::zero());
                         stats.count(self.options.loss.evaluate(y, self.engine.cells()[output].size(), data.target(trial), 0.0, error));
                         stats.tally(&self.engine, input, record);
                     }
-                    stats
+                    (stats, station)
                 },
             )
-            .collect();
+            .unzip();
+        self.close(stations)?;
         let mut total = Stats::default();
         pieces.iter().for_each(|s| total.add(s));
         Ok(total)
@@ -455,6 +533,10 @@ impl Trainer {
     /// # Errors
     /// If the shapes differ; then nothing is changed.
     pub fn restore(&mut self, saved: &Checkpoint) -> Result<(), TrainError> {
+        if self.device.is_some() {
+            let why = "it does not hold the state of the device in the loop; start again without resuming";
+            return Err(TrainError::Checkpoint(why.into()));
+        }
         let other = || TrainError::Checkpoint("it holds another network or another optimiser; start again without resuming".into());
         let of = |v: &[Vec<f32>]| v.iter().map(Vec::len).collect::<Vec<_>>();
         if saved.links.len() != self.engine.links().len() {

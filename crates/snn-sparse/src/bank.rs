@@ -63,6 +63,8 @@ pub struct Feed<'a, F> {
     pub(crate) noise: &'a [Noise<F>],
     /// The step of noise and schedules at step 0.
     pub(crate) clock: usize,
+    /// The population's own events, where they are given and not found: they stand in the sink already.
+    pub(crate) given: Option<&'a Raster>,
 }
 
 /// A drive, lowered.
@@ -176,6 +178,17 @@ impl<F: Scalar> Feed<'_, F> {
             }
         }
         acc
+    }
+
+    /// The values of given events in the place of `u`.
+    fn given_values(&self, block: usize, t: usize, u: &Block<F>) -> Block<F> {
+        let mut values = *u;
+        for (&unit, &x) in self.given.iter().flat_map(|given| given.at(t).iter().zip(given.values_at(t))) {
+            if unit as usize / LANES == block {
+                values.0[unit as usize % LANES] = F::of(x);
+            }
+        }
+        values
     }
 }
 
@@ -357,6 +370,15 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         Bank::<N, F>::receive_block(&consts, state, &inhibition[k]);
                     }
                     Bank::<N, F>::step_block(&consts, state, &z, u);
+                    if N::OUTPUT.is_binary() && feed.given.is_some() {
+                        z = Block::zero();
+                        bits(fired[start + k]).for_each(|l| z[l] = F::of(1.0));
+                        for l in 0..LANES {
+                            u.0[l] = if quiet.0[l] <= F::default() { u.0[l] } else { F::of(f64::NEG_INFINITY) };
+                            quiet.0[l] = if z.0[l] > F::default() { F::count(refractory as u32) } else { quiet.0[l] - F::of(1.0) };
+                        }
+                        continue;
+                    }
                     if N::OUTPUT.is_binary() && refractory > 0 {
                         for l in 0..LANES {
                             let (free, left) = (quiet.0[l] <= F::default(), quiet.0[l] - F::of(1.0));
@@ -371,13 +393,15 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         }
                     }
                     if N::OUTPUT == Output::Weighted {
-                        fired[start + k] = F::positive::<I>(u) & valid;
+                        if feed.given.is_none() {
+                            fired[start + k] = F::positive::<I>(u) & valid;
+                        }
                         Bank::<N, F>::worth_block(&consts, state, u);
                     }
                 }
                 for (k, u) in tile.iter().enumerate() {
                     let t = start + k;
-                    if N::OUTPUT.is_events() && N::OUTPUT != Output::Weighted {
+                    if N::OUTPUT.is_events() && N::OUTPUT != Output::Weighted && feed.given.is_none() {
                         fired[t] = F::positive::<I>(u) & valid;
                     }
                     let Some(rest) = &mut sink.rest else { continue };
@@ -393,7 +417,8 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                     rest.near[b * all + t] = near;
                     rest.start[b * all + t] = rest.active.len() as u32;
                     if near != 0 {
-                        rest.active.push::<I>(near, t as u32, (b * LANES) as u32, u);
+                        let told = feed.given.filter(|_| N::OUTPUT == Output::Rectified).map(|_| feed.given_values(b, t, u));
+                        rest.active.push::<I>(near, t as u32, (b * LANES) as u32, told.as_ref().unwrap_or(u));
                     }
                 }
             }

@@ -256,6 +256,47 @@ impl<F: Scalar> Clocked<F> {
     /// If the rasters do not fit the network's inputs, or have another number of steps.
     #[track_caller]
     pub fn run_for(&self, steps: usize, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
+        self.run_or_replay(steps, inputs, None, wants, record);
+    }
+
+    /// What the network would have been doing inside while its populations did this: as [`run`](Self::run), but the events of every population are given, one raster each, as
+    /// a device recorded them. Potentials, slopes near threshold and readouts are computed from them with the weights of this engine, and
+    /// `record.spikes` are the given ones: a rule learns from what the device did. A rectified unit has its given values. The rasters of readouts are not looked at.
+    ///
+    /// Given the engine's own events, the record is that of [`run`](Self::run), bit for bit.
+    ///
+    /// ```
+    /// # use snn_core::{Net, Raster, Seed, ms, net::{Connect, Init}, neuron::{Li, Lif}};
+    /// # use snn_sparse::{Clocked, Record, Wants};
+    /// let net = Net::new(ms(1.0)).input("in", 1).population("a", 2, Lif::default()).population("out", 1, Li { tau: 1e-9.into() })
+    ///     .project("in", "a", Connect::All, Init::Constant(2.0)).project("a", "out", Connect::All, Init::Constant(1.0)).output("out").build(Seed::new(0))?;
+    /// let engine = Clocked::<f32>::compile(&net);
+    /// let (mut input, mut seen, mut record) = (Raster::new(1, 3), Raster::new(2, 3), Record::new(&engine));
+    /// input.fill([(1, 0)]);                                       // both neurons would fire at step 1
+    /// seen.fill([(1, 0), (2, 1)]);                                // the second fired late
+    /// engine.replay(&[&input], &[&seen, &Raster::new(1, 3)], Wants::Spikes, &mut record);
+    /// assert_eq!(record.spikes[0], seen);
+    /// assert_eq!(record.traces[1].series(0).collect::<Vec<_>>(), [0.0, 1.0, 1.0]);
+    /// # Ok::<(), snn_core::NetworkError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the rasters do not fit the network's inputs and populations.
+    #[track_caller]
+    pub fn replay(&self, inputs: &[&Raster], events: &[&Raster], wants: Wants, record: &mut Record<F>) {
+        let steps = inputs.first().or(events.first()).map_or(0, |raster| raster.steps());
+        let fits = |(raster, cells): (&&Raster, &Box<dyn Cells<F>>)| {
+            !cells.output().is_events() || (raster.units(), raster.steps()) == (cells.size(), steps)
+        };
+        assert!(
+            events.len() == self.cells.len() && events.iter().zip(&self.cells).all(fits),
+            "the events given are not those of the populations, over {steps} steps"
+        );
+        self.run_or_replay(steps, inputs, Some(events), wants, record);
+    }
+
+    #[track_caller]
+    fn run_or_replay(&self, steps: usize, inputs: &[&Raster], given: Option<&[&Raster]>, wants: Wants, record: &mut Record<F>) {
         self.fit(inputs, steps..steps + 1);
         record.rest(self);
         (record.clock, record.reached) = (0, steps);
@@ -272,15 +313,20 @@ impl<F: Scalar> Clocked<F> {
                 let cells = &self.cells[p];
                 record.spikes[p].reset(cells.size(), steps);
                 record.traces[p].begin(steps, &**cells, stride, wants);
+                if let Some(events) = given.map(|given| given[p]).filter(|_| cells.output().is_events()) {
+                    record.spikes[p].clone_from(events);
+                    record.traces[p].tell(events);
+                }
             }
             let strides = || (0..steps).step_by(stride).map(|start| start..(start + stride).min(steps));
             let spiking = component.populations.iter().all(|&p| self.cells[p].spikes());
-            if self.threads > 1 && !component.instant && spiking && wants == Wants::Spikes {
+            if self.threads > 1 && !component.instant && spiking && wants == Wants::Spikes && given.is_none() {
                 self.run_as_team(component, inputs, strides, &noise, record);
                 continue;
             }
             for steps in strides() {
-                component.populations.iter().for_each(|&p| self.advance_one(p, steps.clone(), inputs, wants, &noise, record));
+                let mut one = |p: usize| self.advance_one(p, steps.clone(), inputs, given.is_some(), wants, &noise, record);
+                component.populations.iter().for_each(|&p| one(p));
             }
         }
     }
@@ -324,7 +370,7 @@ impl<F: Scalar> Clocked<F> {
         let (noise, wants) = (self.noise(record.noise), record.wants);
         for t in record.reached..until {
             for component in &self.components {
-                component.populations.iter().for_each(|&p| self.advance_one(p, t..t + 1, inputs, wants, &noise, record));
+                component.populations.iter().for_each(|&p| self.advance_one(p, t..t + 1, inputs, false, wants, &noise, record));
             }
         }
         record.reached = record.reached.max(until);
@@ -356,15 +402,18 @@ impl<F: Scalar> Clocked<F> {
         p: usize,
         steps: Range<usize>,
         inputs: &[&Raster],
+        given: bool,
         wants: Wants,
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
         let Record { spikes, traces, scratch, clock, fans, images, ahead, .. } = record;
         let Scratch { heard, listed } = &mut scratch[0];
-        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
+        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), given, wants, noise, clock: *clock };
         stride.run(p, traces[p].whole(), heard, images, &fans[p], &mut ahead[p]);
-        if self.cells[p].output().has_values() {
+        if given {
+            // They stand there already.
+        } else if self.cells[p].output().has_values() {
             steps.for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
         } else if self.cells[p].spikes() {
             traces[p].whole().list(self.simd, steps.clone(), listed);
@@ -395,8 +444,16 @@ impl<F: Scalar> Clocked<F> {
             for steps in strides() {
                 {
                     let (spikes, mut listed) = (unpoisoned(shared.read()), unpoisoned(listed[k].lock()));
-                    let stride =
-                        Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise, clock: 0 };
+                    let stride = Stride {
+                        engine: self,
+                        inputs,
+                        spikes: &spikes,
+                        steps: steps.clone(),
+                        given: false,
+                        wants: Wants::Spikes,
+                        noise,
+                        clock: 0,
+                    };
                     for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
                         if !sink.blocks.is_empty() {
                             stride.run(*p, sink.again(), &mut scratch.heard, &[], &[], &mut Ahead::default());
@@ -659,6 +716,7 @@ struct Stride<'a, F: Scalar> {
     inputs: &'a [&'a Raster],
     spikes: &'a [Raster],
     steps: Range<usize>,
+    given: bool,
     wants: Wants,
     noise: &'a [Vec<Noise<F>>],
     clock: usize,
@@ -690,8 +748,8 @@ impl<F: Scalar> Stride<'_, F> {
         let (links, incoming) = (&engine.links[..], &engine.pulled[p][..]);
         let noise = self.noise.get(p).map_or(&[][..], Vec::as_slice);
         let imaged = &engine.plan.images[p][..];
-        let feed =
-            Feed { links, incoming, imaged, images, inputs, spikes, heard, since: self.steps.start, blocks, noise, clock: self.clock };
+        let (since, clock, given) = (self.steps.start, self.clock, self.given.then(|| &spikes[p]));
+        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since, blocks, noise, clock, given };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }

@@ -80,6 +80,12 @@ impl Costs {
     pub fn spend(&mut self, part: &'static str, joules: f64) {
         *self.joules.entry(part).or_default() += joules;
     }
+    /// Adds everything that another has spent.
+    pub fn add(&mut self, other: &Costs) {
+        self.seconds += other.seconds;
+        other.joules.iter().for_each(|(part, joules)| self.spend(part, *joules));
+        other.counts.iter().for_each(|(what, by)| self.count(what, *by));
+    }
     /// All energy (J).
     pub fn energy(&self) -> f64 {
         self.joules.values().sum()

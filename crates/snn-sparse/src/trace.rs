@@ -3,7 +3,7 @@
 
 use crate::bank::Cells;
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
-use snn_core::Surrogate;
+use snn_core::{Raster, Surrogate};
 use std::ops::Range;
 
 /// What a run must record.
@@ -127,6 +127,13 @@ impl<F: Scalar> Trace<F> {
                     self.active_at(t, b).for_each(|e| block[self.active.unit[e] as usize % LANES] = self.values[e]);
                 }
             }
+        }
+    }
+
+    /// Takes these as the events of the trial, before it is swept: of a population that has events.
+    pub(crate) fn tell(&mut self, events: &Raster) {
+        for (t, unit) in events.iter() {
+            self.fired[unit as usize / LANES * self.steps + t] |= 1 << (unit as usize % LANES);
         }
     }
 

@@ -380,3 +380,46 @@ fn what_cannot_run_from_event_to_event_is_refused_by_name() {
     let net = Net::new(ms(1.0)).population("pushed", 3, Lif::default()).current(0.1).output("pushed").build(Seed::new(1)).unwrap();
     assert_eq!(EventDriven::<f64>::compile(&net).err(), Some(EventError::Current { population: "pushed".into() }));
 }
+
+/// Everything that a rule reads of a record.
+fn seen(engine: &Clocked<f64>, record: &Record<f64>) -> Vec<String> {
+    let of = |p: usize| {
+        let (trace, cells) = (&record.traces[p], &engine.cells()[p]);
+        let active: Vec<_> = (0..trace.active.len()).map(|e| (trace.active.step[e], trace.active.unit[e], trace.active.value[e])).collect();
+        let places: Vec<_> =
+            (0..record.spikes[p].steps()).map(|t| (trace.fired(t, 0), !active.is_empty() && trace.active_at(t, 0).is_empty())).collect();
+        let states: Vec<_> = (0..cells.size()).map(|j| trace.state(j)).collect();
+        let output: Vec<f64> = if cells.output().is_events() { Vec::new() } else { trace.series(0).chain(trace.series(1)).collect() };
+        format!("{:?} {active:?} {places:?} {states:?} {output:?}", record.spikes[p])
+    };
+    (0..engine.cells().len()).map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    /// The engine's own events give the engine's own record, bit for bit; others give the inputs that belong to them.
+    #[test]
+    fn a_replay_of_a_trial_is_the_trial(net in any_network(), rectified in any::<bool>(), events in prop::collection::vec((0u32..90, 0u32..SIZE as u32), 0..150)) {
+        let net = if rectified {
+            let mut draft = net.draft().clone();
+            draft.populations.iter_mut().filter(|p| p.model.output().is_events()).for_each(|p| (p.model, p.refractory) = (Relu {}.into(), 0.0));
+            Network::try_from(draft).unwrap()
+        } else {
+            net
+        };
+        let mut input = Raster::new(SIZE, 90);
+        input.fill(events);
+        let engine = Clocked::<f64>::compile(&net);
+        let (mut once, mut again) = (Record::new(&engine), Record::new(&engine));
+        for wants in [Wants::Spikes, Wants::Active(Surrogate::triangle(0.3, 1.0))] {
+            engine.run(&[&input], wants, &mut once);
+            let own: Vec<&Raster> = once.spikes.iter().collect();
+            engine.replay(&[&input], &own, wants, &mut again);
+            prop_assert_eq!(seen(&engine, &again), seen(&engine, &once));
+        }
+        // Nobody hears anybody: the readout has its direct input only.
+        let silent: Vec<Raster> = once.spikes.iter().map(|raster| Raster::new(raster.units(), 90)).collect();
+        engine.replay(&[&input], &silent.iter().collect::<Vec<_>>(), Wants::Spikes, &mut again);
+        prop_assert!(again.spikes[0].is_empty() && again.spikes[1].is_empty());
+    }
+}

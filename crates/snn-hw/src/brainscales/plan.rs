@@ -122,7 +122,8 @@ impl Room {
         let circuits = (ROWS * most).div_ceil(fan_in.max(1)).clamp(1, machine.merge);
         let links = fan_in * circuits / ROWS;
         if circuits > 1 {
-            let what = format!("{most} links to a neuron: {circuits} circuits are merged into each, with {fan_in} synapses apiece, two to a link");
+            let what =
+                format!("{most} links to a neuron: {circuits} circuits are merged into each, with {fan_in} synapses apiece, two to a link");
             report.find(Kind::Slow, Place::population(&p.name), 1.0, what);
         }
         Room { circuits, wanted, links, host }
@@ -230,7 +231,8 @@ fn vary(machine: &BrainScales, p: &mut Population, seed: Seed, report: &mut Repo
         Err(why) => report.find(Kind::Refused, Place::population(&p.name), 1.0, why),
     }
     if shared > 0 {
-        let what = format!("{shared} neurons take the mean of {} neighbours, with whom they share {}", machine.group, machine.shared.join(", "));
+        let what =
+            format!("{shared} neurons take the mean of {} neighbours, with whom they share {}", machine.group, machine.shared.join(", "));
         report.find(Kind::Quantised, Place::population(&p.name), shared as f64 / p.size as f64, what);
     }
     let mut rng = seed.child("gain").rng();
@@ -297,14 +299,7 @@ fn round(q: &Projection, scale: Scale, network: &Network, report: &mut Report) {
 }
 
 /// The links of a projection with the errors of their synapses.
-fn draw(
-    machine: &BrainScales,
-    q: &Projection,
-    network: &Network,
-    seed: Seed,
-    gains: &[f64],
-    left: &mut [(usize, usize)],
-) -> Vec<Synapse> {
+fn draw(machine: &BrainScales, q: &Projection, network: &Network, seed: Seed, gains: &[f64], left: &mut [(usize, usize)]) -> Vec<Synapse> {
     let (mut errors, mut losses, mut room) = (seed.child("errors").rng(), seed.child("losses").rng(), seed.child("room").rng());
     let synapse = |(source, target, weight): (usize, usize, usize)| {
         let mut error = || if machine.weight > 0.0 { (1.0 + machine.weight * normal(&mut errors)).max(0.0) } else { 1.0 };

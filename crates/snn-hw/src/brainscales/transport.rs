@@ -55,6 +55,7 @@ impl Travel {
         for &unit in &through {
             match self.lateness() {
                 0 => now.push(unit),
+                late if t + late >= self.arrived.steps() => self.lost += 1, // the trial is over
                 late => {
                     self.late.resize_with(self.late.len().max(late), Vec::new);
                     self.late[late - 1].push(unit);
@@ -66,11 +67,6 @@ impl Travel {
         now.dedup(); // two events of a channel at once are one
         self.lost += (units.len() - through.len() + before - now.len()) as u64;
         self.arrived.push_step(t, |list| list.extend_from_slice(&now));
-    }
-
-    /// Events still on their way: they never arrive if the trial ends now.
-    pub fn underway(&self) -> u64 {
-        self.late.iter().map(|list| list.len() as u64).sum()
     }
 
     fn take_values(&mut self, t: usize, units: &[u32], values: &[f64]) {
@@ -126,7 +122,7 @@ mod tests {
             let mut travel = Travel::begin(road, 20, 40, Seed::new(3));
             (0..40).for_each(|t| travel.take(t, &raster));
             prop_assert_eq!(travel.sent, raster.len() as u64);
-            prop_assert_eq!(travel.arrived.len() as u64 + travel.lost + travel.underway(), travel.sent);
+            prop_assert_eq!(travel.arrived.len() as u64 + travel.lost, travel.sent);
             prop_assert!(travel.arrived.len() as f64 <= (40.0 * rate + buffer) * 20usize.div_ceil(channels) as f64 + 1e-9);
             let free = Road { rate: None, jitter: 0.0, ..road };
             let mut travel = Travel::begin(free, 20, 40, Seed::new(3));

@@ -13,6 +13,7 @@ pub use bptt::Bptt;
 pub use eprop::{Eprop, Feedback, Form, LearnedSignals, SyntheticGradients};
 pub use sparse_bptt::SparseBptt;
 
+use crate::in_the_loop::Station;
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
 use snn_core::neuron::Output;
@@ -33,6 +34,10 @@ pub trait Rule<F: Scalar>: Send + Sync {
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError>;
     /// Working memory for one thread.
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>>;
+    /// Whether its workers run whole trials where they are told to ([`Worker::play_on`]), so that a device can be in the loop.
+    fn takes_device(&self) -> bool {
+        false
+    }
     /// Links whose weights the rule lets decay, and the share of them that it leaves after every update.
     fn decay(&self, _engine: &Clocked<F>) -> Vec<(usize, f64)> {
         Vec::new()
@@ -52,6 +57,9 @@ impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
         (**self).worker(engine)
     }
+    fn takes_device(&self) -> bool {
+        (**self).takes_device()
+    }
     fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
         (**self).decay(engine)
     }
@@ -61,6 +69,11 @@ impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
 pub trait Worker<F: Scalar>: Send {
     /// Runs `trials` and adds `scale · ∂loss/∂w`, summed over them, to `gradients`.
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats;
+    /// Puts a device in the place of the engine's forward pass, or takes it away; returns the one before. For rules that
+    /// [take devices](Rule::takes_device); the others return what they are given.
+    fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
+        station
+    }
     /// Bytes of working memory held (training state), without the gradients.
     fn bytes(&self) -> usize;
 }

@@ -4,6 +4,7 @@ use super::adjoint::{Adjoint, Carry, with_states};
 use super::fan::{FanBack, Recent, by_row, way_by_row};
 use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
+use crate::in_the_loop::Station;
 use serde::{Deserialize, Serialize};
 use snn_core::{Raster, Real, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat, flat_mut};
@@ -60,6 +61,9 @@ impl<F: Scalar> Rule<F> for SparseBptt {
     }
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
         Box::new(Sparse::through_all(engine, self.surrogate))
+    }
+    fn takes_device(&self) -> bool {
+        true
     }
 }
 
@@ -191,6 +195,10 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
         }
         self.hand_on(engine, gradients);
         stats
+    }
+
+    fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
+        std::mem::replace(&mut self.trial.station, station)
     }
 
     fn bytes(&self) -> usize {

@@ -1,6 +1,7 @@
 //! One trial, run and judged: what every sparse rule begins with.
 
 use super::{Job, Stats};
+use crate::in_the_loop::Station;
 use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::blocks;
 use snn_sparse::{Block, Clocked, Record, Scalar, Wants};
@@ -12,6 +13,8 @@ pub(super) struct Trial<F: Scalar> {
     wants: Wants,
     pub input: Raster,
     pub record: Record<F>,
+    /// The device that runs trials; `None`: the engine does.
+    pub station: Option<Station>,
     /// `∂L/∂y[t][block]` of the output population.
     pub output: Vec<Block<F>>,
     /// By population: `∂L/∂z[block]` that holds at every step, the regulariser's.
@@ -38,6 +41,7 @@ impl<F: Scalar> Trial<F> {
             wants: Wants::Active(surrogate),
             input: Raster::default(),
             record: Record::new(engine),
+            station: None,
             output: Vec::new(),
             constant: engine.cells().iter().map(|c| vec![Block::zero(); blocks(c.size())]).collect(),
             y: Vec::new(),
@@ -138,7 +142,10 @@ impl<F: Scalar> Trial<F> {
     pub fn play(&mut self, engine: &Clocked<F>, data: &dyn Dataset, index: usize, stats: &mut Stats) -> Instant {
         data.load(index, &mut self.input);
         let start = Instant::now();
-        engine.run(&[&self.input], self.wants, &mut self.record);
+        match &mut self.station {
+            None => engine.run(&[&self.input], self.wants, &mut self.record),
+            Some(station) => station.play(engine, &self.input, index, self.wants, &mut self.record),
+        }
         let middle = Instant::now();
         stats.forward_s += (middle - start).as_secs_f64();
         middle

@@ -172,6 +172,9 @@ impl<F: Scalar> Rule<F> for Eprop {
         let order = std::iter::once(output).chain((0..count).filter(|&p| p != output));
         Box::new(Sparse::new(engine, self.surrogate, by_population, order.map(|p| (vec![p], false)).collect()))
     }
+    fn takes_device(&self) -> bool {
+        self.form == Form::Reverse
+    }
     fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
         match (&self.feedback, engine.outputs()) {
             (&Feedback::Adaptive { decay, .. }, &[output]) => {
