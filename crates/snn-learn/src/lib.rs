@@ -4,6 +4,7 @@
 //! * [`Eprop`]: eligibility propagation, as a reverse sweep or online; [`LearnedSignals`]: e-prop 2; [`SyntheticGradients`]: e-prop 3.
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
+//! * [`sampling`]: Boltzmann distributions sampled by spiking neurons on any device, calibrated and learned in the loop.
 //! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints; a device in the loop.
 //!
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
@@ -13,6 +14,7 @@ mod in_the_loop;
 mod loss;
 mod optim;
 pub mod rule;
+pub mod sampling;
 pub mod structure;
 mod trainer;
 

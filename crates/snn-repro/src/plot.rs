@@ -196,6 +196,38 @@ impl Picture for Spikes<'_> {
     }
 }
 
+/// Grey pictures side by side.
+pub(crate) struct Tiles<'a> {
+    pub(crate) title: &'a str,
+    /// Rows and columns of each.
+    pub(crate) shape: (usize, usize),
+    /// Pictures in a row.
+    pub(crate) columns: usize,
+    pub(crate) pictures: &'a [Vec<f64>],
+}
+
+impl Picture for Tiles<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, k: u32) -> Drawn<B> {
+        area.fill(&WHITE)?;
+        let page = area.margin(14 * k, 14 * k, 14 * k, 14 * k).titled(self.title, ("sans-serif", 20 * k).into_font().color(&INK))?;
+        let ((height, width), columns) = (self.shape, self.columns.max(1));
+        let rows = self.pictures.len().div_ceil(columns).max(1);
+        // A picture has a border of one pixel of its own.
+        let (wide, high) = page.dim_in_pixel();
+        let pixel = (wide as usize / (columns * (width + 1)).max(1)).min(high as usize / (rows * (height + 1)).max(1)).max(1);
+        for (n, picture) in self.pictures.iter().enumerate() {
+            let (left, top) = (n % columns * (width + 1) * pixel, n / columns * (height + 1) * pixel);
+            for (i, &x) in picture.iter().enumerate().take(width * height) {
+                let (x0, y0) = (left + i % width * pixel, top + i / width * pixel);
+                let grey = (245.0 - 235.0 * x.clamp(0.0, 1.0)) as u8;
+                let corners = [(x0 as i32, y0 as i32), ((x0 + pixel) as i32, (y0 + pixel) as i32)];
+                page.draw(&Rectangle::new(corners, RGBColor(grey, grey, grey).filled()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +278,14 @@ mod tests {
             ));
         }
         check(&curve(&[], Axes::default()));
+    }
+
+    #[test]
+    fn small_pictures() {
+        check(&Tiles { title: "None", shape: (0, 0), columns: 0, pictures: &[] });
+        let pictures: Vec<Vec<f64>> = (0..7).map(|n| (0..64).map(|i| f64::from(i * n % 9) / 8.0).collect()).collect();
+        let (svg, png) = check(&Tiles { title: "Seven", shape: (8, 8), columns: 4, pictures: &pictures });
+        assert!(svg.matches("<rect").count() > 7 * 64 && svg.contains("Seven") && png.starts_with(b"\x89PNG"));
     }
 
     #[test]

@@ -408,7 +408,9 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         }
                     }
                     if N::OUTPUT == Output::Weighted {
-                        fired[start + k] = F::positive::<I>(u) & valid;
+                        if feed.given.is_none() {
+                            fired[start + k] = F::positive::<I>(u) & valid;
+                        }
                         Bank::<N, F>::worth_block(&consts, state, u);
                     }
                 }

@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_strong_drive_fires_once_per_refractory_period_whatever_measures_it() {
-        for (dt, tau_rec) in [(1e-4, 0.0), (1e-4, 0.01), (1e-4, 0.03), (1e-5, 0.01), (1e-4, 5e-4)] {
+        for (dt, tau_rec) in [(1e-4f64, 0.0), (1e-4, 0.01), (1e-4, 0.03), (1e-5, 0.01), (1e-4, 5e-4)] {
             let cell = LifCond { e_leak: 0.0.into(), tau_rec: tau_rec.into(), ..LifCond::default() };
             let period = (0.01 / dt).round() as usize;
             let single = {

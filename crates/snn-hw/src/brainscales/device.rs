@@ -4,7 +4,7 @@ use super::BrainScales;
 use super::plan::{Plan, normal};
 use super::transport::{Road, Travel};
 use snn_core::{Network, Raster, Seed};
-use snn_sparse::{Clocked, Costs, Device, DeviceError, Record, Wants};
+use snn_sparse::{Clocked, Costs, Device, DeviceError, Link, Record, Sign, Wants};
 use std::sync::Arc;
 
 /// Chips with a network on them.
@@ -111,7 +111,9 @@ impl Chips {
     fn fetch(&mut self, from: usize, to: usize, before: (u64, u64)) {
         let mut events = 0;
         let arrived: Vec<&Raster> = self.there.iter().map(|travel| &travel.arrived).collect();
-        for link in self.engine.links().iter().filter(|link| !self.plan.placed[link.projection].host) {
+        // Of links that are held in two parts, one for each sign, one counts.
+        let counts = |link: &&Link<f32>| !self.plan.placed[link.projection].host && link.sign != Some(Sign::Negative);
+        for link in self.engine.links().iter().filter(counts) {
             let raster = link.from.spikes(&arrived, &self.record.spikes);
             events += (from..to).map(|t| link.store.fan_out(raster.at(t)) as u64).sum::<u64>();
         }

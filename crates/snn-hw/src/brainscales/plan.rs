@@ -72,7 +72,7 @@ pub(super) fn place(machine: &BrainScales, network: &Network, device: Seed) -> (
 
 fn refuse_model(machine: &BrainScales, p: &Population, report: &mut Report) {
     let (place, model) = (Place::population(&p.name), p.model.name());
-    if p.model.output() == Output::Weighted || p.model.period() > 1 {
+    if p.model.period() > 1 {
         report.find(
             Kind::Refused,
             place,

@@ -240,7 +240,7 @@ impl Moments {
     pub fn add(&mut self, of: &Boltzmann, z: &[bool], weight: f64) {
         let count = self.count + weight;
         let rate = if count > 0.0 { weight / count } else { 0.0 };
-        let mut towards = |mean: &mut f64, on: bool| *mean += rate * (f64::from(u8::from(on)) - *mean);
+        let towards = |mean: &mut f64, on: bool| *mean += rate * (f64::from(u8::from(on)) - *mean);
         self.units.iter_mut().zip(z).for_each(|(mean, &on)| towards(mean, on));
         self.pairs.iter_mut().zip(of.pairs()).for_each(|(mean, &(i, j))| towards(mean, z[i as usize] && z[j as usize]));
         self.count = count;

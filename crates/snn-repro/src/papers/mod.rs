@@ -14,7 +14,9 @@ macro_rules! papers {
     };
 }
 
-papers! { ssgd, eprop, lsnn, deep_r, grad_r, fs_conversion, amos, crnn_music_tagging, pcm_eprop, nm_l2l }
+papers! {
+    ssgd, eprop, lsnn, deep_r, grad_r, fs_conversion, amos, crnn_music_tagging, pcm_eprop, brainscales_sampling, nm_l2l
+}
 
 /// The paper called `id`.
 pub fn find(id: &str) -> Option<&'static Paper> {
