@@ -120,7 +120,7 @@ macro_rules! models {
 
 models! {
     if_::If, lif::Lif, lif_refractory::LifRefractory, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, threshold::Threshold, few_spikes::FewSpikes,
-    relu::Relu, li::Li, sum::Sum
+    relu::Relu, li::Li, sum::Sum, psp::Psp
 }
 
 pub use lif::Reset;
