@@ -64,7 +64,7 @@ pub struct Record<F> {
     pub spikes: Vec<Raster>,
     /// What else each population did.
     pub traces: Vec<Trace<F>>,
-    /// Chooses the noise of the drives: the same seed, the same noise. Set it before a run.
+    /// Chooses the noise of drives and of populations with escape noise: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
     clock: usize,                  // steps that were shifted away
     reached: usize,                // steps done of a trial that is run piece by piece
@@ -141,6 +141,11 @@ impl<F: Scalar> Record<F> {
         self.scratch.resize_with(engine.threads, Default::default);
         self.ahead.resize_with(engine.cells.len(), Default::default);
         self.ahead.iter_mut().for_each(Ahead::clear);
+        self.follow(engine);
+    }
+
+    /// Copies the weights anew if they have changed.
+    fn follow(&mut self, engine: &Clocked<F>) {
         if self.of != Some(engine.state) {
             self.of = Some(engine.state);
             let families = || engine.plan.families.iter();
@@ -292,7 +297,7 @@ impl<F: Scalar> Clocked<F> {
     }
 
     /// Runs the trial that `record` holds on to `until`, step by step, on one thread. `inputs` hold all steps up to there. The spikes and potentials are those
-    /// of [`run`](Self::run).
+    /// of [`run`](Self::run). Weights that were set in between count from the next step on.
     ///
     /// ```
     /// # use snn_core::{Net, Raster, Seed, ms, net::{Connect, Init}, neuron::Lif};
@@ -316,6 +321,7 @@ impl<F: Scalar> Clocked<F> {
     #[track_caller]
     pub fn advance(&self, until: usize, inputs: &[&Raster], record: &mut Record<F>) {
         self.fit(inputs, until..usize::MAX);
+        record.follow(self);
         let (noise, wants) = (self.noise(record.noise), record.wants);
         for t in record.reached..until {
             for component in &self.components {
@@ -355,9 +361,9 @@ impl<F: Scalar> Clocked<F> {
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
-        let Record { spikes, traces, scratch, clock, fans, images, ahead, .. } = record;
+        let Record { spikes, traces, scratch, clock, fans, images, ahead, noise: trial, .. } = record;
         let Scratch { heard, listed } = &mut scratch[0];
-        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, clock: *clock };
+        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), wants, noise, trial: *trial, clock: *clock };
         stride.run(p, traces[p].whole(), heard, images, &fans[p], &mut ahead[p]);
         if self.cells[p].output().has_values() {
             steps.for_each(|t| spikes[p].push_values(t, |units, values| traces[p].list_values(t, units, values)));
@@ -376,6 +382,7 @@ impl<F: Scalar> Clocked<F> {
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
+        let trial = record.noise;
         let Record { spikes, traces, scratch, .. } = record;
         let mut parts: Vec<Vec<(usize, Sink<'_, F>)>> = (0..self.threads).map(|_| Vec::new()).collect();
         for (p, trace) in traces.iter_mut().enumerate().filter(|(p, _)| component.populations.contains(p)) {
@@ -390,8 +397,8 @@ impl<F: Scalar> Clocked<F> {
             for steps in strides() {
                 {
                     let (spikes, mut listed) = (unpoisoned(shared.read()), unpoisoned(listed[k].lock()));
-                    let stride =
-                        Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise, clock: 0 };
+                    let (spikes, now, wants) = (&spikes[..], steps.clone(), Wants::Spikes);
+                    let stride = Stride { engine: self, inputs, spikes, steps: now, wants, noise, trial, clock: 0 };
                     for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
                         if !sink.blocks.is_empty() {
                             stride.run(*p, sink.again(), &mut scratch.heard, &[], &[], &mut Ahead::default());
@@ -651,6 +658,7 @@ struct Stride<'a, F: Scalar> {
     steps: Range<usize>,
     wants: Wants,
     noise: &'a [Vec<Noise<F>>],
+    trial: Seed,
     clock: usize,
 }
 
@@ -680,8 +688,9 @@ impl<F: Scalar> Stride<'_, F> {
         let (links, incoming) = (&engine.links[..], &engine.pulled[p][..]);
         let noise = self.noise.get(p).map_or(&[][..], Vec::as_slice);
         let imaged = &engine.plan.images[p][..];
-        let feed =
-            Feed { links, incoming, imaged, images, inputs, spikes, heard, since: self.steps.start, blocks, noise, clock: self.clock };
+        let escape = if engine.cells[p].escapes() { noise::key(self.trial.child("escape").nth(p as u64)) } else { 0 };
+        let (since, clock) = (self.steps.start, self.clock);
+        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since, blocks, noise, escape, clock };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }
