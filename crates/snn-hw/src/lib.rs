@@ -4,6 +4,7 @@
 //! [`Machine::build`] gives a [`Device`](snn_sparse::Device) that runs it. Learning rules know devices, never machines.
 //!
 //! * [`Ideal`]: no limits: the software engine, to compare with.
+//! * [`Spinnaker2`]: many small processors, fixed point, real time.
 //!
 //! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
 //!
@@ -13,7 +14,9 @@
 mod ideal;
 mod machine;
 mod report;
+pub mod spinnaker2;
 
 pub use ideal::Ideal;
 pub use machine::{Machine, all, by_name};
 pub use report::{Finding, Kind, MapError, Place, Report, Resource};
+pub use spinnaker2::Spinnaker2;

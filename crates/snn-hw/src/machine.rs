@@ -21,7 +21,7 @@ pub trait Machine: Send + Sync {
 
 /// Every machine with its usual settings.
 pub fn all() -> Vec<Box<dyn Machine>> {
-    vec![Box::new(crate::Ideal)]
+    vec![Box::new(crate::Ideal), Box::new(crate::Spinnaker2::default())]
 }
 
 /// The machine of this name with its usual settings.
