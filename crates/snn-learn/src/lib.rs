@@ -4,12 +4,14 @@
 //! * [`Eprop`]: eligibility propagation, as a reverse sweep or online; [`LearnedSignals`]: e-prop 2; [`SyntheticGradients`]: e-prop 3.
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
+//! * [`online`]: rules that learn while the network runs: reward-based synaptic sampling.
 //! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints.
 //!
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
 
 pub mod gemm;
 mod loss;
+pub mod online;
 mod optim;
 pub mod rule;
 pub mod structure;
