@@ -1,7 +1,8 @@
 use snn_core::NetworkError;
 use snn_data::DataError;
 use snn_learn::TrainError;
-use snn_sparse::{Clocked, Scalar};
+use snn_learn::online::OnlineError;
+use snn_sparse::{Clocked, DeviceError, Scalar};
 
 /// Why an outer loop cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,12 @@ pub enum ArchError {
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The machine it runs on.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The rule that learns while it runs.
+    #[error(transparent)]
+    Online(#[from] OnlineError),
     /// Impossible option.
     #[error("{of}: {name} = {found}; give {wanted}")]
     Option {

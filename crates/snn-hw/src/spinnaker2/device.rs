@@ -1,6 +1,6 @@
 //! The chip at work: cores step by step, packets into ring buffers, and what it all takes.
 
-use super::Spinnaker2;
+use super::{Dram, Spinnaker2};
 use super::cells::{Cells, Number, cells};
 use super::cost::{Arithmetic, DRAM_BYTE, DRAM_POWER, EVENT_CYCLES, PACKET_CYCLES};
 use super::mapping::Slice;
@@ -209,7 +209,7 @@ impl Chip {
         costs.seconds += tally.seconds;
         costs.spend("processing", tally.cycles * level.cycle());
         costs.spend("leakage", tally.seconds * level.leakage() * cores);
-        if self.machine.dram {
+        if self.machine.dram != Dram::None {
             costs.spend("external memory", tally.bytes * DRAM_BYTE + tally.seconds * DRAM_POWER);
         }
         costs.count("spikes", tally.spikes);

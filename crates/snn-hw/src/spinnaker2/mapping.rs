@@ -1,6 +1,6 @@
 //! Which core gets which neurons, and what that takes.
 
-use super::Spinnaker2;
+use super::{Dram, Spinnaker2};
 use super::cost::{
     Arithmetic, CORE_NEURONS, NEURON_CYCLES, NUMBER_BYTES, PROGRAM, RING_BYTES, RING_SLOTS, SRAM, STATE_CYCLES,
     STEP_CYCLES,
@@ -41,8 +41,8 @@ pub(crate) fn map(machine: &Spinnaker2, network: &Network) -> (Vec<Slice>, Repor
     let mut report = Report::new("spinnaker2", network);
     look(machine, network, &mut report);
     let fan_in = fan_in(network);
-    let (mut slices, mut lacking) = slice(machine, network, &fan_in, false);
-    if machine.dram && (slices.len() > machine.cores || lacking.is_some()) {
+    let (mut slices, mut lacking) = slice(machine, network, &fan_in, machine.dram == Dram::All);
+    if machine.dram == Dram::Spill && (slices.len() > machine.cores || lacking.is_some()) {
         (slices, lacking) = slice(machine, network, &fan_in, true);
     }
     if let Some((p, bytes)) = lacking {
@@ -65,7 +65,7 @@ pub(crate) fn map(machine: &Spinnaker2, network: &Network) -> (Vec<Slice>, Repor
     }
     report.resource("cores", slices.len() as f64, Some(machine.cores as f64), "");
     report.resource("memory of the fullest core", slices.iter().map(|s| s.sram).max().unwrap_or(0) as f64, Some((SRAM - PROGRAM) as f64), "B");
-    report.resource("external memory", (spilled * each) as f64, if machine.dram { None } else { Some(0.0) }, "B");
+    report.resource("external memory", (spilled * each) as f64, if machine.dram == Dram::None { Some(0.0) } else { None }, "B");
     report.resource("cycles of a step without spikes", busiest, Some(budget), "");
     report.seconds_per_second = Some((busiest / budget).max(1.0));
     (slices, report)

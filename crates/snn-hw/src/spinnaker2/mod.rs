@@ -50,14 +50,27 @@ pub struct Spinnaker2 {
     pub level: Level,
     /// Whether random numbers and exponentials are done by units of their own; the spikes are the same.
     pub accelerators: bool,
-    /// Whether there is external memory.
-    pub dram: bool,
+    /// What external memory is for.
+    pub dram: Dram,
     /// Iterations of the exponential unit: see [`Fix::exp_to`](snn_core::Fix::exp_to).
     pub exp_iterations: u32,
     /// The largest weight, by magnitude, that will ever be written: it sets the scale of every projection. `None`: that of the weights a projection is built with.
     pub largest_weight: Option<f64>,
     /// Whether links learn on the chip: what that takes is counted. The rule itself runs outside, on the weights it writes.
     pub plastic: Option<Plastic>,
+}
+
+/// What external memory is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dram {
+    /// There is none.
+    #[default]
+    None,
+    /// For links that local memory has no room for.
+    Spill,
+    /// For all links.
+    All,
 }
 
 /// Plastic links, for the cost model.
@@ -76,7 +89,7 @@ impl Default for Spinnaker2 {
             cores: 4,
             level: Level::High,
             accelerators: true,
-            dram: false,
+            dram: Dram::None,
             exp_iterations: 16,
             largest_weight: None,
             plastic: None,

@@ -7,6 +7,7 @@ mod synaptic_sampling;
 
 pub use synaptic_sampling::{Sampling, SynapticSampling};
 
+use rand_distr::{Distribution, StandardNormal};
 use snn_core::Seed;
 use snn_core::net::Links;
 
@@ -106,7 +107,7 @@ impl<F: FnMut(&mut [f64]) + Send> Normals for F {
 }
 
 /// Normal numbers of a seed's stream.
-pub fn normals(seed: Seed) -> impl Normals {
+pub fn normals(seed: Seed) -> Box<dyn Normals> {
     let mut rng = seed.rng();
-    move |into: &mut [f64]| into.iter_mut().for_each(|x| *x = rand_distr::Distribution::sample(&rand_distr::StandardNormal, &mut rng))
+    Box::new(move |into: &mut [f64]| into.iter_mut().for_each(|x| *x = StandardNormal.sample(&mut rng)))
 }

@@ -136,7 +136,7 @@ impl SynapticSampling {
         &self,
         wires: Wires<'_>,
         parameters: &[f64],
-        normals: impl Normals + 'static,
+        normals: Box<dyn Normals>,
         seed: Seed,
     ) -> Result<Sampling<R>, OnlineError> {
         self.check()?;
@@ -184,7 +184,7 @@ impl SynapticSampling {
             s: vec![zero; n],
             g: vec![zero; n],
             link: Vec::new(),
-            normals: Box::new(normals),
+            normals,
             drawn: vec![0.0; n],
             moves: seed,
             moved: 0,
