@@ -3,8 +3,8 @@
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif, Psp, Relu};
 use snn_core::{Net, Network, Raster, Seed, ms};
-use snn_hw::spinnaker2::{Dram, Plastic};
 use snn_hw::spinnaker2::Level;
+use snn_hw::spinnaker2::{Dram, Plastic};
 use snn_hw::{Kind, Machine, Spinnaker2};
 use snn_sparse::{Clocked, Record, Wants};
 
@@ -50,8 +50,12 @@ fn representable_weights_give_the_same_spikes() {
     let engine = Clocked::<f64>::compile(&net);
     let mut record = Record::new(&engine);
     engine.run(&[&input], Wants::Spikes, &mut record);
-    let (all, same) = record.spikes[0].iter().fold((0, 0), |(n, same), (t, j)| (n + 1, same + usize::from(device.spikes(0).at(t).contains(&j))));
-    assert!(all > 500 && device.spikes(0).len().abs_diff(all) * 100 <= all && same * 100 >= 99 * all, "{same} of {all} spikes are the same");
+    let (all, same) =
+        record.spikes[0].iter().fold((0, 0), |(n, same), (t, j)| (n + 1, same + usize::from(device.spikes(0).at(t).contains(&j))));
+    assert!(
+        all > 500 && device.spikes(0).len().abs_diff(all) * 100 <= all && same * 100 >= 99 * all,
+        "{same} of {all} spikes are the same"
+    );
     assert_eq!(device.costs().counts["additions that saturated"], 0);
 }
 
@@ -122,7 +126,10 @@ fn neurons_escape_as_often_as_in_software() {
     let mut record = Record::new(&engine);
     engine.run_for(steps, &[], Wants::Spikes, &mut record);
     let software = record.spikes[0].len() as f64;
-    assert!((found - software).abs() < 4.0 * (found + software).sqrt() + 0.01 * software, "{found} spikes on the chip, {software} in software");
+    assert!(
+        (found - software).abs() < 4.0 * (found + software).sqrt() + 0.01 * software,
+        "{found} spikes on the chip, {software} in software"
+    );
 }
 
 #[test]
@@ -150,7 +157,11 @@ fn what_does_not_fit_is_refused_by_name() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     let layer = |n: usize, m: usize| {
-        Net::new(ms(1.0)).input("in", n).population("a", m, Lif::default()).project("in", "a", Connect::All, Init::Constant(0.1)).output("a")
+        Net::new(ms(1.0))
+            .input("in", n)
+            .population("a", m, Lif::default())
+            .project("in", "a", Connect::All, Init::Constant(0.1))
+            .output("a")
     };
     refused(layer(2, 2).delay(ms(16.0)).build(Seed::new(0)).unwrap(), Spinnaker2::default(), &["`in` -> `a`", "16 steps", "relay"]);
     let relu = Net::new(ms(1.0)).population("r", 2, Relu::default()).output("r").build(Seed::new(0)).unwrap();
@@ -183,7 +194,10 @@ fn too_many_cycles_are_no_real_time() {
         device.run(&[&spikes(50, 100, 20, 3)], Seed::new(0)).unwrap();
         (report, device.costs().clone(), device.spikes(0).clone())
     };
-    let (fast, slow) = (Spinnaker2 { plastic, ..Spinnaker2::default() }, Spinnaker2 { plastic, accelerators: false, level: Level::Low, ..Default::default() });
+    let (fast, slow) = (
+        Spinnaker2 { plastic, ..Spinnaker2::default() },
+        Spinnaker2 { plastic, accelerators: false, level: Level::Low, ..Default::default() },
+    );
     let ((fast, fast_costs, a), (slow, slow_costs, b)) = (run(fast), run(slow));
     assert_eq!(a, b, "accelerators change no spike");
     assert!(fast.seconds_per_second == Some(1.0) && slow.seconds_per_second.is_some_and(|s| s > 3.0), "{:?}", slow.seconds_per_second);
@@ -192,5 +206,9 @@ fn too_many_cycles_are_no_real_time() {
     assert!((fast_costs.seconds - 0.1).abs() < 1e-9 && slow_costs.seconds > 0.3);
     assert!(slow_costs.counts["cycles"] > 2 * fast_costs.counts["cycles"]);
     let (far, far_costs, c) = run(Spinnaker2 { plastic, dram: Dram::All, ..Spinnaker2::default() });
-    assert!(c == a && far_costs.energy() > fast_costs.energy() && far.resources.iter().any(|r| r.name == "external memory" && r.used == 40_000.0));
+    assert!(
+        c == a
+            && far_costs.energy() > fast_costs.energy()
+            && far.resources.iter().any(|r| r.name == "external memory" && r.used == 40_000.0)
+    );
 }

@@ -37,7 +37,8 @@ fn without_reward_the_law_is_the_priors() {
 /// Synapses under a gradient that stays: their law is shifted by `c_g·g/c_p`.
 #[test]
 fn a_constant_gradient_shifts_the_mean() {
-    let shape = SynapticSampling { beta: 0.5, mean: 10.0, offset: 10.0, low: -50.0, high: 50.0, tau_e: 1e9, tau_g: 1e9, ..Default::default() };
+    let shape =
+        SynapticSampling { beta: 0.5, mean: 10.0, offset: 10.0, low: -50.0, high: 50.0, tau_e: 1e9, tau_g: 1e9, ..Default::default() };
     let n = 2000;
     let mut rule = shape.begin::<f64>(wires(1, n, 1e-3), &vec![10.0; n], normals(Seed::new(3)), Seed::new(4)).unwrap();
     // One pairing makes an eligibility that stays, one step of reward a gradient that stays; then prior and noise for five relaxation times.
@@ -102,7 +103,12 @@ fn sums_by_interval_are_the_loop_over_steps() {
     for (place, (found, slope)) in sampling.parameters().zip(sampling.gradients()).enumerate() {
         let k = place % count * 2 + place / count;
         // The cut of a trace at 1e-4 is the only thing that differs, by less than that.
-        assert!((found - theta[k]).abs() < 1e-6 && (slope - g[k]).abs() < 1e-6 + 1e-4 * g[k].abs(), "{k}: {found} {}, g {slope} {}", theta[k], g[k]);
+        assert!(
+            (found - theta[k]).abs() < 1e-6 && (slope - g[k]).abs() < 1e-6 + 1e-4 * g[k].abs(),
+            "{k}: {found} {}, g {slope} {}",
+            theta[k],
+            g[k]
+        );
     }
     assert!(theta.iter().zip(&start).any(|(a, b)| (a - b).abs() > 0.01), "nothing was learned");
     let weights = sampling.take().unwrap();
@@ -143,11 +149,13 @@ fn retracted_synapses_move_and_none_is_lost() {
 
 #[test]
 fn what_cannot_be_is_named() {
-    let begin = |rule: SynapticSampling, n: usize| rule.begin::<f32>(wires(2, 2, 1e-3), &vec![0.1; n], normals(Seed::new(1)), Seed::new(1)).err();
+    let begin =
+        |rule: SynapticSampling, n: usize| rule.begin::<f32>(wires(2, 2, 1e-3), &vec![0.1; n], normals(Seed::new(1)), Seed::new(1)).err();
     let odd = begin(SynapticSampling { beta: -1.0, ..Default::default() }, 4).unwrap();
     assert!(odd.to_string().contains("`beta` = -1: must be positive"), "{odd}");
     assert!(matches!(begin(SynapticSampling::default(), 3), Some(OnlineError::State { expected: 4, found: 3, .. })));
-    let pool = Links::SumPool2d(snn_core::net::SumPool2d { channels: 1, height: 2, width: 2, kernel: (2, 2), stride: (2, 2), padding: (0, 0) });
+    let pool =
+        Links::SumPool2d(snn_core::net::SumPool2d { channels: 1, height: 2, width: 2, kernel: (2, 2), stride: (2, 2), padding: (0, 0) });
     let shared = Wires { links: &pool, ..wires(4, 1, 1e-3) };
     let error = SynapticSampling::default().begin::<f32>(shared, &[0.0], normals(Seed::new(1)), Seed::new(1)).err();
     assert_eq!(error, Some(OnlineError::SharedWeights { rule: "synaptic_sampling" }));

@@ -112,7 +112,8 @@ fn ln(x: f64) -> f64 {
     let m = f64::from_bits(bits.wrapping_sub((exponent as u64) << 52)); // √½ … √2
     let s = (m - 1.0) / (m + 1.0);
     let z = s * s;
-    let series = [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0].iter().fold(1.0 / 17.0, |sum, c| sum * z + c);
+    let series =
+        [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0].iter().fold(1.0 / 17.0, |sum, c| sum * z + c);
     2.0 * s * (1.0 + z * series) + f64::from(exponent as i32) * std::f64::consts::LN_2
 }
 

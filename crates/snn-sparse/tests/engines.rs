@@ -389,7 +389,11 @@ fn escape_noise_is_a_function_of_seed_step_and_neuron() {
     let (rate, width, u) = (40.0, 0.5, 0.3);
     let escape = snn_core::net::Escape { rate, width };
     let net = Net::new(ms(1.0))
-        .population("chance", 150, Lif { v_th: (1.0 - u).into(), tau: 1e-9.into(), reset: snn_core::neuron::Reset::To(0.0), ..Lif::default() })
+        .population(
+            "chance",
+            150,
+            Lif { v_th: (1.0 - u).into(), tau: 1e-9.into(), reset: snn_core::neuron::Reset::To(0.0), ..Lif::default() },
+        )
         .current(1.0)
         .escape(rate, width)
         .refractory(ms(5.0))
@@ -431,7 +435,9 @@ fn escape_noise_is_a_function_of_seed_step_and_neuron() {
 #[test]
 fn weights_may_change_while_a_trial_runs() {
     use snn_sparse::{Device, Ideal};
-    for (connect, high) in [(Connect::All, 0.0), (Connect::Random { p: 0.1 }, 0.0), (Connect::Random { p: 0.5 }, 0.0), (Connect::Random { p: 0.2 }, 2.0)] {
+    for (connect, high) in
+        [(Connect::All, 0.0), (Connect::Random { p: 0.1 }, 0.0), (Connect::Random { p: 0.5 }, 0.0), (Connect::Random { p: 0.2 }, 2.0)]
+    {
         let net = Net::new(ms(1.0))
             .input("in", 20)
             .population("out", 10, Lif { reset: snn_core::neuron::Reset::To(0.0), ..Lif::default() })

@@ -86,13 +86,21 @@ impl RatePatternsParams {
         count(OF, "inputs", self.inputs)?;
         check(self.patterns >= 2, OF, "patterns", self.patterns, "2 or more")?;
         check(self.outputs >= self.patterns, OF, "outputs", self.outputs, "at least one for each pattern")?;
-        for (name, value) in [("slope", self.slope), ("memory", self.memory), ("floor", self.floor), ("dt", self.dt), ("window", self.window)] {
+        for (name, value) in
+            [("slope", self.slope), ("memory", self.memory), ("floor", self.floor), ("dt", self.dt), ("window", self.window)]
+        {
             positive(OF, name, value)?;
         }
         positive(OF, "background", self.background)?;
         positive(OF, "shortest", self.shortest)?;
         check(self.most >= self.background && self.most * self.dt <= 1.0, OF, "most", self.most, "from `background` to 1/dt")?;
-        check(self.longest >= self.shortest && self.longest < 1e6 * self.dt, OF, "longest", self.longest, "`shortest` or more, below 1e6 steps")?;
+        check(
+            self.longest >= self.shortest && self.longest < 1e6 * self.dt,
+            OF,
+            "longest",
+            self.longest,
+            "`shortest` or more, below 1e6 steps",
+        )?;
         check(self.window < 1e6 * self.dt, OF, "window", self.window, "below 1e6 steps")?;
         check(self.carry.is_finite(), OF, "carry", self.carry, "finite")?;
         let mut rng = seed.rng();
@@ -101,7 +109,9 @@ impl RatePatternsParams {
         let mut phases = vec![vec![bound(self.background); self.inputs]];
         if let Ok(gamma) = Gamma::new(0.2, 0.8) {
             for _ in 0..self.patterns {
-                phases.push((0..self.inputs).map(|_| bound((self.most * gamma.sample(&mut rng)).clamp(self.background, self.most))).collect());
+                phases.push(
+                    (0..self.inputs).map(|_| bound((self.most * gamma.sample(&mut rng)).clamp(self.background, self.most))).collect(),
+                );
             }
         }
         Ok(RatePatterns {
@@ -153,8 +163,8 @@ pub struct RatePatterns {
     phases: Vec<Vec<u32>>, // background, then the patterns
     rng: ChaCha8Rng,
     phase: usize,
-    left: usize,        // steps of the phase
-    counts: Vec<u32>,   // spikes of each population in the window
+    left: usize,         // steps of the phase
+    counts: Vec<u32>,    // spikes of each population in the window
     past: Vec<Vec<u32>>, // by step of the window
     now: usize,
     mean: f64,

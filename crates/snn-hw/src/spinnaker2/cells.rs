@@ -30,7 +30,8 @@ pub(crate) fn cells(population: &Population, dt: f64, iterations: u32) -> Box<dy
             let Build(population, dt, iterations) = self;
             let (size, period) = (population.size, model.period());
             let consts = (0..period).flat_map(|phase| (0..size).map(move |j| model.consts_at(j, dt, phase))).collect();
-            let unit = |escape: &Escape| Chance { offset: Number::of(escape.offset(dt)), sharp: Number::of(1.0 / escape.width), iterations };
+            let unit =
+                |escape: &Escape| Chance { offset: Number::of(escape.offset(dt)), sharp: Number::of(1.0 / escape.width), iterations };
             let mut typed = Typed::<N> {
                 consts,
                 state: Vec::new(),

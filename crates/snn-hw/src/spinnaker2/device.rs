@@ -1,11 +1,11 @@
 //! The chip at work: cores step by step, packets into ring buffers, and what it all takes.
 
-use super::{Dram, Spinnaker2};
 use super::cells::{Cells, Number, cells};
 use super::cost::{Arithmetic, DRAM_BYTE, DRAM_POWER, EVENT_CYCLES, PACKET_CYCLES};
 use super::mapping::Slice;
 use super::random::Kiss;
 use super::weights::{Ring, Scale};
+use super::{Dram, Spinnaker2};
 use snn_core::net::Projection;
 use snn_core::{Network, Raster, Real, Seed};
 use snn_sparse::noise::Poisson;
@@ -246,7 +246,10 @@ impl Device for Chip {
         DeviceError::check_inputs(&self.network, self.steps, until, inputs)?;
         if let Some(k) = inputs.iter().position(|raster| raster.is_graded()) {
             let name = &self.network.draft().inputs[k].name;
-            return Err(DeviceError::Refused { machine: "spinnaker2", why: format!("input `{name}` has events with values, packets carry none; give spikes") });
+            return Err(DeviceError::Refused {
+                machine: "spinnaker2",
+                why: format!("input `{name}` has events with values, packets carry none; give spikes"),
+            });
         }
         for t in self.reached..until {
             self.step(t, inputs);

@@ -1,11 +1,10 @@
 //! Which core gets which neurons, and what that takes.
 
-use super::{Dram, Spinnaker2};
 use super::cost::{
-    Arithmetic, CORE_NEURONS, NEURON_CYCLES, NUMBER_BYTES, PROGRAM, RING_BYTES, RING_SLOTS, SRAM, STATE_CYCLES,
-    STEP_CYCLES,
+    Arithmetic, CORE_NEURONS, NEURON_CYCLES, NUMBER_BYTES, PROGRAM, RING_BYTES, RING_SLOTS, SRAM, STATE_CYCLES, STEP_CYCLES,
 };
 use super::weights::Scale;
+use super::{Dram, Spinnaker2};
 use crate::report::{Kind, Place, Report};
 use snn_core::Network;
 use snn_core::neuron::{Neuron, Output, Visit};
@@ -46,7 +45,10 @@ pub(crate) fn map(machine: &Spinnaker2, network: &Network) -> (Vec<Slice>, Repor
         (slices, lacking) = slice(machine, network, &fan_in, true);
     }
     if let Some((p, bytes)) = lacking {
-        let why = format!("a neuron with its links takes {bytes} bytes, a core has {}; give it fewer links, or external memory (`dram`)", SRAM - PROGRAM);
+        let why = format!(
+            "a neuron with its links takes {bytes} bytes, a core has {}; give it fewer links, or external memory (`dram`)",
+            SRAM - PROGRAM
+        );
         report.find(Kind::Refused, Place::population(&network.draft().populations[p].name), 1.0, why);
     } else if slices.len() > machine.cores {
         let why = format!("it takes {} cores, there are {}; give more cores, or external memory (`dram`)", slices.len(), machine.cores);
@@ -64,7 +66,12 @@ pub(crate) fn map(machine: &Spinnaker2, network: &Network) -> (Vec<Slice>, Repor
         report.find(Kind::Slow, Place::Network, 1.0, what);
     }
     report.resource("cores", slices.len() as f64, Some(machine.cores as f64), "");
-    report.resource("memory of the fullest core", slices.iter().map(|s| s.sram).max().unwrap_or(0) as f64, Some((SRAM - PROGRAM) as f64), "B");
+    report.resource(
+        "memory of the fullest core",
+        slices.iter().map(|s| s.sram).max().unwrap_or(0) as f64,
+        Some((SRAM - PROGRAM) as f64),
+        "B",
+    );
     report.resource("external memory", (spilled * each) as f64, if machine.dram == Dram::None { Some(0.0) } else { None }, "B");
     report.resource("cycles of a step without spikes", busiest, Some(budget), "");
     report.seconds_per_second = Some((busiest / budget).max(1.0));
@@ -91,7 +98,8 @@ fn look(machine: &Spinnaker2, network: &Network, report: &mut Report) {
         };
         let late = of_delays(&|steps| steps >= RING_SLOTS);
         if late > 0.0 && count > 0 {
-            let why = format!("a delay of {RING_SLOTS} steps or more, ring buffers hold {}; shorten it, or put a relay between", RING_SLOTS - 1);
+            let why =
+                format!("a delay of {RING_SLOTS} steps or more, ring buffers hold {}; shorten it, or put a relay between", RING_SLOTS - 1);
             report.find(Kind::Refused, Place::projection(p), late, why);
         }
         let instant = of_delays(&|steps| steps == 0);

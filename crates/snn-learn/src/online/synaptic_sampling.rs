@@ -220,7 +220,8 @@ impl SynapticSampling {
                 return refuse(name, value, "positive");
             }
         }
-        for (name, value) in [("temperature", self.temperature), ("precision", self.precision), ("gain", self.gain), ("limit", self.limit)] {
+        for (name, value) in [("temperature", self.temperature), ("precision", self.precision), ("gain", self.gain), ("limit", self.limit)]
+        {
             if !(value.is_finite() && value >= 0.0) {
                 return refuse(name, value, "zero or more");
             }
@@ -252,13 +253,13 @@ pub struct Sampling<R> {
     gain: R,
     limit: R,
     noise: f64,
-    ends: Vec<u32>,     // ends[i]..ends[i + 1] are the links of source i
-    target: Vec<u32>,   // by link
+    ends: Vec<u32>,      // ends[i]..ends[i + 1] are the links of source i
+    target: Vec<u32>,    // by link
     traces: Vec<[R; 2]>, // by source: rise and fall
-    surprise: Vec<R>,   // by target: spike less its probability
-    meeting: Vec<R>,    // by link: trace of the source times surprise of the target
-    theta: Vec<R>,      // by synapse from here on
-    lost: Vec<R>,       // what the last sum of theta lost in rounding
+    surprise: Vec<R>,    // by target: spike less its probability
+    meeting: Vec<R>,     // by link: trace of the source times surprise of the target
+    theta: Vec<R>,       // by synapse from here on
+    lost: Vec<R>,        // what the last sum of theta lost in rounding
     w: Vec<R>,
     e: Vec<R>,
     s: Vec<R>, // what the interval has added to g

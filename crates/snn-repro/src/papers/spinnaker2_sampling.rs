@@ -237,7 +237,9 @@ fn live_in<R: Real>(
         numbers.push(count(&after));
         before = after;
     }
-    let shown = |raster: &Raster, first: u32| raster.iter().take_while(|(t, _)| *t < 3000).map(move |(t, j)| (t as u32, first + j)).collect::<Vec<_>>();
+    let shown = |raster: &Raster, first: u32| {
+        raster.iter().take_while(|(t, _)| *t < 3000).map(move |(t, j)| (t as u32, first + j)).collect::<Vec<_>>()
+    };
     let mut spikes = shown(life.input(), 0);
     spikes.extend(shown(life.device().spikes(0), 50));
     let gone_since = gone(&half, &before) as f64 / count(&half).max(1) as f64;
