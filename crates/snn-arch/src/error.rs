@@ -1,6 +1,7 @@
 use snn_core::NetworkError;
 use snn_data::DataError;
 use snn_learn::TrainError;
+use snn_learn::online::OnlineError;
 use snn_sparse::{Clocked, DeviceError, Scalar};
 
 /// Why an outer loop cannot start or go on.
@@ -16,9 +17,12 @@ pub enum ArchError {
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// The chip an agent lives on.
+    /// The machine it runs on.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The rule that learns while it runs.
+    #[error(transparent)]
+    Online(#[from] OnlineError),
     /// Impossible option.
     #[error("{of}: {name} = {found}; give {wanted}")]
     Option {

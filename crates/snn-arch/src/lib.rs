@@ -4,6 +4,7 @@
 //! * [`l2l`]: supervised. The error of a trained network against the number of examples it has seen, and what simple learners reach.
 //! * [`meta_rl`]: by reward. An agent in a closed loop with an [`Environment`](snn_data::Environment), trained by policy gradients through whole episodes.
 //! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
+//! * [`ClosedLoop`]: a machine, a world and rules that learn while the network runs.
 //! * [`Agent`]: the usual network for both, in a few numbers.
 //! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
 //! * [`search`]: outer loops without gradients: cross-entropy, evolution strategies, annealing, with one contract.
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod closed_loop;
 mod error;
 pub mod l2l;
 pub mod meta_rl;
@@ -26,4 +28,5 @@ pub mod policy;
 pub mod search;
 
 pub use agent::Agent;
+pub use closed_loop::ClosedLoop;
 pub use error::ArchError;

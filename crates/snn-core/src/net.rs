@@ -75,6 +75,9 @@ pub struct Population {
     /// Constant current: an input at every step, of all neurons or of each.
     #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
     pub current: Value,
+    /// Escape noise: spikes come by chance, the likelier the nearer the threshold. `None`: a neuron fires where it is above threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape: Option<Escape>,
     /// Their equation and its parameters.
     #[serde(flatten)]
     pub model: Model,
@@ -102,6 +105,39 @@ impl Population {
     /// The steps of `dt` seconds after a spike in which a neuron does not spike again.
     pub fn refractory_steps(&self, dt: f64) -> usize {
         (self.refractory / dt).round() as usize
+    }
+}
+
+/// Escape noise: a neuron at distance `u` from threshold fires in a step of `dt` seconds with probability `1 − exp(−dt·rate·exp(u/width))`.
+///
+/// As sharp as a threshold where `width` is small against the potentials, and a Poisson neuron with an exponential transfer function where it is not.
+///
+/// Source: Gerstner & van Hemmen 1992 (escape noise); Jolivet et al. 2006 (its exponential form).
+///
+/// ```
+/// use snn_core::net::Escape;
+/// let escape = Escape { rate: 100.0, width: 0.5 };
+/// assert!((escape.chance(0.0, 1e-3) - 0.095).abs() < 1e-3);       // 100 per second at threshold
+/// assert_eq!(escape.chance(f64::NEG_INFINITY, 1e-3), 0.0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escape {
+    /// Spikes per second at threshold.
+    pub rate: f64,
+    /// Potential over which the rate grows e-fold, in units of the model's potential.
+    pub width: f64,
+}
+
+impl Escape {
+    /// The probability of a spike in a step of `dt` seconds at distance `u` from threshold.
+    pub fn chance(&self, u: f64, dt: f64) -> f64 {
+        -(-dt * self.rate * (u / self.width).exp()).exp_m1()
+    }
+
+    /// `ln(rate·dt)`: with `G` a standard Gumbel number a neuron fires where `u + width·(ln(rate·dt) + G) > 0`.
+    pub fn offset(&self, dt: f64) -> f64 {
+        (self.rate * dt).ln()
     }
 }
 
@@ -285,6 +321,13 @@ impl TryFrom<Draft> for Network {
             p.model.check(p.size).map_err(refuse)?;
             Param::new("refractory", &p.refractory.into(), Range::NonNegative).check(1).map_err(refuse)?;
             Param::new("current", &p.current, Range::Finite).check(p.size).map_err(refuse)?;
+            if let Some(escape) = p.escape {
+                Param::new("escape.rate", &escape.rate.into(), Range::Positive).check(1).map_err(refuse)?;
+                Param::new("escape.width", &escape.width.into(), Range::Positive).check(1).map_err(refuse)?;
+                if !p.model.spikes() {
+                    return Err(refuse("`escape`: the model does not spike".into()));
+                }
+            }
             if p.refractory > 0.0 && !p.model.spikes() {
                 return Err(refuse(format!("`refractory` = {}: the model does not spike", p.refractory)));
             }
@@ -537,7 +580,7 @@ impl Net {
     }
     /// Adds a population.
     pub fn population(mut self, name: &str, size: usize, model: impl Into<Model>) -> Self {
-        self.draft.populations.push(Population { name: name.into(), size, refractory: 0.0, current: nothing(), model: model.into() });
+        self.draft.populations.push(Population { name: name.into(), size, refractory: 0.0, current: nothing(), escape: None, model: model.into() });
         self
     }
     /// Gives the last population a refractory period (s).
@@ -551,6 +594,13 @@ impl Net {
     pub fn current(mut self, current: impl Into<Value>) -> Self {
         if let Some(p) = self.draft.populations.last_mut() {
             p.current = current.into();
+        }
+        self
+    }
+    /// Gives the last population escape noise: see [`Escape`].
+    pub fn escape(mut self, rate: f64, width: f64) -> Self {
+        if let Some(p) = self.draft.populations.last_mut() {
+            p.escape = Some(Escape { rate, width });
         }
         self
     }
@@ -798,6 +848,9 @@ mod tests {
         has(good().population("b", 3, Lif::default()).refractory(-1.0), &["`b` (lif)", "`refractory` = -1"]);
         has(good().population("b", 3, Li::default()).current(vec![1.0]), &["`b` (li)", "`current` has 1 values for 3"]);
         has(good().population("b", 3, Li::default()).refractory(1.0), &["`b` (li)", "does not spike"]);
+        has(good().population("b", 3, Lif::default()).escape(10.0, 0.0), &["`b` (lif)", "`escape.width` = 0"]);
+        has(good().population("b", 3, Lif::default()).escape(f64::NAN, 1.0), &["`b` (lif)", "`escape.rate` = NaN"]);
+        has(good().population("b", 3, Li::default()).escape(10.0, 1.0), &["`b` (li)", "`escape`", "does not spike"]);
         has(good().output("b"), &["outputs", "`b`"]);
         has(Net::new(ms(1.0)).input("in", 2), &["no output"]);
     }

@@ -25,6 +25,8 @@ pub trait Real:
     fn abs(self) -> Self;
     /// The same value whose derivative is scaled by `k`: `k = 0` is the field's "detach" (stop gradient), `k = 1` changes nothing.
     fn damp(self, k: Self) -> Self;
+    /// `e` to the power of this.
+    fn exp(self) -> Self;
     /// The larger of two.
     #[inline(always)]
     fn max(self, other: Self) -> Self {
@@ -62,6 +64,9 @@ macro_rules! float {
             #[inline(always)]
             fn damp(self, _: Self) -> Self {
                 self
+            }
+            fn exp(self) -> Self {
+                <$t>::exp(self)
             }
         }
     };
@@ -172,6 +177,10 @@ impl<const N: usize, R: Real> Real for Dual<N, R> {
     fn damp(self, k: Self) -> Self {
         Dual { v: self.v, d: self.d.map(|d| d * k.v) }
     }
+    fn exp(self) -> Self {
+        let v = self.v.exp();
+        Dual { v, d: self.d.map(|d| d * v) }
+    }
 }
 
 /// A fixed-length list of numbers: a neuron's state or its constants.
@@ -205,7 +214,7 @@ mod tests {
         #[test]
         fn duals_differentiate(x in 0.1f64..3.0, y in 0.1f64..3.0) {
             fn f<R: Real>(x: R, y: R) -> R {
-                (x * y - x) / (x + y * y) - (-x).abs()
+                (x * y - x) / (x + y * y) - (-x).abs() + (x - y).exp()
             }
             let dual = f(Dual::<2>::variable(x, 0), Dual::variable(y, 1));
             let h = 1e-6;

@@ -12,7 +12,7 @@
 //! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial): each trial [`Drawn`] from its number |
 //! | a curve to follow | [`PatternParams`] |
 //! | pictures as time | [`SequentialParams`]: pixel by pixel, then a cue |
-//! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Mdp`], [`Navigation`] |
+//! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Mdp`], [`Navigation`]; at every step a [`World`]: [`RatePatterns`] |
 //!
 //! All that holds trials is a [`snn_core::Dataset`]; [`split()`] makes validation sets. Times are in seconds, rates and frequencies in hertz; every random
 //! number comes from a [`snn_core::Seed`]. Loaders check every file and name the one that is wrong.
@@ -75,6 +75,7 @@ mod strokes;
 mod target_networks;
 mod templates;
 mod tones;
+mod world;
 mod xor;
 
 pub use cochlea::{Cochlea, CochleaParams, erb, erb_frequency, erb_number};
@@ -107,4 +108,5 @@ pub use strokes::{StrokeImages, StrokeParams};
 pub use target_networks::{Episode, TargetNetwork, TargetNetworkParams};
 pub use templates::TemplateParams;
 pub use tones::{GLOBAL_TAGS, LOCAL_TAGS, TIMBRE_TAGS, TONE_TAGS, Timbre, ToneParams, Tones, Tune};
+pub use world::{RatePatterns, RatePatternsParams, Score, World};
 pub use xor::XorParams;

@@ -7,6 +7,7 @@
 //! * [`BrainScales`]: analogue neurons at 10,000 times biological speed, no two alike.
 //! * [`dls`]: HICANN-DLS: a small analogue chip with plasticity programs of its own.
 //! * [`Pcm`]: crossbars of phase-change memory; [`pcm`] also has the devices themselves, and learning on them.
+//! * [`Spinnaker2`]: many small processors, fixed point, real time.
 //!
 //! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
 //!
@@ -21,6 +22,7 @@ mod machine;
 mod params;
 pub mod pcm;
 mod report;
+pub mod spinnaker2;
 
 pub use brainscales::BrainScales;
 pub use calibrate::{Curves, calibrate};
@@ -29,3 +31,4 @@ pub use machine::{Machine, all, by_name};
 pub use params::with_params;
 pub use pcm::Pcm;
 pub use report::{Finding, Kind, MapError, Place, Report, Resource};
+pub use spinnaker2::Spinnaker2;

@@ -23,6 +23,7 @@ pub trait Machine: Send + Sync {
 pub fn all() -> Vec<Box<dyn Machine>> {
     vec![
         Box::new(crate::Ideal),
+        Box::<crate::Spinnaker2>::default(),
         Box::<crate::BrainScales>::default(),
         Box::<crate::dls::Dls>::default(),
         Box::<crate::Pcm>::default(),

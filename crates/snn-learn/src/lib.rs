@@ -4,6 +4,7 @@
 //! * [`Eprop`]: eligibility propagation, as a reverse sweep or online; [`LearnedSignals`]: e-prop 2; [`SyntheticGradients`]: e-prop 3.
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
+//! * [`online`]: rules that learn while the network runs: reward-based synaptic sampling.
 //! * [`sampling`]: Boltzmann distributions sampled by spiking neurons on any device, calibrated and learned in the loop.
 //! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints; a device in the loop.
 //!
@@ -12,6 +13,7 @@
 pub mod gemm;
 mod in_the_loop;
 mod loss;
+pub mod online;
 mod optim;
 pub mod rule;
 pub mod sampling;

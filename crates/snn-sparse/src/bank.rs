@@ -2,7 +2,7 @@
 
 use crate::lanes::{Block, Isa, Kernel, LANES, Room, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
-use crate::noise::Poisson;
+use crate::noise::{Gumbel, Poisson};
 use crate::plan::Image;
 use crate::reads::Reads;
 use crate::store::Store;
@@ -27,6 +27,8 @@ pub trait Cells<F: Scalar>: Send + Sync {
     }
     /// Steps after a spike without spike and derivative.
     fn refractory(&self) -> usize;
+    /// Whether spikes come by escape noise.
+    fn escapes(&self) -> bool;
     /// The constant current, a plane per block; empty if there is none.
     fn current(&self) -> &[Block<F>];
     /// The local derivatives: all a learning rule sees of the neurons.
@@ -63,6 +65,8 @@ pub struct Feed<'a, F> {
     /// The blocks that are swept.
     pub(crate) blocks: Range<usize>,
     pub(crate) noise: &'a [Noise<F>],
+    /// Chooses the numbers of escape noise; of the trial, not of the network.
+    pub(crate) escape: u64,
     /// The step of noise and schedules at step 0.
     pub(crate) clock: usize,
     /// The population's own events, where they are given and not found: they stand in the sink already.
@@ -203,6 +207,7 @@ pub struct Bank<N: Neuron, F: Scalar> {
     consts: Consts<F>,
     current: Vec<Block<F>>, // [block], or empty
     refractory: usize,
+    escape: Option<Gumbel>,
     local: Local<F>,
     model: std::marker::PhantomData<fn() -> N>,
 }
@@ -266,7 +271,8 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
             let current = |b: usize| Block(std::array::from_fn(|l| F::of(population.current.at((b * LANES + l).min(population.size - 1)))));
             let count = if population.has_current() { blocks(population.size) } else { 0 };
             let bank = Bank::<N, F>::new(model, population.size, dt);
-            Box::new(Bank { refractory: population.refractory_steps(dt), current: (0..count).map(current).collect(), ..bank })
+            let escape = population.escape.map(|escape| Gumbel::new(&escape, dt));
+            Box::new(Bank { refractory: population.refractory_steps(dt), current: (0..count).map(current).collect(), escape, ..bank })
         }
     }
     population.model.visit(Lower(population, dt, std::marker::PhantomData))
@@ -275,10 +281,10 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
 impl<N: Neuron, F: Scalar> Bank<N, F> {
     const STATES: usize = <N::State<F> as Vars<F>>::LEN;
 
-    /// The bank of `size` neurons, never refractory, without constant current.
+    /// The bank of `size` neurons, never refractory, without constant current and escape noise.
     pub fn new(model: &N, size: usize, dt: f64) -> Self {
         let (consts, local) = (Consts::new(model, size, dt), Local::new(model, size, dt));
-        Bank { size, consts, current: Vec::new(), refractory: 0, local, model: std::marker::PhantomData }
+        Bank { size, consts, current: Vec::new(), refractory: 0, escape: None, local, model: std::marker::PhantomData }
     }
 
     /// One step of one block: `x` becomes `u`.
@@ -393,6 +399,15 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                             quiet.0[l] = if z.0[l] > F::default() { F::count(refractory as u32) } else { quiet.0[l] - F::of(1.0) };
                         }
                         continue;
+                    }
+                    if let Some(noise) = &bank.escape {
+                        for l in 0..LANES {
+                            u.0[l] = if quiet.0[l] > F::default() { F::of(f64::NEG_INFINITY) } else { u.0[l] };
+                        }
+                        if let Some(rest) = &mut sink.rest {
+                            rest.level[b] = *u;
+                        }
+                        noise.add::<F, I>(feed.escape, feed.clock + start + k, b, u);
                     }
                     if N::OUTPUT.is_binary() && refractory > 0 {
                         for l in 0..LANES {
@@ -621,6 +636,9 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     }
     fn refractory(&self) -> usize {
         self.refractory
+    }
+    fn escapes(&self) -> bool {
+        self.escape.is_some()
     }
     fn current(&self) -> &[Block<F>] {
         &self.current

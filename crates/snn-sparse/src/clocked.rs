@@ -65,7 +65,7 @@ pub struct Record<F> {
     pub spikes: Vec<Raster>,
     /// What else each population did.
     pub traces: Vec<Trace<F>>,
-    /// Chooses the noise of drives and reads: the same seed, the same noise. Set it before a run.
+    /// Chooses the noise of drives, reads and populations with escape noise: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
     clock: usize,                  // steps that were shifted away
     reached: usize,                // steps done of a trial that is run piece by piece
@@ -142,6 +142,11 @@ impl<F: Scalar> Record<F> {
         self.scratch.resize_with(engine.threads, Default::default);
         self.ahead.resize_with(engine.cells.len(), Default::default);
         self.ahead.iter_mut().for_each(Ahead::clear);
+        self.follow(engine);
+    }
+
+    /// Copies the weights anew if they have changed.
+    fn follow(&mut self, engine: &Clocked<F>) {
         if self.of != Some(engine.state) {
             self.of = Some(engine.state);
             let families = || engine.plan.families.iter();
@@ -343,7 +348,7 @@ impl<F: Scalar> Clocked<F> {
     }
 
     /// Runs the trial that `record` holds on to `until`, step by step, on one thread. `inputs` hold all steps up to there. The spikes and potentials are those
-    /// of [`run`](Self::run).
+    /// of [`run`](Self::run). Weights that were set in between count from the next step on.
     ///
     /// ```
     /// # use snn_core::{Net, Raster, Seed, ms, net::{Connect, Init}, neuron::Lif};
@@ -367,6 +372,7 @@ impl<F: Scalar> Clocked<F> {
     #[track_caller]
     pub fn advance(&self, until: usize, inputs: &[&Raster], record: &mut Record<F>) {
         self.fit(inputs, until..usize::MAX);
+        record.follow(self);
         let (noise, wants) = (self.noise(record.noise), record.wants);
         for t in record.reached..until {
             for component in &self.components {
@@ -797,8 +803,9 @@ impl<F: Scalar> Stride<'_, F> {
         let (links, incoming) = (&engine.links[..], &engine.pulled[p][..]);
         let noise = self.noise.get(p).map_or(&[][..], Vec::as_slice);
         let imaged = &engine.plan.images[p][..];
+        let escape = if engine.cells[p].escapes() { noise::key(self.trial.child("escape").nth(p as u64)) } else { 0 };
         let (since, clock, given) = (self.steps.start, self.clock, self.given.then(|| &spikes[p]));
-        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since, blocks, noise, clock, given };
+        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since, blocks, noise, escape, clock, given };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }

@@ -88,6 +88,12 @@ pub enum EventError {
         /// Population.
         population: String,
     },
+    /// Spikes by chance at every step.
+    #[error("population `{population}` has escape noise, drawn at every step; run this network on the clocked engine")]
+    Escape {
+        /// Population.
+        population: String,
+    },
     /// Noise at every step.
     #[error("population `{population}` is driven by Poisson noise, drawn at every step; run this network on the clocked engine")]
     Drive {
@@ -326,6 +332,9 @@ impl<F: Real> EventDriven<F> {
         let draft = network.draft();
         if let Some(drive) = draft.drives.first() {
             return Err(EventError::Drive { population: drive.to.clone() });
+        }
+        if let Some(p) = draft.populations.iter().find(|p| p.escape.is_some()) {
+            return Err(EventError::Escape { population: p.name.clone() });
         }
         if let Some(p) = draft.populations.iter().find(|p| p.has_current()) {
             return Err(EventError::Current { population: p.name.clone() });

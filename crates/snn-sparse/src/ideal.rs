@@ -82,6 +82,15 @@ impl Device for Ideal {
         let trace = &self.record.traces[p];
         (!trace.output.is_empty()).then(|| f64::from(trace.output_at(t, j)))
     }
+    fn chances(&self, p: usize, into: &mut Vec<f64>) -> bool {
+        let (network, trace) = (self.engine.network(), &self.record.traces[p]);
+        let population = &network.draft().populations[p];
+        let Some(escape) = &population.escape else { return false };
+        let levels = (0..population.size).map_while(|j| trace.level(j));
+        into.clear();
+        into.extend(levels.map(|u| escape.chance(u.into(), network.dt())));
+        into.len() == population.size
+    }
     fn write(&mut self, k: usize, weights: &[f32]) -> Result<(), DeviceError> {
         DeviceError::check_weights(self.engine.network(), k, weights)?;
         self.engine.set_weights(k, weights);

@@ -1,7 +1,8 @@
-//! Poisson noise, drawn where it is needed: every number is a function of seed, step and neuron, so no order of work changes it.
+//! Poisson and escape noise, drawn where they are needed: every number is a function of seed, step and neuron, so no order of work changes it.
 
-use crate::lanes::{Block, Isa, LANES, Scalar};
+use crate::lanes::{Block, Isa, Kernel, LANES, Scalar};
 use snn_core::Seed;
+use snn_core::net::Escape;
 
 /// Independent Poisson counts of one mean, one for each step and neuron.
 #[derive(Clone, Debug)]
@@ -33,6 +34,15 @@ impl Poisson {
         Poisson { below, parts: parts as u64 }
     }
 
+    /// A count made of the bits of another generator.
+    pub fn draw(&self, mut bits: impl FnMut() -> u32) -> u32 {
+        let mut part = || {
+            let bits = bits();
+            self.below.iter().filter(|&&below| bits >= below).count() as u32
+        };
+        (0..self.parts).map(|_| part()).sum()
+    }
+
     /// Adds `weight` times the counts of step `step` to the 64 neurons of a block.
     #[inline(always)]
     pub(crate) fn add<F: Scalar, I: Isa>(&self, key: u64, step: usize, block: usize, weight: F, into: &mut Block<F>) {
@@ -49,7 +59,65 @@ impl Poisson {
     }
 }
 
-/// The key of a stream of numbers; odd, as the generator wants.
+/// Escape noise, lowered: `width·(ln(rate·dt) + G)` is added to the distance to threshold, `G` a standard Gumbel number for each step and neuron. Then the
+/// probability to be above threshold is that of [`Escape`].
+#[derive(Clone, Copy, Debug)]
+pub struct Gumbel {
+    offset: f64,
+    width: f64,
+}
+
+impl Gumbel {
+    /// The noise of steps of `dt` seconds. `G` has 2³² values, so probabilities are exact to 2⁻³².
+    pub fn new(escape: &Escape, dt: f64) -> Self {
+        Gumbel { offset: escape.offset(dt), width: escape.width }
+    }
+
+    /// Adds the noise of step `step` to the 64 neurons of a block. A function of its own, not to lengthen the sweep of every model.
+    #[inline(always)]
+    pub(crate) fn add<F: Scalar, I: Isa>(&self, key: u64, step: usize, block: usize, into: &mut Block<F>) {
+        I::apart(Shake { noise: self, key, first: (step as u64) << 32 | (block * LANES) as u64, into });
+    }
+}
+
+struct Shake<'a, F> {
+    noise: &'a Gumbel,
+    key: u64,
+    first: u64,
+    into: &'a mut Block<F>,
+}
+
+impl<F: Scalar> Kernel for Shake<'_, F> {
+    type Out = ();
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Shake { noise: &Gumbel { offset, width }, key, first, into } = self;
+        for (k, into) in into.0.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let bits: [u32; 8] = std::array::from_fn(|l| squares(first + (8 * k + l) as u64, key));
+            let gumbel = bits.map(|bits| -ln(-ln((f64::from(bits) + 0.5) * 2f64.powi(-32))));
+            for l in 0..8 {
+                into[l] += F::of(width * (offset + gumbel[l]));
+            }
+        }
+    }
+}
+
+/// The natural logarithm of a positive normal number, to 1e-13 of itself or of 1, whichever is less: plain arithmetic, so that it vectorises and gives the
+/// same bits on every instruction set.
+#[inline(always)]
+fn ln(x: f64) -> f64 {
+    const HALF_ROOT: u64 = 0x3FE6_A09E_667F_3BCD; // √½
+    let bits = x.to_bits();
+    let exponent = (bits.wrapping_sub(HALF_ROOT) as i64) >> 52;
+    let m = f64::from_bits(bits.wrapping_sub((exponent as u64) << 52)); // √½ … √2
+    let s = (m - 1.0) / (m + 1.0);
+    let z = s * s;
+    let series =
+        [1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0].iter().fold(1.0 / 17.0, |sum, c| sum * z + c);
+    2.0 * s * (1.0 + z * series) + f64::from(exponent as i32) * std::f64::consts::LN_2
+}
+
+/// The key of a stream of numbers; odd, as the generator wants. Take a seed that was mixed (a child): small keys draw too many small numbers.
 pub(crate) fn key(seed: Seed) -> u64 {
     seed.value() | 1
 }
@@ -182,6 +250,40 @@ mod tests {
         };
         for (dt, dl) in [(0, 1), (1, 0), (1, 1), (2, 0), (0, 2)] {
             assert!(covariance(dt, dl).abs() < 4.5, "{dt} steps, {dl} neurons: {} standard errors", covariance(dt, dl));
+        }
+    }
+
+    struct Shaken<'a>(&'a Gumbel, u64, usize, Block<f32>);
+    impl Kernel for Shaken<'_> {
+        type Out = Block<f32>;
+        #[inline(always)]
+        fn run<I: Isa>(mut self) -> Block<f32> {
+            self.0.add::<f32, I>(self.1, self.2, self.2 % 5, &mut self.3);
+            self.3
+        }
+    }
+
+    #[test]
+    fn the_logarithm_is_one() {
+        let points = (1..2000).map(|k| f64::from(k) / 1000.0).chain([1e-10, 1e-300, 1.0 - 1e-10, 22.8, 1e300]);
+        for x in points {
+            assert!((ln(x) - x.ln()).abs() <= 1e-13 * x.ln().abs().max(1e-3), "ln {x} = {}, not {}", ln(x), x.ln());
+        }
+    }
+
+    #[test]
+    fn neurons_escape_as_often_as_they_should() {
+        let (escape, dt, key) = (Escape { rate: 50.0, width: 0.3 }, 1e-3, key(Seed::new(8).child("escape")));
+        let noise = Gumbel::new(&escape, dt);
+        for u in [-2.0f32, -0.5, 0.0, 0.4, 0.9, 1.5] {
+            let draws = 3000.0 * LANES as f64;
+            let above = |t: usize| Simd::detect().run(Shaken(&noise, key, t, Block::splat(u))).0.iter().filter(|&&x| x > 0.0).count();
+            let (fired, p) = ((0..3000).map(above).sum::<usize>() as f64, escape.chance(f64::from(u), dt));
+            assert!((fired - draws * p).abs() <= 4.0 * (draws * p * (1.0 - p)).sqrt() + 1e-6, "u = {u}: {fired} of {}", draws * p);
+        }
+        for t in 0..50 {
+            let shaken = |simd: Simd| simd.run(Shaken(&noise, key, t, Block::splat(0.1))).0.map(f32::to_bits);
+            assert!(Simd::available().into_iter().all(|simd| shaken(simd) == shaken(Simd::Portable)), "instruction sets differ");
         }
     }
 

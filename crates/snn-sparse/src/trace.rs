@@ -33,6 +33,7 @@ pub struct Trace<F> {
     pub(crate) start: Vec<u32>,      // [block][step]: where its entries begin
     pub(crate) values: Vec<F>,       // of events that carry one: entry by entry of the active set
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
+    level: Vec<Block<F>>,            // [block]: u at the last step, before escape noise; empty if there is none
     before: Vec<Block<F>>,           // [block][step][state variables, input], of models that are not affine
 }
 
@@ -40,9 +41,9 @@ impl<F: Scalar> Trace<F> {
     /// An empty trace of `size` units.
     pub fn new(size: usize) -> Self {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
-        let (output, state, before) = Default::default();
+        let (output, state, before, level) = Default::default();
         let (fired, near, start, values) = Default::default();
-        Trace { active, output, size, steps: 0, stride: 1, fired, near, start, values, state, before }
+        Trace { active, output, size, steps: 0, stride: 1, fired, near, start, values, state, level, before }
     }
 
     /// Number of units.
@@ -99,6 +100,13 @@ impl<F: Scalar> Trace<F> {
     pub fn state(&self, j: usize) -> Vec<F> {
         let states = self.state.len() / self.blocks();
         self.state[j / LANES * states..][..states].iter().map(|plane| plane[j % LANES]).collect()
+    }
+
+    /// The distance to threshold of unit `j` at the last step taken, before escape noise, −∞ while it is refractory; `None` where there is no such noise.
+    /// ([`Escape::chance`](snn_core::net::Escape::chance) makes it the probability of the spike that was drawn.)
+    #[inline(always)]
+    pub fn level(&self, j: usize) -> Option<F> {
+        Some(self.level.get(j / LANES)?[j % LANES])
     }
 
     /// Graded output of unit `j` at step `t`.
@@ -163,6 +171,7 @@ impl<F: Scalar> Trace<F> {
         fill(&mut self.fired, if events { places } else { 0 }, 0);
         fill(&mut self.near, active, 0);
         fill(&mut self.start, active, 0);
+        fill(&mut self.level, if cells.escapes() { width } else { 0 }, Block::zero());
         // Every place is written before it is read.
         self.before.resize(before, Block::zero());
     }
@@ -200,7 +209,7 @@ impl<F: Scalar> Trace<F> {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let planes = self.output.capacity() + self.state.capacity() + self.before.capacity();
+        let planes = self.output.capacity() + self.state.capacity() + self.before.capacity() + self.level.capacity();
         self.active.bytes()
             + 8 * (self.fired.capacity() + self.near.capacity())
             + 4 * self.start.capacity()
@@ -225,13 +234,14 @@ pub(crate) struct Rest<'a, F> {
     pub(crate) active: &'a mut Entries<F>,
     pub(crate) values: &'a mut Vec<F>,
     pub(crate) before: &'a mut [Block<F>],
+    pub(crate) level: &'a mut [Block<F>],
 }
 
 impl<F: Scalar> Trace<F> {
     /// All blocks.
     pub(crate) fn whole(&mut self) -> Sink<'_, F> {
-        let Trace { output, near, start, active, before, values, .. } = self;
-        let rest = Rest { output, near, start, active, before, values };
+        let Trace { output, near, start, active, before, values, level, .. } = self;
+        let rest = Rest { output, near, start, active, before, values, level };
         Sink { blocks: 0..blocks(self.size), all: self.steps, fired: &mut self.fired, state: &mut self.state, rest: Some(rest) }
     }
 

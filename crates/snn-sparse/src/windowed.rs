@@ -139,6 +139,7 @@ impl<F: Scalar> Windowed<F> {
                 _ if population.has_current() || draft.drives.iter().any(|d| d.to == population.name) => {
                     return Err(refuse(p, "has an input at every step".into()));
                 }
+                _ if population.escape.is_some() => return Err(refuse(p, "has escape noise, drawn at every step".into())),
                 _ => {}
             }
         }

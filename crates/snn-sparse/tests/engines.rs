@@ -405,6 +405,83 @@ fn what_cannot_run_from_event_to_event_is_refused_by_name() {
     assert!(error.unwrap().to_string().contains("clocked engine"));
     let net = Net::new(ms(1.0)).population("pushed", 3, Lif::default()).current(0.1).output("pushed").build(Seed::new(1)).unwrap();
     assert_eq!(EventDriven::<f64>::compile(&net).err(), Some(EventError::Current { population: "pushed".into() }));
+    let net = Net::new(ms(1.0)).population("chance", 3, Lif::default()).escape(10.0, 0.1).output("chance").build(Seed::new(1)).unwrap();
+    assert_eq!(EventDriven::<f64>::compile(&net).err(), Some(EventError::Escape { population: "chance".into() }));
+}
+
+/// A population with escape noise fires as often as the description says, with dead time, in any pieces and on any threads.
+#[test]
+fn escape_noise_is_a_function_of_seed_step_and_neuron() {
+    let (rate, width, u) = (40.0, 0.5, 0.3);
+    let escape = snn_core::net::Escape { rate, width };
+    let net = Net::new(ms(1.0))
+        .population(
+            "chance",
+            150,
+            Lif { v_th: (1.0 - u).into(), tau: 1e-9.into(), reset: snn_core::neuron::Reset::To(0.0), ..Lif::default() },
+        )
+        .current(1.0)
+        .escape(rate, width)
+        .refractory(ms(5.0))
+        .output("chance")
+        .build(Seed::new(1))
+        .unwrap();
+    let (steps, engine) = (4000, Clocked::<f32>::compile(&net));
+    let mut record = Record::new(&engine);
+    record.noise = Seed::new(5);
+    engine.run_for(steps, &[], Wants::Spikes, &mut record);
+    let whole = record.spikes[0].clone();
+    // A renewal process: dead for five steps, then a coin at every step.
+    let p = escape.chance(u, ms(1.0));
+    let (expected, intervals) = ((steps * 150) as f64 / (5.0 + 1.0 / p), (1.0 - p).sqrt() / p / (5.0 + 1.0 / p));
+    let found = whole.len() as f64;
+    assert!((found - expected).abs() < 4.0 * intervals * expected.sqrt() + 150.0, "{found} spikes, {expected} expected");
+
+    engine.begin(steps, Wants::Spikes, &mut record);
+    for until in (0..=steps).step_by(1) {
+        engine.advance(until, &[], &mut record);
+        let dead = until > 0 && (1..=5).any(|ago| until > ago && record.spikes[0].at(until - 1 - ago).contains(&7));
+        let chance = record.traces[0].level(7).map(|level| escape.chance(level.into(), ms(1.0)));
+        assert!(until == 0 || chance.is_some_and(|c| (c - if dead { 0.0 } else { p }).abs() < 1e-6), "step {until}: {chance:?}");
+    }
+    assert!(record.spikes[0] == whole, "in pieces");
+    for threads in [1, 3] {
+        let engine = Clocked::<f32>::frozen(&net, threads);
+        let mut record = Record::new(&engine);
+        record.noise = Seed::new(5);
+        engine.run_for(steps, &[], Wants::Spikes, &mut record);
+        assert!(record.spikes[0] == whole, "{threads} threads");
+    }
+    record.noise = Seed::new(6);
+    engine.run_for(steps, &[], Wants::Spikes, &mut record);
+    assert!(record.spikes[0] != whole, "another trial");
+}
+
+/// Weights that are written while a trial runs count from the next step on, however the links are walked.
+#[test]
+fn weights_may_change_while_a_trial_runs() {
+    use snn_sparse::{Device, Ideal};
+    for (connect, high) in
+        [(Connect::All, 0.0), (Connect::Random { p: 0.1 }, 0.0), (Connect::Random { p: 0.5 }, 0.0), (Connect::Random { p: 0.2 }, 2.0)]
+    {
+        let net = Net::new(ms(1.0))
+            .input("in", 20)
+            .population("out", 10, Lif { reset: snn_core::neuron::Reset::To(0.0), ..Lif::default() })
+            .project("in", "out", connect, Init::Constant(2.0))
+            .delays(0.0, ms(high))
+            .output("out")
+            .build(Seed::new(1))
+            .unwrap();
+        let (links, mut input) = (net.links(), Raster::new(20, 12));
+        input.fill((0..12u32).flat_map(|t| (0..20u32).map(move |i| (t, i))));
+        let mut device = Ideal::new(&net);
+        device.begin(12, Seed::new(0));
+        device.advance(6, &[&input]).unwrap();
+        device.write(0, &vec![0.0; links]).unwrap();
+        device.advance(12, &[&input]).unwrap();
+        let late: usize = (9..12).map(|t| device.spikes(0).at(t).len()).sum();
+        assert!(!device.spikes(0).at(5).is_empty() && late == 0, "{connect:?}: {late} spikes with weights of 0");
+    }
 }
 
 /// Everything that a rule reads of a record.

@@ -128,8 +128,8 @@ macro_rules! models {
 }
 
 models! {
-    if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, threshold::Threshold, few_spikes::FewSpikes,
-    relu::Relu, li::Li, sum::Sum
+    if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, psp::Psp,
+    threshold::Threshold, few_spikes::FewSpikes, relu::Relu, li::Li, sum::Sum
 }
 
 pub use lif::Reset;

@@ -175,6 +175,10 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
     if let Some(drive) = draft.drives.first() {
         return Err(RuleError::Drive { rule, population: drive.to.clone() });
     }
+    if let Some(p) = draft.populations.iter().find(|p| p.escape.is_some()) {
+        let why = "has escape noise, and a spike by chance has no surrogate derivative; take the noise out, or a rule that learns while the network runs".into();
+        return Err(RuleError::Population { rule, population: p.name.clone(), why });
+    }
     // What changes from step to step, or counts otherwise than it was sent, has no place in the local derivatives.
     if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Weighted || p.model.period() > 1) {
         let why = format!(

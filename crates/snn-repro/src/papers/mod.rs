@@ -15,7 +15,7 @@ macro_rules! papers {
 }
 
 papers! {
-    ssgd, eprop, lsnn, deep_r, grad_r, fs_conversion, amos, crnn_music_tagging, pcm_eprop, brainscales_sampling, nm_l2l
+    ssgd, eprop, lsnn, deep_r, grad_r, fs_conversion, amos, crnn_music_tagging, spinnaker2_sampling, brainscales_sampling, pcm_eprop, nm_l2l
 }
 
 /// The paper called `id`.
