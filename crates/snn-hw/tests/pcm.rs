@@ -334,11 +334,12 @@ fn steps(update: u64) -> Vec<Vec<f32>> {
 #[test]
 fn ideal_devices_follow_the_float_accumulator() {
     let net = network(0.0);
-    let rates = vec![Rate { unit: 1.0, rate: 0.03 }, Rate { unit: 0.5, rate: 0.02 }, Rate { unit: 20.0, rate: 0.001 }];
+    let rates = vec![Rate { unit: 1.0, rate: 0.03 }, Rate { unit: 0.5, rate: 0.06 }, Rate { unit: 20.0, rate: 0.001 }];
     let wires = Wires { physics: Physics::ideal(16), pairs: 1, scale: 11.0 };
     let learning = Learning { std: 0.0, ..Learning::new(wires, Scheme::Mixed { quantum: 0.125, ready: false }) };
     let mut pcm = OnPcm::new(&net, learning, rates.clone(), Seed::new(1)).unwrap();
-    let mut float = Digital { quantum: Some(0.125), ..Digital::new(&net, rates.clone()).unwrap() };
+    let mut float = Digital::new(&net, rates.clone()).unwrap();
+    float.quantum = Some(0.125);
     let (mut a, mut b) = (Clocked::compile(&net), Clocked::compile(&net));
     pcm.install(&mut a).unwrap();
     float.install(&mut b).unwrap();

@@ -97,7 +97,8 @@ fn plain_numbers_follow_the_optimiser() {
     let data = data();
     let mut reference = plain(eprop(Form::Reverse), Optimiser::momentum(1e-3, 0.5));
     let rates = vec![Rate { unit: 1.0, rate: 1e-2 }; 3];
-    let digital = Digital { clip: 1e9, limit: 1e9, ..Digital::new(&network(), rates).unwrap() };
+    let mut digital = Digital::new(&network(), rates).unwrap();
+    (digital.clip, digital.limit) = (1e9, 1e9);
     let mut other = plain(eprop(Form::Reverse), Optimiser::momentum(0.1, 0.5)).with_substrate(digital).unwrap();
     for _ in 0..3 {
         reference.epoch(&data, &|_| ()).unwrap();

@@ -139,7 +139,7 @@ pub struct Normals(u64);
 impl Normals {
     /// The numbers of a seed.
     pub fn new(seed: Seed) -> Self {
-        Normals(key(seed))
+        Normals(key(seed.child("normals"))) // the generator wants keys without pattern
     }
 
     /// Two independent numbers, a function of seed and counter.

@@ -62,7 +62,7 @@ impl Pcm {
     /// let mut device = Pcm::default().device(&net, Seed::new(1))?;
     /// assert!(device.costs().counts["SET pulses"] > 0 && device.costs().energy() > 0.0);
     /// device.wait(1e4);                                              // almost three hours later every weight has lost a fifth
-    /// # Ok::<(), snn_hw::pcm::PcmError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors

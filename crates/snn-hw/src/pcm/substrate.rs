@@ -101,7 +101,9 @@ impl OnPcm {
         let Some((rule, every)) = self.learning.renewal else { return };
         if (self.array.now / every).floor() > (before / every).floor() {
             let now = self.array.now;
-            self.array.bars.iter_mut().for_each(|bar| drop(bar.renew_where(rule, now)));
+            for bar in &mut self.array.bars {
+                bar.renew_where(rule, now);
+            }
         }
     }
 }
