@@ -27,7 +27,9 @@ const AGENT: Agent = Agent {
 
 /// Arms that change places: only what happens in the episode tells which pays.
 fn bandit(pulls: usize) -> Bandit {
-    BanditParams { probabilities: vec![0.1, 0.9], arms: Arms::Shuffled, pulls, window: 6, rate: 500.0, ..Default::default() }.build().unwrap()
+    BanditParams { probabilities: vec![0.1, 0.9], arms: Arms::Shuffled, pulls, window: 6, rate: 500.0, ..Default::default() }
+        .build()
+        .unwrap()
 }
 
 fn options(episodes: usize) -> Options {

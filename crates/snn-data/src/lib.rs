@@ -86,8 +86,8 @@ pub use drawn::{Answer, Drawn, Task};
 pub use drive::Drive;
 pub use encode::{Analog, Encoder, Latency, Poisson, Rate, SignalEncoder};
 pub use environment::{
-    Action, Actions, Arms, Bandit, BanditParams, DelayedCue, DelayedCueParams, Environment, Feedback, Mdp, MdpParams, MdpTables, Navigation,
-    NavigationParams,
+    Action, Actions, Arms, Bandit, BanditParams, DelayedCue, DelayedCueParams, Environment, Feedback, Mdp, MdpParams, MdpTables,
+    Navigation, NavigationParams,
 };
 pub use error::DataError;
 pub use evidence::EvidenceParams;

@@ -125,7 +125,11 @@ fn wrong_inputs_are_refused() {
     for machine in all() {
         let (net, mut device) = device(&*machine);
         let channels = net.draft().inputs[0].size;
-        assert!(matches!(device.run(&[&Raster::new(channels - 1, 5)], Seed::new(0)), Err(DeviceError::Inputs { .. })), "{}", machine.name());
+        assert!(
+            matches!(device.run(&[&Raster::new(channels - 1, 5)], Seed::new(0)), Err(DeviceError::Inputs { .. })),
+            "{}",
+            machine.name()
+        );
         device.begin(5, Seed::new(0));
         assert!(matches!(device.advance(6, &[&Raster::new(channels, 9)]), Err(DeviceError::Steps { .. })), "{}", machine.name());
         assert!(matches!(device.advance(5, &[&Raster::new(channels, 4)]), Err(DeviceError::Steps { .. })), "{}", machine.name());

@@ -66,7 +66,11 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(why(base(1, 33)).contains("33 neurons, the chip has 32"));
     let both = why(base(17, 4).project("in", "a", Connect::All, Init::normal(1.0)));
     assert!(both.contains("rows, the chip has 32") && both.contains("both signs"), "{both}");
-    assert!(Dls::default().device(&base(32, 4).project("in", "a", Connect::All, Init::Constant(1.0)).build(Seed::new(0)).unwrap(), Seed::new(0)).is_ok());
+    assert!(
+        Dls::default()
+            .device(&base(32, 4).project("in", "a", Connect::All, Init::Constant(1.0)).build(Seed::new(0)).unwrap(), Seed::new(0))
+            .is_ok()
+    );
     assert!(why(base(1000, 4).project("in", "a", Connect::All, Init::Constant(1.0))).contains("4000 links"));
     let late = base(2, 2).project("in", "a", Connect::All, Init::Constant(1.0)).delay(ms(3.0));
     assert!(why(late).contains("projection `in` -> `a`: delays"));

@@ -26,7 +26,9 @@ impl Player {
             Player::Random => rng.random_range(0..2),
             Player::Oracle => usize::from(arms[1] > arms[0]),
             Player::Thompson => {
-                let draw = |[fail, win]: [u32; 2], rng: &mut _| Beta::new(f64::from(win) + 1.0, f64::from(fail) + 1.0).map_or(0.5, |b| b.sample(rng));
+                let draw = |[fail, win]: [u32; 2], rng: &mut _| {
+                    Beta::new(f64::from(win) + 1.0, f64::from(fail) + 1.0).map_or(0.5, |b| b.sample(rng))
+                };
                 let p = seen.map(|arm| draw(arm, rng));
                 usize::from(p[1] > p[0])
             }

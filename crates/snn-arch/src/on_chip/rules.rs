@@ -208,7 +208,8 @@ mod tests {
     #[test]
     fn the_network_is_what_it_says() {
         for k in 0..200u64 {
-            let weights: [Q8; Meta::SIZE] = std::array::from_fn(|i| Q8::raw((snn_core::Seed::new(k).nth(i as u64).value() % 1537) as i16 - 768));
+            let weights: [Q8; Meta::SIZE] =
+                std::array::from_fn(|i| Q8::raw((snn_core::Seed::new(k).nth(i as u64).value() % 1537) as i16 - 768));
             let meta = Meta { weights, start: 0, actions: 2 };
             let x = [Q8::raw(100), Q8::ONE, Q8::int(-1), Q8::raw(77)];
             let f = |q: Q8| f64::from(q.bits()) / 256.0;
@@ -224,7 +225,13 @@ mod tests {
         let mut ppu = Ppu::new(1);
         [(0, 0, 20), (0, 1, 30), (1, 0, 10), (1, 1, 40)].iter().for_each(|&(s, a, w)| ppu.write(s, a, w));
         let mut td = Td {
-            rate: fixed(0.5), gamma: fixed(0.5), lambda: fixed(0.5), scale: Q8::int(32), start: 0, actions: 2, traces: vec![Q8::ZERO, Q8::ZERO, Q8::ONE, Q8::ZERO],
+            rate: fixed(0.5),
+            gamma: fixed(0.5),
+            lambda: fixed(0.5),
+            scale: Q8::int(32),
+            start: 0,
+            actions: 2,
+            traces: vec![Q8::ZERO, Q8::ZERO, Q8::ONE, Q8::ZERO],
         };
         // No sensor has seen anything: the trace of (1, 0) is ¼ now. δ = 32 + ½·40 − 20 = 32; ½·32·¼ = 4.
         td.learn(&Event { state: 0, action: 0, next: 1, reward: Q8::ONE, time: Q8::ZERO }, &mut ppu);

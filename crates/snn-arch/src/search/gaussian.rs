@@ -35,7 +35,8 @@ impl Gaussian {
             (self.mean, self.std) = (mean, std);
             return;
         }
-        let blend = |old: &mut Vec<f64>, new: &[f64]| old.iter_mut().zip(new).for_each(|(o, n)| *o = smoothing * *o + (1.0 - smoothing) * n);
+        let blend =
+            |old: &mut Vec<f64>, new: &[f64]| old.iter_mut().zip(new).for_each(|(o, n)| *o = smoothing * *o + (1.0 - smoothing) * n);
         blend(&mut self.mean, &mean);
         blend(&mut self.std, &std);
     }

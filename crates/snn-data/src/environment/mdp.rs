@@ -1,6 +1,6 @@
 //! Markov decision processes, drawn at random: every episode is another world of the same size.
 
-use super::{Actions, Action, Clock, Environment, Feedback, choice};
+use super::{Action, Actions, Clock, Environment, Feedback, choice};
 use crate::{
     error::{DataError, check, count},
     fire::{fire, rate},

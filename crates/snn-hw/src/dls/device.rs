@@ -33,7 +33,6 @@ use snn_sparse::{Costs, Device, DeviceError, Ideal};
 /// ```
 #[derive(Clone)]
 pub struct DlsDevice {
-    of: Dls,
     network: Network,
     layout: Layout,
     pattern: Pattern,
@@ -61,11 +60,12 @@ impl DlsDevice {
         let pattern = Pattern::new(&of.mismatch, device);
         let mut ppu = Ppu::new(1);
         for (p, synapses) in network.draft().projections.iter().zip(&layout.synapses) {
-            synapses.iter().for_each(|s| ppu.weights[s.row][s.neuron] = whole(&layout, network, p.to.as_str(), s, p.weights.at(s.weight)).0);
+            synapses
+                .iter()
+                .for_each(|s| ppu.weights[s.row][s.neuron] = whole(&layout, network, p.to.as_str(), s, p.weights.at(s.weight)).0);
         }
         let inner = Inner(Ideal::new(&as_built(&of, network, &layout, &pattern)?));
         let mut new = DlsDevice {
-            of,
             network: network.clone(),
             layout,
             pattern,

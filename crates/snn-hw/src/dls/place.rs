@@ -58,12 +58,22 @@ pub(super) fn place(of: &Dls, network: &Network) -> (Layout, Report) {
     }
     draft.populations.iter().for_each(|p| population(p, &mut report));
     draft.drives.iter().for_each(|d| {
-        report.find(Kind::Refused, Place::population(&d.to), 1.0, "a drive: the chip makes no noise of its own; give an input that brings it");
+        report.find(
+            Kind::Refused,
+            Place::population(&d.to),
+            1.0,
+            "a drive: the chip makes no noise of its own; give an input that brings it",
+        );
     });
     for p in &draft.projections {
         let delayed = |delay: &f64| delay / draft.dt > 1.5;
         if p.delay.given().iter().any(delayed) {
-            report.find(Kind::Refused, Place::projection(p), 1.0, "delays of more than a step; spikes are routed at once: give 0 or one step");
+            report.find(
+                Kind::Refused,
+                Place::projection(p),
+                1.0,
+                "delays of more than a step; spikes are routed at once: give 0 or one step",
+            );
         }
     }
     if report.refusals().next().is_some() {
@@ -94,7 +104,12 @@ fn population(p: &Population, report: &mut Report) {
     let subtracts = match &p.model {
         Model::Lif(lif) => lif.reset == Reset::Subtract,
         Model::CubaLif(_) => {
-            report.find(Kind::Refused, Place::population(&p.name), 1.0, "`cuba_lif` resets by subtraction, the circuit to a value; use `lif`");
+            report.find(
+                Kind::Refused,
+                Place::population(&p.name),
+                1.0,
+                "`cuba_lif` resets by subtraction, the circuit to a value; use `lif`",
+            );
             false
         }
         Model::Li(_) => false,
@@ -123,7 +138,8 @@ fn rows(network: &Network, p: &Projection, layout: &mut Layout) -> Vec<Synapse> 
     let target = draft.populations.iter().position(|q| q.name == p.to);
     let (source, first) = (source.unwrap_or(0), target.map_or(0, |k| layout.first[k])); // a validated network names what there is
     let mut synapse = |(k, (unit, j, weight)): (usize, (usize, usize, usize))| {
-        let (neuron, negative, delay) = (first + j, p.weights.at(weight) < 0.0, p.delay_steps(if is_each(&p.delay) { k } else { 0 }, draft.dt));
+        let (neuron, negative, delay) =
+            (first + j, p.weights.at(weight) < 0.0, p.delay_steps(if is_each(&p.delay) { k } else { 0 }, draft.dt));
         let fits = |row: &Row| (row.source, row.unit, row.negative, row.delay) == (source, unit, negative, delay) && !row.taken[neuron];
         let row = layout.rows.iter().position(fits).unwrap_or_else(|| {
             layout.rows.push(Row { source, unit, negative, delay, taken: [false; NEURONS] });
