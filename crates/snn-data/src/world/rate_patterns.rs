@@ -145,7 +145,8 @@ pub struct Score {
 
 /// A world in which background and patterns of rates take turns, and the population of the pattern should fire more than the others.
 ///
-/// What it gives is the normalised reward `r/mean(r) + floor`, or `floor` where `r = 0`; the mean is never below `floor`, and goes on from trial to trial.
+/// What it gives is the normalised reward `r/mean(r) + floor`, or `floor` where `r = 0`; the mean is never below `floor`, and goes on from
+/// trial to trial.
 ///
 /// ```
 /// use snn_core::Seed;
