@@ -290,7 +290,9 @@ mod tests {
         assert!((first - (raw / 0.02f64.max(world.mean) + 0.02)).abs() < 1e-12);
         assert_eq!(world.hear(&[1 - right; 3]), 0.02, "the wrong population leads");
         // All is forgotten a window later.
-        (0..500).for_each(|_| drop(world.hear(&[])));
+        for _ in 0..500 {
+            world.hear(&[]);
+        }
         assert!(world.counts.iter().all(|&n| n == 0));
     }
 
