@@ -8,8 +8,9 @@ use snn_sparse::{Device, Source};
 
 /// A device in a loop with a world, and rules that change its weights meanwhile.
 ///
-/// In every step the world shows spikes, the device runs on by the step, the world hears its output and rewards, each rule takes what happened at its projection, and new weights are
-/// written. The device never sees the rules, nor they the device. A trial begins with the network at rest; what rules and world remember goes on.
+/// In every step the world shows spikes, the device runs on by the step, the world hears its output and rewards, each rule takes what
+/// happened at its projection, and new weights are written. The device never sees the rules, nor they the device. A trial begins with the
+/// network at rest; what rules and world remember goes on.
 ///
 /// ```
 /// use snn_arch::ClosedLoop;
@@ -48,7 +49,8 @@ impl<W: World, R: OnlineRule> ClosedLoop<W, R> {
     /// The loop of `device` and `world`, with a rule for every projection, made by `rule(wires, projection)`.
     ///
     /// # Errors
-    /// [`ArchError`] if the network does not have one input as the world shows and one output as it hears, if a projection has delays of its own per link, or what the rule says.
+    /// [`ArchError`] if the network does not have one input as the world shows and one output as it hears, if a projection has delays of
+    /// its own per link, or what the rule says.
     pub fn new<E>(device: Box<dyn Device>, world: W, mut rule: impl FnMut(Wires<'_>, usize) -> Result<R, E>) -> Result<Self, ArchError>
     where
         ArchError: From<E>,

@@ -32,15 +32,18 @@ impl<const FRAC: u32> Fix<FRAC> {
         self.0
     }
 
-    /// `exp(self)` with `OUT` bits after the point, as hardware without a multiplier table does it: shifts and additions, one digit per iteration.
+    /// `exp(self)` with `OUT` bits after the point, as hardware without a multiplier table does it: shifts and additions, one digit per
+    /// iteration.
     ///
     /// ```text
     /// x = n·ln 2 + Σ_k d_k·ln(1 + 2⁻ᵏ) + r,  d_k = 0 or 1         exp(x) = 2ⁿ·Π_k (1 + d_k·2⁻ᵏ)·(1 + r)
     /// ```
-    /// The rest `r` is below `2^−iterations` and enters once, so the relative error is below `2^−(2·iterations + 1)`, and then the result is rounded.
-    /// [`EXP_DIGITS`](Self::EXP_DIGITS) iterations give every number of 32 bits to 1 in the last place; more than 32 are 32. Saturates.
+    /// The rest `r` is below `2^−iterations` and enters once, so the relative error is below `2^−(2·iterations + 1)`, and then the result
+    /// is rounded. [`EXP_DIGITS`](Self::EXP_DIGITS) iterations give every number of 32 bits to 1 in the last place; more than 32 are 32.
+    /// Saturates.
     ///
-    /// Source: the multiplicative normalisation of Briggs 1624; Mikaitis et al. 2018 build such a unit with a number of iterations that can be set.
+    /// Source: the multiplicative normalisation of Briggs 1624; Mikaitis et al. 2018 build such a unit with a number of iterations that
+    /// can be set.
     ///
     /// ```
     /// use snn_core::{Fix, Real};

@@ -110,7 +110,8 @@ impl Population {
 
 /// Escape noise: a neuron at distance `u` from threshold fires in a step of `dt` seconds with probability `1 − exp(−dt·rate·exp(u/width))`.
 ///
-/// As sharp as a threshold where `width` is small against the potentials, and a Poisson neuron with an exponential transfer function where it is not.
+/// As sharp as a threshold where `width` is small against the potentials, and a Poisson neuron with an exponential transfer function where
+/// it is not.
 ///
 /// Source: Gerstner & van Hemmen 1992 (escape noise); Jolivet et al. 2006 (its exponential form).
 ///

@@ -6,7 +6,8 @@ pub use rate_patterns::{RatePatterns, RatePatternsParams, Score};
 
 use snn_core::Seed;
 
-/// A world in a loop with a network, step by step: it shows spikes, hears who fired, and rewards. (An [`Environment`](crate::Environment) waits for an action instead.)
+/// A world in a loop with a network, step by step: it shows spikes, hears who fired, and rewards. (An [`Environment`](crate::Environment)
+/// waits for an action instead.)
 ///
 /// All chance comes from the seed of the trial; what a world remembers from trial to trial it says itself.
 pub trait World: Send {

@@ -24,7 +24,8 @@ fn representable(net: &Network) -> Network {
     net.with_weights(weights.collect()).unwrap()
 }
 
-/// With weights that the format holds, spikes are those of the software engine but where a membrane passes the threshold by less than rounding.
+/// With weights that the format holds, spikes are those of the software engine but where a membrane passes the threshold by less than
+/// rounding.
 #[test]
 fn representable_weights_give_the_same_spikes() {
     let lif = || Lif { tau: ms(20.0).into(), ..Lif::default() };
@@ -75,7 +76,8 @@ fn potentials_stay_within_the_bound_of_the_format() {
     let engine = Clocked::<f64>::compile(&net);
     let mut record = Record::new(&engine);
     engine.run(&[&input], Wants::Spikes, &mut record);
-    // Every step adds half a unit for each of up to three roundings, and half a unit of the decay times the potential; they are remembered for 1/(1 − α) steps.
+    // Every step adds half a unit for each of up to three roundings, and half a unit of the decay times the potential; they are remembered
+    // for 1/(1 − α) steps.
     let most = (0..500).flat_map(|t| (0..4).map(move |j| (t, j))).map(|(t, j)| record.traces[0].output_at(t, j).abs()).fold(0.0, f64::max);
     let bound = 0.5 / 32768.0 * (3.0 + most) / (1.0 - (-0.05f64).exp());
     for (t, j) in (0..500).flat_map(|t| (0..4).map(move |j| (t, j))) {

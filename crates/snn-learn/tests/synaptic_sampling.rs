@@ -1,4 +1,5 @@
-//! What reward-based synaptic sampling must obey: the stationary laws of its parameters, the released code's loop, and the same in all arithmetics.
+//! What reward-based synaptic sampling must obey: the stationary laws of its parameters, the released code's loop, and the same in all
+//! arithmetics.
 
 use snn_core::net::Links;
 use snn_core::{Fix, Real, Seed};
@@ -41,7 +42,8 @@ fn a_constant_gradient_shifts_the_mean() {
         SynapticSampling { beta: 0.5, mean: 10.0, offset: 10.0, low: -50.0, high: 50.0, tau_e: 1e9, tau_g: 1e9, ..Default::default() };
     let n = 2000;
     let mut rule = shape.begin::<f64>(wires(1, n, 1e-3), &vec![10.0; n], normals(Seed::new(3)), Seed::new(4)).unwrap();
-    // One pairing makes an eligibility that stays, one step of reward a gradient that stays; then prior and noise for five relaxation times.
+    // One pairing makes an eligibility that stays, one step of reward a gradient that stays; then prior and noise for five relaxation
+    // times.
     let (post, quiet, likely): (Vec<u32>, _, _) = ((0..n as u32).collect(), vec![0.0; n], vec![0.25; n]);
     rule.step(&Moment { pre: &[0], post: &[], chance: &quiet, reward: 0.0 }).unwrap();
     rule.step(&Moment { pre: &[], post: &post, chance: &likely, reward: 2.0 }).unwrap();

@@ -46,13 +46,14 @@ pub trait Device: Send {
     fn spikes(&self, p: usize) -> &Raster;
     /// The graded output of unit `j` of readout `p` at step `t`; `None` where the machine does not record it.
     fn output(&self, p: usize, t: usize, j: usize) -> Option<f64>;
-    /// The probability with which each neuron of population `p` fired at the last step taken, given all before it: 0 while it was refractory. Written to `into`; `false`
-    /// where spikes do not come by escape noise, or the machine does not tell. For rules that learn while the network runs.
+    /// The probability with which each neuron of population `p` fired at the last step taken, given all before it: 0 while it was
+    /// refractory. Written to `into`; `false` where spikes do not come by escape noise, or the machine does not tell. For rules that learn
+    /// while the network runs.
     fn chances(&self, _p: usize, _into: &mut Vec<f64>) -> bool {
         false
     }
-    /// Writes the weights of projection `k`, in the order of the description. The machine keeps what it can of them. In the middle of a trial they count from the
-    /// next step on.
+    /// Writes the weights of projection `k`, in the order of the description. The machine keeps what it can of them. In the middle of a
+    /// trial they count from the next step on.
     ///
     /// # Errors
     /// If their number is another, one is not finite, or the projection cannot be written.

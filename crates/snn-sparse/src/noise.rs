@@ -1,4 +1,5 @@
-//! Poisson and escape noise, drawn where they are needed: every number is a function of seed, step and neuron, so no order of work changes it.
+//! Poisson and escape noise, drawn where they are needed: every number is a function of seed, step and neuron, so no order of work changes
+//! it.
 
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar};
 use snn_core::Seed;
@@ -59,8 +60,8 @@ impl Poisson {
     }
 }
 
-/// Escape noise, lowered: `width·(ln(rate·dt) + G)` is added to the distance to threshold, `G` a standard Gumbel number for each step and neuron. Then the
-/// probability to be above threshold is that of [`Escape`].
+/// Escape noise, lowered: `width·(ln(rate·dt) + G)` is added to the distance to threshold, `G` a standard Gumbel number for each step and
+/// neuron. Then the probability to be above threshold is that of [`Escape`].
 #[derive(Clone, Copy, Debug)]
 pub struct Gumbel {
     offset: f64,
@@ -102,8 +103,8 @@ impl<F: Scalar> Kernel for Shake<'_, F> {
     }
 }
 
-/// The natural logarithm of a positive normal number, to 1e-13 of itself or of 1, whichever is less: plain arithmetic, so that it vectorises and gives the
-/// same bits on every instruction set.
+/// The natural logarithm of a positive normal number, to 1e-13 of itself or of 1, whichever is less: plain arithmetic, so that it
+/// vectorises and gives the same bits on every instruction set.
 #[inline(always)]
 fn ln(x: f64) -> f64 {
     const HALF_ROOT: u64 = 0x3FE6_A09E_667F_3BCD; // √½
@@ -117,7 +118,8 @@ fn ln(x: f64) -> f64 {
     2.0 * s * (1.0 + z * series) + f64::from(exponent as i32) * std::f64::consts::LN_2
 }
 
-/// The key of a stream of numbers; odd, as the generator wants. Take a seed that was mixed (a child): small keys draw too many small numbers.
+/// The key of a stream of numbers; odd, as the generator wants. Take a seed that was mixed (a child): small keys draw too many small
+/// numbers.
 pub(crate) fn key(seed: Seed) -> u64 {
     seed.value() | 1
 }

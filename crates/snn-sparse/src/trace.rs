@@ -102,8 +102,8 @@ impl<F: Scalar> Trace<F> {
         self.state[j / LANES * states..][..states].iter().map(|plane| plane[j % LANES]).collect()
     }
 
-    /// The distance to threshold of unit `j` at the last step taken, before escape noise, −∞ while it is refractory; `None` where there is no such noise.
-    /// ([`Escape::chance`](snn_core::net::Escape::chance) makes it the probability of the spike that was drawn.)
+    /// The distance to threshold of unit `j` at the last step taken, before escape noise, −∞ while it is refractory; `None` where there is
+    /// no such noise. ([`Escape::chance`](snn_core::net::Escape::chance) makes it the probability of the spike that was drawn.)
     #[inline(always)]
     pub fn level(&self, j: usize) -> Option<F> {
         Some(self.level.get(j / LANES)?[j % LANES])

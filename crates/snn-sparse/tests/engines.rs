@@ -438,7 +438,7 @@ fn escape_noise_is_a_function_of_seed_step_and_neuron() {
     assert!((found - expected).abs() < 4.0 * intervals * expected.sqrt() + 150.0, "{found} spikes, {expected} expected");
 
     engine.begin(steps, Wants::Spikes, &mut record);
-    for until in (0..=steps).step_by(1) {
+    for until in 0..=steps {
         engine.advance(until, &[], &mut record);
         let dead = until > 0 && (1..=5).any(|ago| until > ago && record.spikes[0].at(until - 1 - ago).contains(&7));
         let chance = record.traces[0].level(7).map(|level| escape.chance(level.into(), ms(1.0)));

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 /// b[t] = b[t−1] + η·z[t−1] − η·target·dt                          the threshold of homeostasis
 /// u[t] = τ_f/(τ_f − τ_r)·(f[t] − r[t]) − v_th − b[t]
 /// ```
-/// A spike of weight `w` is a potential that rises over τ_r and falls over τ_f; it begins at 0 in the step in which it arrives. Meant for populations with escape noise
-/// ([`Escape`](crate::net::Escape)), of which it makes exponential Poisson neurons: at threshold, `rate`. Where `target` is 0 the threshold only ever rises.
+/// A spike of weight `w` is a potential that rises over τ_r and falls over τ_f; it begins at 0 in the step in which it arrives. Meant for
+/// populations with escape noise ([`Escape`](crate::net::Escape)), of which it makes exponential Poisson neurons: at threshold, `rate`.
+/// Where `target` is 0 the threshold only ever rises.
 ///
 /// | parameter | meaning | default |
 /// |---|---|---|
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 /// | `target` | rate that the threshold steers to (spikes per second) | 0 |
 /// | `speed` | rise η of the threshold per spike | 0.1 |
 ///
-/// Source: Kappel et al. 2018, methods; the neuron of the code released with it (SPORE, `poisson_dbl_exp_neuron`), of which the defaults are, but for a target of 5 Hz.
+/// Source: Kappel et al. 2018, methods; the neuron of the code released with it (SPORE, `poisson_dbl_exp_neuron`), of which the defaults
+/// are, but for a target of 5 Hz.
 ///
 /// ```
 /// use snn_core::neuron::{Neuron, Psp};

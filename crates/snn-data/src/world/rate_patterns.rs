@@ -145,7 +145,8 @@ pub struct Score {
 
 /// A world in which background and patterns of rates take turns, and the population of the pattern should fire more than the others.
 ///
-/// What it gives is the normalised reward `r/mean(r) + floor`, or `floor` where `r = 0`; the mean is never below `floor`, and goes on from trial to trial.
+/// What it gives is the normalised reward `r/mean(r) + floor`, or `floor` where `r = 0`; the mean is never below `floor`, and goes on from
+/// trial to trial.
 ///
 /// ```
 /// use snn_core::Seed;
@@ -289,7 +290,9 @@ mod tests {
         assert!((first - (raw / 0.02f64.max(world.mean) + 0.02)).abs() < 1e-12);
         assert_eq!(world.hear(&[1 - right; 3]), 0.02, "the wrong population leads");
         // All is forgotten a window later.
-        (0..500).for_each(|_| drop(world.hear(&[])));
+        for _ in 0..500 {
+            world.hear(&[]);
+        }
         assert!(world.counts.iter().all(|&n| n == 0));
     }
 

@@ -1,5 +1,5 @@
-//! What a step takes: cycles, bytes and joules, from named constants. All are estimates of ours [ours] unless marked: nobody measured them, and the paper's tables
-//! were not available. What they are good for is ratios.
+//! What a step takes: cycles, bytes and joules, from named constants. All are estimates of ours [ours] unless marked: nobody measured
+//! them, and the paper's tables were not available. What they are good for is ratios.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,8 @@ pub const STATE_CYCLES: u64 = 10;
 pub const PACKET_CYCLES: u64 = 50;
 /// Of a link that a spike goes over: unpack, add to the ring buffer [ours].
 pub const EVENT_CYCLES: u64 = 15;
-/// Of an update of a plastic link without random number and exponential: about 14 float operations, 9 loads and stores of 2 cycles, 13 of loop and branches [ours].
+/// Of an update of a plastic link without random number and exponential: about 14 float operations, 9 loads and stores of 2 cycles, 13 of
+/// loop and branches [ours].
 pub const PLASTIC_CYCLES: u64 = 45;
 /// An exponential in software [ours: "100 and more"].
 pub const EXP_SOFTWARE: u64 = 100;

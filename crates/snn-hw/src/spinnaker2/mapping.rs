@@ -130,7 +130,8 @@ fn fan_in(network: &Network) -> Vec<Vec<u32>> {
     fan_in
 }
 
-/// Neuron by neuron onto the present core of the population, or the next where it is full. Also a neuron too large for any core, with its bytes.
+/// Neuron by neuron onto the present core of the population, or the next where it is full. Also a neuron too large for any core, with its
+/// bytes.
 fn slice(machine: &Spinnaker2, network: &Network, fan_in: &[Vec<u32>], spilled: bool) -> (Vec<Slice>, Option<(usize, usize)>) {
     let (mut slices, mut lacking) = (Vec::<Slice>::new(), None);
     let arithmetic = Arithmetic::new(machine.accelerators);

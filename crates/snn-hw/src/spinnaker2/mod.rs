@@ -22,15 +22,18 @@ use snn_sparse::Device;
 
 /// A SpiNNaker 2 with its settings.
 ///
-/// Neurons run in s16.15 (the same equation as everywhere), weights have 16 bits with a scale per projection, ring buffers saturate, packets of a step are heard in
-/// the next at the earliest and within 15 steps at the latest; what inputs send is heard in the step. A core holds neurons of one population and all links into them, as long as its
-/// local memory lasts; then the next core, then external memory if there is any. Escape noise and drives draw from one [`Kiss`] generator per core.
+/// Neurons run in s16.15 (the same equation as everywhere), weights have 16 bits with a scale per projection, ring buffers saturate,
+/// packets of a step are heard in the next at the earliest and within 15 steps at the latest; what inputs send is heard in the step. A
+/// core holds neurons of one population and all links into them, as long as its local memory lasts; then the next core, then external
+/// memory if there is any. Escape noise and drives draw from one [`Kiss`] generator per core.
 ///
-/// Time and energy are modelled from the numbers in [`cost`], never measured: a step takes as long as its busiest core, but no less than real time.
+/// Time and energy are modelled from the numbers in [`cost`], never measured: a step takes as long as its busiest core, but no less than
+/// real time.
 ///
 /// Refused: events with values, delays of 16 steps and more, more cores or memory than there is.
 ///
-/// Sources: Yan et al. 2019 (arXiv 1903.08500) for what is there; driver headers of a later prototype for the units. Sizes of memory are remembered, not verified.
+/// Sources: Yan et al. 2019 (arXiv 1903.08500) for what is there; driver headers of a later prototype for the units. Sizes of memory are
+/// remembered, not verified.
 ///
 /// ```
 /// use snn_core::{Net, Seed, ms, net::{Connect, Init}, neuron::Lif};
@@ -54,7 +57,8 @@ pub struct Spinnaker2 {
     pub dram: Dram,
     /// Iterations of the exponential unit: see [`Fix::exp_to`](snn_core::Fix::exp_to).
     pub exp_iterations: u32,
-    /// The largest weight, by magnitude, that will ever be written: it sets the scale of every projection. `None`: that of the weights a projection is built with.
+    /// The largest weight, by magnitude, that will ever be written: it sets the scale of every projection. `None`: that of the weights a
+    /// projection is built with.
     pub largest_weight: Option<f64>,
     /// Whether links learn on the chip: what that takes is counted. The rule itself runs outside, on the weights it writes.
     pub plastic: Option<Plastic>,

@@ -13,7 +13,8 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// The finest scale on which the largest weight, by magnitude, leaves room for sums. `largest`: of weights to come; else that of those given.
+    /// The finest scale on which the largest weight, by magnitude, leaves room for sums. `largest`: of weights to come; else that of those
+    /// given.
     pub(crate) fn new(largest: Option<f64>, weights: &[f32]) -> Self {
         let largest = largest.unwrap_or_else(|| f64::from(weights.iter().fold(0.0f32, |m, w| m.max(w.abs()))));
         let fits = |shift: &u32| largest * HEADROOM * f64::from(1u32 << shift) <= f64::from(i16::MAX);

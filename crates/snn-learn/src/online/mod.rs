@@ -1,7 +1,7 @@
 //! Rules that learn while a network runs: events and a reward go in at every step, weights come out now and then.
 //!
-//! Such a rule has one projection, and never sees what the network runs on: whoever runs the loop (`snn_arch::ClosedLoop`) carries spikes from a
-//! [`Device`](snn_sparse::Device) to the rule and weights back. To add a rule: one file beside this one, one line here.
+//! Such a rule has one projection, and never sees what the network runs on: whoever runs the loop (`snn_arch::ClosedLoop`) carries spikes
+//! from a [`Device`](snn_sparse::Device) to the rule and weights back. To add a rule: one file beside this one, one line here.
 
 mod synaptic_sampling;
 
@@ -18,7 +18,8 @@ pub struct Moment<'a> {
     pub pre: &'a [u32],
     /// The targets that fired.
     pub post: &'a [u32],
-    /// The probability with which each target fired, given all before; empty where nobody can tell ([`Device::chances`](snn_sparse::Device::chances)).
+    /// The probability with which each target fired, given all before; empty where nobody can tell
+    /// ([`Device::chances`](snn_sparse::Device::chances)).
     pub chance: &'a [f64],
     /// The reward of the step.
     pub reward: f64,

@@ -9,8 +9,9 @@ use snn_core::{Real, Seed};
 use snn_sparse::Simd;
 use snn_sparse::lanes::{Isa, Kernel};
 
-/// Reward-based synaptic sampling (Kappel, Legenstein, Habenschuss, Hsieh & Maass 2018, eNeuro 5(2); arXiv 1704.04238): parameters wander, pulled by a prior and by
-/// reward, and what is sampled is networks, the better the likelier. A synapse is there while its parameter is positive.
+/// Reward-based synaptic sampling (Kappel, Legenstein, Habenschuss, Hsieh & Maass 2018, eNeuro 5(2); arXiv 1704.04238): parameters wander,
+/// pulled by a prior and by reward, and what is sampled is networks, the better the likelier. A synapse is there while its parameter is
+/// positive.
 ///
 /// ```text
 /// e ← λ_e·e + w·y·(z − p)                                     eligibility; z: did the target fire, p: how likely was it
@@ -19,11 +20,12 @@ use snn_sparse::lanes::{Isa, Kernel};
 /// w = w₀·exp(θ − θ₀) where θ ≥ 0,  0 where θ < 0: retracted, and then e = g = 0
 /// y = τ_f/(τ_f − τ_r)·(f − r), per source: both decay, and rise by 1 at a spike after the step's use; 0 once f < 10⁻⁴
 /// ```
-/// With a constant reward the law of a parameter is the prior's, normal with mean μ and variance T/c_p, and a constant `c_g·g` shifts its mean by `c_g·g/c_p`.
+/// With a constant reward the law of a parameter is the prior's, normal with mean μ and variance T/c_p, and a constant `c_g·g` shifts its
+/// mean by `c_g·g/c_p`.
 /// `e` and `g` count steps: they lack a factor `dt`, as in the code released with the paper, so their size depends on the step.
 ///
-/// A link has `copies` synapses with parameters of their own; its weight is the sum of theirs. With `reallocate` a retracted synapse moves at once to a link drawn uniformly, with a
-/// parameter just above 0; else it stays, and noise may bring it back.
+/// A link has `copies` synapses with parameters of their own; its weight is the sum of theirs. With `reallocate` a retracted synapse moves
+/// at once to a link drawn uniformly, with a parameter just above 0; else it stays, and noise may bring it back.
 ///
 /// | parameter | meaning | default |
 /// |---|---|---|
@@ -125,10 +127,12 @@ const JUST_THERE: f64 = 1e-3;
 impl SynapticSampling {
     /// The rule at work in numbers `R`, from these parameters: `copies` for the first link, then for the second, and so on.
     ///
-    /// `f64` judges, `f32` runs, and `Fix<24>` (7 bits before the point) is a chip's. Parameters move by less than a millionth of themselves; what is lost in rounding such a sum is kept and
-    /// added the next time (Kahan), which costs one more number per synapse. In fixed point nothing is lost in the sum, and 24 bits hold the increments.
+    /// `f64` judges, `f32` runs, and `Fix<24>` (7 bits before the point) is a chip's. Parameters move by less than a millionth of
+    /// themselves; what is lost in rounding such a sum is kept and added the next time (Kahan), which costs one more number per synapse.
+    /// In fixed point nothing is lost in the sum, and 24 bits hold the increments.
     ///
-    /// Memory: six numbers and 4 bytes per synapse. Cost: four multiplications per synapse and step, vectorised; per update one exponential and one normal number.
+    /// Memory: six numbers and 4 bytes per synapse. Cost: four multiplications per synapse and step, vectorised; per update one
+    /// exponential and one normal number.
     ///
     /// # Errors
     /// [`OnlineError`]: an impossible parameter, links that share weights, parameters of another number.

@@ -1,18 +1,22 @@
-//! Yan, Kappel, Neumärker, Partzsch, Vogginger, Höppner, Furber, Maass, Legenstein & Mayr 2019, "Efficient reward-based structural plasticity on a SpiNNaker 2
-//! prototype", IEEE TBioCAS 13(3); arXiv:1903.08500. The model: Kappel et al. 2018, eNeuro 5(2); arXiv:1704.04238.
+//! Yan, Kappel, Neumärker, Partzsch, Vogginger, Höppner, Furber, Maass, Legenstein & Mayr 2019, "Efficient reward-based structural
+//! plasticity on a SpiNNaker 2 prototype", IEEE TBioCAS 13(3); arXiv:1903.08500. The model: Kappel et al. 2018, eNeuro 5(2);
+//! arXiv:1704.04238.
 //!
-//! Reproduced: synapses that wander, come and go by reward-based synaptic sampling, in a loop with a world that rewards one population of neurons per input
-//! pattern; on the software engine in f64 and f32, and on the modelled chip in fixed point throughout. No data are needed.
+//! Reproduced: synapses that wander, come and go by reward-based synaptic sampling, in a loop with a world that rewards one population of
+//! neurons per input pattern; on the software engine in f64 and f32, and on the modelled chip in fixed point throughout. No data are
+//! needed.
 //!
 //! Marks: `[abs]` abstract; `[spore]` the code released with the model (SPORE); `[calc]` computed from the equations; `[ours]` chosen here.
 //!
-//! Departure: the task and all numbers of the model are those of a public example of SPORE; the sizes of the paper's task are not known. Departure: the learning rate is 100 times
-//! SPORE's, for 2,000 s where the example runs 100,000 s. Departure: life is cut into trials of 100 s; at the beginning of each the neurons are at rest (parameters, eligibilities and
-//! the mean reward go on). Departure: a retracted synapse forgets its eligibility, but the presynaptic trace belongs to the source and goes on.
-//! Departure: on the chip the rule runs in s7.24, the neurons in s16.15; the authors' plasticity is remembered to be float32. Normal numbers there are sums of uniform ones from a KISS
-//! generator; how the authors made theirs is not known.
+//! Departure: the task and all numbers of the model are those of a public example of SPORE; the sizes of the paper's task are not known.
+//! Departure: the learning rate is 100 times SPORE's, for 2,000 s where the example runs 100,000 s. Departure: life is cut into trials of
+//! 100 s; at the beginning of each the neurons are at rest (parameters, eligibilities and the mean reward go on). Departure: a retracted
+//! synapse forgets its eligibility, but the presynaptic trace belongs to the source and goes on. Departure: on the chip the rule runs in
+//! s7.24, the neurons in s16.15; the authors' plasticity is remembered to be float32. Normal numbers there are sums of uniform ones from a
+//! KISS generator; how the authors made theirs is not known.
 //!
-//! Cycles and joules are modelled from constants of ours (`snn_hw::spinnaker2::cost`), never measured; what the paper measured is quoted beside.
+//! Cycles and joules are modelled from constants of ours (`snn_hw::spinnaker2::cost`), never measured; what the paper measured is quoted
+//! beside.
 
 use std::path::Path;
 use std::time::Instant;
@@ -90,7 +94,8 @@ fn run(lab: &mut Lab) -> Result<()> {
     accelerators(lab)
 }
 
-/// Parameters that only noise and the prior move: `(mean, variance, share above 0)` of `n` after `seconds`. An update needs no steps in between where nothing happens.
+/// Parameters that only noise and the prior move: `(mean, variance, share above 0)` of `n` after `seconds`. An update needs no steps in
+/// between where nothing happens.
 fn wander(beta: f64, seconds: f64, n: usize, seed: Seed) -> Result<(f64, f64, f64)> {
     let rule = SynapticSampling { beta, ..SynapticSampling::default() };
     let wires = Wires { links: &Links::All, sources: 1, targets: n, dt: rule.interval };
