@@ -2,7 +2,7 @@
 
 use snn_core::{Network, Seed};
 use snn_learn::sampling::{
-    Boltzmann, Calibration, Chain, Clamp, Histogram, LifChain, LifSampling, Noise, Sweep, averages, learn, moments, sigmoid, Moments,
+    Boltzmann, Calibration, Chain, Clamp, Histogram, LifChain, LifSampling, Moments, Noise, Sweep, averages, learn, moments, sigmoid,
 };
 use snn_sparse::{Device, Ideal};
 
@@ -86,6 +86,17 @@ fn clamps_hold_and_persistent_chains_go_on() {
     let free = averages(&mut chain, &pair, &[vec![None; 2], vec![None; 2]], Seed::new(2)).unwrap();
     assert!(up[0][0] > 0.9 && free[0][0] > free[1][0], "{free:?}");
     assert!(chain.sample(&pair, &[vec![None; 3]], Seed::new(0), &mut |_, _| ()).unwrap_err().to_string().contains("3 units"));
+}
+
+#[test]
+fn a_network_without_noise_is_noise_enough() {
+    let noise = Noise::Network { neurons: 400, fan_in: 60, weight: 1e-9, inside: 20, inhibition: 5e-9, above: 8e-3 };
+    let how = LifSampling { noise, ..LifSampling::default() };
+    let target = Boltzmann::random(3, 0.6, 0.6, Seed::new(4));
+    let calibrations = calibrated(&how, &target);
+    assert!(calibrations.iter().all(|c| (1e-8..6e-8).contains(&c.background[0]) && c.residual < 0.1), "{calibrations:?}");
+    let (met, p) = (sampled(&how, &target, &calibrations, 10.0), target.exact().unwrap());
+    assert!(met.divergence_from(&p) < 0.05, "{:?} of {p:?}: {}", met.shares(0.0), met.divergence_from(&p));
 }
 
 #[test]

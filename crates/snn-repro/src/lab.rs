@@ -164,14 +164,7 @@ impl Lab {
     }
 
     /// Draws small grey pictures side by side, `columns` in a row, to `NAME.svg` and `NAME.png`: 1 is ink, 0 is paper. Each has `shape` rows and columns, row by row.
-    pub fn tiles(
-        &mut self,
-        name: &str,
-        title: &str,
-        shape: (usize, usize),
-        columns: usize,
-        pictures: &[Vec<f64>],
-    ) -> Result<(), LabError> {
+    pub fn tiles(&mut self, name: &str, title: &str, shape: (usize, usize), columns: usize, pictures: &[Vec<f64>]) -> Result<(), LabError> {
         let picture = plot::Tiles { title, shape, columns, pictures };
         plot::draw(&picture, &self.file(&format!("{name}.svg"))?, &self.file(&format!("{name}.png"))?)
     }

@@ -231,7 +231,9 @@ impl Chain for LifChain<'_> {
 
 fn check(target: &Boltzmann, clamps: &[Clamp]) -> Result<(), SamplingError> {
     match clamps.iter().position(|clamp| clamp.len() != target.size()) {
-        Some(k) => Err(SamplingError::Setting(format!("clamp {k} is of {} units, the distribution has {}", clamps[k].len(), target.size()))),
+        Some(k) => {
+            Err(SamplingError::Setting(format!("clamp {k} is of {} units, the distribution has {}", clamps[k].len(), target.size())))
+        }
         None => Ok(()),
     }
 }

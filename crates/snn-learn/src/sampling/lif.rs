@@ -96,7 +96,7 @@ pub enum Noise {
         inside: usize,
         /// Of each of these events.
         inhibition: f64,
-        /// Mean of their leak potentials above threshold (V), uniform to ± half of it.
+        /// Mean of their leak potentials above threshold (V), uniform to ± a tenth of it.
         above: f64,
     },
 }
@@ -292,10 +292,12 @@ impl Noise {
                 heard(net, fan_in, weight)
             }
             Noise::Network { neurons, fan_in, weight, inside, inhibition, above } => {
-                let leak = |k: usize| cell.v_th.at(0) + above * (0.5 + k as f64 / neurons.max(2) as f64);
+                let leak = |k: usize| cell.v_th.at(0) + above * (0.9 + 0.2 * k as f64 / neurons.max(2) as f64);
                 let leaks: Vec<f64> = (0..neurons).map(leak).collect();
-                let source = LifCond { e_leak: leaks.into(), t_ref: ms(1.0).into(), tau_rec: 0.0.into(), ..cell.clone() };
-                let net = net.population(SOURCES, neurons, LifCond { v_reset: (cell.v_th.at(0) - 5e-3).into(), ..source });
+                // Refractory as long as the units are: with a shorter period, rates wander slowly, and states with them.
+                let source =
+                    LifCond { e_leak: leaks.into(), v_reset: (cell.v_th.at(0) - 5e-3).into(), tau_rec: 0.0.into(), ..cell.clone() };
+                let net = net.population(SOURCES, neurons, source);
                 let net = net.project(SOURCES, SOURCES, Connect::InDegree(inside), Init::Constant(-inhibition as f32)).delay(ms(1.0));
                 heard(net, fan_in, weight)
             }
@@ -393,7 +395,8 @@ mod tests {
 
     #[test]
     fn a_fit_finds_what_made_its_points() {
-        let points: Vec<(f64, f64)> = (0..60).map(|k| -0.055 + 0.01 * f64::from(k) / 59.0).map(|x| (x, sigmoid((x + 0.0505) / 8e-4))).collect();
+        let points: Vec<(f64, f64)> =
+            (0..60).map(|k| -0.055 + 0.01 * f64::from(k) / 59.0).map(|x| (x, sigmoid((x + 0.0505) / 8e-4))).collect();
         let fit = Calibration::fit(&points, [0.0; 2]).unwrap();
         assert!((fit.u0 + 0.0505).abs() < 1e-9 && (fit.alpha - 8e-4).abs() < 1e-9 && fit.residual < 1e-9, "{fit:?}");
         assert_eq!(Calibration::fit(&points[..20], [0.0; 2]), Err(0));
@@ -415,10 +418,7 @@ mod tests {
     #[test]
     fn every_noise_has_its_conductance_and_structure() {
         let target = Boltzmann::random(3, 1.0, 1.0, Seed::new(0));
-        let noises = [
-            Noise::Private { rate: 3000.0, weight: 1e-9 },
-            Noise::Pool { sources: 200, fan_in: 60, rate: 3000.0, weight: 1e-9 },
-        ];
+        let noises = [Noise::Private { rate: 3000.0, weight: 1e-9 }, Noise::Pool { sources: 200, fan_in: 60, rate: 3000.0, weight: 1e-9 }];
         for noise in noises {
             let how = LifSampling { noise, ..LifSampling::default() };
             let network = how.translate(&target, &[reference(); 3]).unwrap();

@@ -37,7 +37,9 @@ pub enum SamplingError {
     #[error("sampling: {0}")]
     Setting(String),
     /// A neuron without an activation function.
-    #[error("unit {unit}: {found} of {points} potentials of the sweep give a probability between 0.01 and 0.99; sweep a range around its threshold, in smaller steps")]
+    #[error(
+        "unit {unit}: {found} of {points} potentials of the sweep give a probability between 0.01 and 0.99; sweep a range around its threshold, in smaller steps"
+    )]
     Calibration {
         /// Unit.
         unit: usize,

@@ -110,9 +110,8 @@ fn complete(chain: &mut dyn Chain, target: &Boltzmann, pictures: &[(Vec<bool>, u
 
 /// What the chip shows when it is told a class: means over a tenth of a second, six of each class.
 fn dreams(chip: &Chip, how: &LifSampling, calibrations: &[Calibration], target: &Boltzmann, seed: Seed) -> Result<Vec<Vec<f64>>> {
-    let told = |class: usize| -> Clamp {
-        (0..target.size()).map(|k| (PIXELS..VISIBLE).contains(&k).then_some(k == PIXELS + class)).collect()
-    };
+    let told =
+        |class: usize| -> Clamp { (0..target.size()).map(|k| (PIXELS..VISIBLE).contains(&k).then_some(k == PIXELS + class)).collect() };
     let clamps: Vec<Clamp> = (0..6 * CLASSES.len()).map(|k| told(k / 6)).collect();
     let mut chain = LifChain::new(chip, how, calibrations, 10).burn_in(100.0 * how.period());
     Ok(averages(&mut chain, target, &clamps, seed)?.into_iter().map(|z| z[..PIXELS].to_vec()).collect())
@@ -138,11 +137,16 @@ pub(super) fn run(lab: &mut Lab, how: &LifSampling, pictures: &Pictures) -> Resu
     let calibrations = vec![calibration[0]; target.size()];
     background(lab, how, &calibrations, &target, seed)?;
     if lab.scale() == Scale::Smoke {
-        return Ok([SOFTWARE, GAP, COMPLETION].into_iter().try_for_each(|what| lab.not_run(what, "not trained; short and paper scale only"))?);
+        return Ok([SOFTWARE, GAP, COMPLETION]
+            .into_iter()
+            .try_for_each(|what| lab.not_run(what, "not trained; short and paper scale only"))?);
     }
     let mut gibbs = Gibbs { burn_in: 20, samples: 200, ..Gibbs::default() };
     let (software, ties) = accuracy(&mut gibbs, &target, &pictures.test, seed.child("software"))?;
-    lab.note(format!("digits in software: {software:.1} %, {ties} ties; largest weight {:.2}", target.weights.iter().fold(0.0, |m: f64, w| m.max(w.abs()))));
+    lab.note(format!(
+        "digits in software: {software:.1} %, {ties} ties; largest weight {:.2}",
+        target.weights.iter().fold(0.0, |m: f64, w| m.max(w.abs()))
+    ));
     lab.report(SOFTWARE, software)?;
     let (_, error) = complete(&mut gibbs, &target, &pictures.test, seed.child("completion"))?;
 
@@ -160,7 +164,7 @@ pub(super) fn run(lab: &mut Lab, how: &LifSampling, pictures: &Pictures) -> Resu
     let bar = lab.progress("digits, in the loop", updates);
     for n in 0..updates {
         lab.go_on()?;
-        contrast(&mut target, &mut data, &mut model, &pictures.train, 0.2 / (1.0 + n as f64 / 25.0), seed.child("loop").nth(n))?;
+        contrast(&mut target, &mut data, &mut model, &pictures.train, 0.05 / (1.0 + n as f64 / 25.0), seed.child("loop").nth(n))?;
         bar.inc(1);
     }
     drop(bar);
@@ -173,7 +177,14 @@ pub(super) fn run(lab: &mut Lab, how: &LifSampling, pictures: &Pictures) -> Resu
     lab.report(GAP, software - after)?;
     let software = vec![(0.0, software), (updates as f64, software)];
     let axes = Axes { dots: true, ..Axes::default() };
-    lab.curve("digits", "digits: distorted chip", "updates in the loop", "test accuracy (%)", &[("software", software), ("chip", marks)], axes)?;
+    lab.curve(
+        "digits",
+        "digits: distorted chip",
+        "updates in the loop",
+        "test accuracy (%)",
+        &[("software", software), ("chip", marks)],
+        axes,
+    )?;
 
     let mut chain = LifChain::new(&chip, how, &calibrations, 200);
     let (completed, ours) = complete(&mut chain, &target, &pictures.test, seed.child("completion"))?;
