@@ -1,4 +1,4 @@
-//! The program `snn`: reproduces papers, converts trained networks to spiking ones, and runs benchmarks.
+//! The program `snn`: reproduces papers, converts trained networks to spiking ones, maps networks onto machines, and runs benchmarks.
 //!
 //! Standard output carries the table or the JSON object and nothing else; everything else goes to standard error.
 //! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish;
@@ -9,6 +9,8 @@ mod convert;
 mod data;
 mod docs;
 mod fit;
+mod machines;
+mod map;
 mod plots;
 mod progress;
 mod reproduce;
@@ -38,6 +40,7 @@ const EXAMPLES: &str = "Examples:
   snn reproduce ssgd --scale smoke         a first look, in seconds
   snn convert mnist.onnx --scheme fs --steps 8 --calibrate data/mnist --evaluate data/mnist
                                            a trained network as spikes, and what that costs
+  snn map net.json --on spinnaker2         what would become of a network on a machine
   snn bench train-step                     what one training step costs, dense and sparse
   snn help reproduce                       every option, and more examples
 
@@ -55,6 +58,12 @@ enum Command {
     /// Run a converted network on data.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Args),
+    /// Say what would become of a network on a machine.
+    #[command(after_help = map::EXAMPLES)]
+    Map(map::Args),
+    /// List the machines, or run small networks on each.
+    #[command(after_help = machines::EXAMPLES)]
+    Machines(machines::Args),
     /// Find the spike code of a scalar function.
     #[command(after_help = fit::EXAMPLES)]
     Fit(fit::Args),
@@ -86,6 +95,8 @@ fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Map(args) => map::run(&args),
+        Command::Machines(args) => machines::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Docs(args) => docs::run(&args),

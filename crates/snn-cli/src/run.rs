@@ -6,17 +6,21 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use snn_convert::report::{Report, best};
 use snn_convert::{ANSWER, Converted, DATA, Runner, Tally};
+use snn_core::Seed;
 use snn_core::neuron::Model;
 use snn_io::{json, npy};
 use snn_repro::{Interrupt, say};
+use snn_sparse::Costs;
 
 use crate::data::{Data, Part};
 use crate::progress::Progress;
-use crate::{Outcome, data, print, reproduce, table};
+use crate::{Outcome, data, map, print, reproduce, table};
 
 pub const EXAMPLES: &str = "Examples:
   snn run mnist.snn.json --data data/mnist                      accuracy, spikes and additions over the test images
   snn run mnist.snn.json --data data/mnist --images 100 --json  one JSON object for programs
+  snn run mnist.snn.json --data data/mnist --on spinnaker2 --images 100
+                                                                the same on an emulated machine: what it costs there
   snn run mnist.snn.json --data new.npz --answers out.npy       what the network answers, [n, classes]
 
 FILE comes from `snn convert --out`. Give the same --scale as there; --mean and --std are part of the network.";
@@ -41,6 +45,12 @@ pub struct Args {
     /// Write the answers to this file, an array [n, outputs]; of the scheme `rate` sums divided by the steps.
     #[arg(long, value_name = "FILE.npy")]
     answers: Option<PathBuf>,
+    /// Run on an emulated machine; `snn machines` lists them, `snn map` says what becomes of the network there.
+    #[arg(long, value_name = "MACHINE", value_parser = map::machine, conflicts_with = "threads")]
+    on: Option<&'static str>,
+    /// Which device of its kind.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "on")]
+    device_seed: u64,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -68,19 +78,70 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let data = Data::open(&args.data, Part::Test, args.images, args.scale)?;
     data.check("--data", converted.inputs(), converted.outputs())?;
 
+    if let Some(name) = args.on {
+        return on_machine(args, name, &converted, &data, &interrupt);
+    }
     let (answers, tally) = answers(&converted, &data, &interrupt)?;
     let accuracy = accuracy(&answers, converted.outputs(), data.labels.as_deref());
-    if let Some(path) = &args.answers {
-        let array = ndarray::Array2::from_shape_vec((data.len(), converted.outputs()), answers);
-        npy::write(path, &array.context("answers of another number than images")?)?;
-        say(format_args!("answers in {}", path.display()));
-    }
+    write_answers(args, &converted, &data, answers)?;
     let report = Report::of(&converted, &tally, accuracy);
     print(&if args.json {
         let document = Document { file: &args.file, data: &args.data, scale: data.scale, report };
         serde_json::to_string_pretty(&document).context("the result does not go into JSON")? + "\n"
     } else {
         format!("{}\n{}", table::layers(&report), table::figures(&report, None))
+    })?;
+    Ok(Outcome::Good)
+}
+
+fn write_answers(args: &Args, converted: &Converted, data: &Data, answers: Vec<f32>) -> Result<()> {
+    let Some(path) = &args.answers else { return Ok(()) };
+    let array = ndarray::Array2::from_shape_vec((data.len(), converted.outputs()), answers);
+    npy::write(path, &array.context("answers of another number than images")?)?;
+    say(format_args!("answers in {}", path.display()));
+    Ok(())
+}
+
+/// What `--on --json` prints.
+#[derive(Serialize)]
+struct OnMachine<'a> {
+    file: &'a Path,
+    data: &'a Path,
+    scale: f32,
+    device_seed: u64,
+    images: usize,
+    accuracy: Option<f64>,
+    costs: Costs,
+    report: snn_hw::Report,
+}
+
+/// The network on an emulated device, thirty-two inputs to a trial.
+fn on_machine(args: &Args, name: &str, converted: &Converted, data: &Data, interrupt: &Interrupt) -> Result<Outcome> {
+    let (machine, seed) = (map::named(name)?, Seed::new(args.device_seed));
+    let report = machine.map(&converted.network, seed);
+    let mut device = match machine.build(&converted.network, seed) {
+        Ok(device) => device,
+        Err(_) => {
+            print(&if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { map::text(&report) })?;
+            return Ok(Outcome::Missed);
+        }
+    };
+    let mut progress = Progress::new("images", data.len(), interrupt);
+    let mut answers = Vec::new();
+    for (k, (numbers, _)) in data.pieces(PIECE).enumerate() {
+        answers.extend(converted.answers_on(&mut *device, numbers, seed.child("trials").nth(k as u64))?);
+        progress.inc(numbers.len() / data.size)?;
+    }
+    let accuracy = accuracy(&answers, converted.outputs(), data.labels.as_deref());
+    write_answers(args, converted, data, answers)?;
+    let (images, costs) = (data.len(), device.costs().clone());
+    print(&if args.json {
+        let (file, data_path) = (&*args.file, &*args.data);
+        let document =
+            OnMachine { file, data: data_path, scale: data.scale, device_seed: args.device_seed, images, accuracy, costs, report };
+        serde_json::to_string_pretty(&document).context("the result does not go into JSON")? + "\n"
+    } else {
+        format!("{}\n{}", map::text(&report), table::costs(&costs, images, accuracy))
     })?;
     Ok(Outcome::Good)
 }

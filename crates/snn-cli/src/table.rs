@@ -1,6 +1,7 @@
 //! Tables for people.
 
 use snn_convert::report::{ADDITION_PJ, MULTIPLICATION_PJ, Report};
+use snn_sparse::Costs;
 
 /// Columns under each other: the first to the left, the others to the right.
 pub fn columns(rows: &[Vec<String>]) -> String {
@@ -36,6 +37,19 @@ pub fn layers(report: &Report) -> String {
         rows.push(row);
     }
     columns(&rows)
+}
+
+/// What a run on an emulated machine took.
+pub fn costs(costs: &Costs, images: usize, accuracy: Option<f64>) -> String {
+    let each = 1.0 / images as f64;
+    let mut rows = vec![vec!["images".into(), images.to_string()]];
+    rows.extend(accuracy.map(|accuracy| vec!["accuracy (%)".into(), percent(accuracy)]));
+    rows.push(vec!["time of the machine per image (ms)".into(), format!("{:.4}", 1e3 * costs.seconds * each)]);
+    rows.extend(
+        costs.joules.iter().map(|(part, joules)| vec![format!("energy per image, {part} (nJ)"), format!("{:.3}", 1e9 * joules * each)]),
+    );
+    rows.extend(costs.counts.iter().map(|(what, n)| vec![format!("{what} per image"), format!("{:.2}", *n as f64 * each)]));
+    columns(&rows) + "\nTime and energy are modelled from the machine's named constants, not measured.\n"
 }
 
 /// What the network takes, beside the trained one if that was run.

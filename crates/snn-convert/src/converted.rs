@@ -4,7 +4,8 @@ use crate::codes::CodeError;
 use crate::gates::{GateError, Layer};
 use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
-use snn_core::{Network, NetworkError, Raster};
+use snn_core::{Network, NetworkError, Raster, Seed};
+use snn_sparse::{Device, DeviceError};
 
 /// A spiking network made of a trained one, and when it hears and answers.
 ///
@@ -126,6 +127,35 @@ impl Converted {
     /// Neurons, without those that are read out.
     pub fn neurons(&self) -> usize {
         self.layers.iter().map(|layer| layer.neurons).sum()
+    }
+
+    /// What the network answers on a device that was built for it: inputs one after the other in `numbers`, thirty-two to a trial where they may follow each other. Answers one after the other.
+    ///
+    /// # Errors
+    /// If the device cannot run it, or does not record the answer.
+    ///
+    /// # Panics
+    /// If `numbers` is no whole number of inputs.
+    #[track_caller]
+    pub fn answers_on(&self, device: &mut dyn Device, numbers: &[f32], trials: Seed) -> Result<Vec<f32>, DeviceError> {
+        let (size, outputs) = (self.inputs(), self.outputs());
+        let answer = self.network.draft().populations.iter().position(|p| p.name == ANSWER).unwrap_or(0);
+        let (together, mut raster, mut answers) = (if self.timing.interval.is_some() { 32 } else { 1 }, Raster::new(size, 0), Vec::new());
+        for (k, part) in numbers.chunks(together * size).enumerate() {
+            self.present(part, &mut raster);
+            device.run(&[&raster], trials.nth(k as u64))?;
+            for n in 0..part.len() / size {
+                for j in 0..outputs {
+                    let y = device.output(answer, self.answered(n), j).ok_or_else(|| {
+                        let why =
+                            format!("does not record the numbers of population `{ANSWER}`, which are the answer of a converted network");
+                        DeviceError::Refused { machine: "this device", why }
+                    })?;
+                    answers.push(y as f32);
+                }
+            }
+        }
+        Ok(answers)
     }
 
     /// Steps of a run over `count` inputs.

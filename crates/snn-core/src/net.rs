@@ -581,7 +581,14 @@ impl Net {
     }
     /// Adds a population.
     pub fn population(mut self, name: &str, size: usize, model: impl Into<Model>) -> Self {
-        self.draft.populations.push(Population { name: name.into(), size, refractory: 0.0, current: nothing(), escape: None, model: model.into() });
+        self.draft.populations.push(Population {
+            name: name.into(),
+            size,
+            refractory: 0.0,
+            current: nothing(),
+            escape: None,
+            model: model.into(),
+        });
         self
     }
     /// Gives the last population a refractory period (s).

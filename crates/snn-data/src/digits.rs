@@ -34,7 +34,8 @@ impl Digits {
             Err(source @ IoError::NotFound { .. }) => return Err(DataError::Missing { set: "digits-8x8", from: FROM, source }),
             other => other?,
         };
-        let wrong = |found: String, expected: &str| Err(DataError::Contents { path: path.clone(), found, expected: expected.into(), from: FROM });
+        let wrong =
+            |found: String, expected: &str| Err(DataError::Contents { path: path.clone(), found, expected: expected.into(), from: FROM });
         if table.columns.len() != PIXELS + 1 {
             return wrong(format!("{} columns", table.columns.len()), "64 pixels and a class");
         }

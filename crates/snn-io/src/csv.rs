@@ -99,7 +99,8 @@ fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError
     }
     let mut reader = ReaderBuilder::new().delimiter(options.delimiter).trim(Trim::All).has_headers(options.header).from_reader(bytes);
     let first = reader.headers().map_err(|e| refused(path, bytes, &e))?.iter();
-    let header: Vec<String> = if options.header { first.map(Into::into).collect() } else { (0..first.count()).map(|k| k.to_string()).collect() };
+    let header: Vec<String> =
+        if options.header { first.map(Into::into).collect() } else { (0..first.count()).map(|k| k.to_string()).collect() };
     if header.iter().any(|name| name.contains(char::is_control)) {
         return Err(IoError::format(path, EXPECTED, bytes));
     }
@@ -185,7 +186,10 @@ mod tests {
         assert_eq!(table.column("d").unwrap().collect::<Vec<_>>(), [1000.0, 0.25]);
         assert!(table.column("where").is_none() && table.text("d").is_none());
         let bare = check(b"1,2\n3,4\n", &Options { header: false, ..Options::default() }).unwrap();
-        assert_eq!((&bare.columns[..], &bare.values[..], bare.rows), (&["0".to_string(), "1".to_string()][..], &[1.0, 2.0, 3.0, 4.0][..], 2));
+        assert_eq!(
+            (&bare.columns[..], &bare.values[..], bare.rows),
+            (&["0".to_string(), "1".to_string()][..], &[1.0, 2.0, 3.0, 4.0][..], 2)
+        );
     }
 
     #[test]

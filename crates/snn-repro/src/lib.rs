@@ -37,6 +37,7 @@ mod docs;
 mod error;
 mod interrupt;
 mod lab;
+pub mod machines;
 pub mod memory;
 mod paper;
 pub mod papers;

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn it_samples_more_until_something_is_better() {
-        let (face, mut memory, mut rng) = (Face { least: 4, more: 3, most: 9, elite: 2, smoothing: 0.0 }, Memory::default(), Seed::new(1).rng());
+        let (face, mut memory, mut rng) =
+            (Face { least: 4, more: 3, most: 9, elite: 2, smoothing: 0.0 }, Memory::default(), Seed::new(1).rng());
         let mut tell = |fitness: f64| {
             let points = face.ask(&memory, 2, &mut rng);
             face.tell(&mut memory, &points, &vec![fitness; points.len()], &mut rng);

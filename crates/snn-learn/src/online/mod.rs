@@ -68,13 +68,17 @@ pub enum OnlineError {
         wanted: &'static str,
     },
     /// Links that share weights.
-    #[error("rule `{rule}`: the links of the projection share their weights; give it links with weights of their own (`All` or listed ones)")]
+    #[error(
+        "rule `{rule}`: the links of the projection share their weights; give it links with weights of their own (`All` or listed ones)"
+    )]
     SharedWeights {
         /// Rule.
         rule: &'static str,
     },
     /// Nobody says how likely a spike was.
-    #[error("rule `{rule}`: needs the probability of every spike of {targets} targets, was told {found}; give the population escape noise, and take a machine that tells")]
+    #[error(
+        "rule `{rule}`: needs the probability of every spike of {targets} targets, was told {found}; give the population escape noise, and take a machine that tells"
+    )]
     NoChance {
         /// Rule.
         rule: &'static str,

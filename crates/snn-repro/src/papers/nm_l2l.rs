@@ -173,7 +173,8 @@ fn named(search: &Search) -> String {
 
 /// Cross-entropy for a rule with many numbers.
 fn wide(lab: &Lab) -> Method {
-    CrossEntropy { population: lab.scale().pick(6, 80, 80), elite: 0.2, smoothing: 0.3, noise: 0.1, decay: 0.96, ..CrossEntropy::default() }.into()
+    CrossEntropy { population: lab.scale().pick(6, 80, 80), elite: 0.2, smoothing: 0.3, noise: 0.1, decay: 0.96, ..CrossEntropy::default() }
+        .into()
 }
 
 /// Cross-entropy for a rule with few.
@@ -203,7 +204,10 @@ fn bandits(lab: &mut Lab) -> Result<()> {
     report(lab, LEARNED, reward(&lives) - reward(&tuned))?;
     report(lab, META, reward(&lives))?;
     let figures = (reward(&random), reward(&tuned), reward(&lives));
-    lab.note(format!("dependent arms, reward per pull: {:.4} with random numbers, {:.4} tuned, {:.4} learned", figures.0, figures.1, figures.2));
+    lab.note(format!(
+        "dependent arms, reward per pull: {:.4} with random numbers, {:.4} tuned, {:.4} learned",
+        figures.0, figures.1, figures.2
+    ));
 
     let (other, other_history) = tune(lab, "learned rule, independent arms", &elsewhere, wide(lab), many, seed.child("independent"))?;
     let on = |setting: &Setting<Bandit>, rule: &Search| -> Result<f64> { Ok(reward(&setting.lives(&rule.stands(), 0..tests, test)?)) };
@@ -273,7 +277,14 @@ fn processes(lab: &mut Lab) -> Result<()> {
     let lines = [("random numbers", before), ("tuned", after)];
     lab.curve("mdp", "worlds of 2 states and 2 actions: share of the gap on new tasks", "decision", "share", &lines, Axes::default())?;
     let points = history.iter().map(|g| (g.evaluations as f64, g.mean)).collect();
-    lab.curve("mdp-outer-loop", "tuning: mean fitness of a generation", "candidates", "fitness", &[("cross-entropy", points)], Axes::default())?;
+    lab.curve(
+        "mdp-outer-loop",
+        "tuning: mean fitness of a generation",
+        "candidates",
+        "fitness",
+        &[("cross-entropy", points)],
+        Axes::default(),
+    )?;
     Ok(())
 }
 
@@ -291,7 +302,13 @@ fn methods(lab: &mut Lab) -> Result<()> {
             Random { population: 6 }.into(),
         ]
     } else {
-        [CrossEntropy::default().into(), Evolution::default().into(), Annealing::default().into(), Face::default().into(), Random::default().into()]
+        [
+            CrossEntropy::default().into(),
+            Evolution::default().into(),
+            Annealing::default().into(),
+            Face::default().into(),
+            Random::default().into(),
+        ]
     };
     let learned = setting(lab, bandit(Arms::Dependent)?, Kind::Meta);
     let (mut lines, mut ends) = (Vec::new(), Vec::new());
