@@ -102,7 +102,7 @@ pub fn table(seed: Seed, images: usize, devices: usize, progress: &dyn Fn(&str))
 /// Generated pictures to learn from and to test on.
 fn pictures(side: usize, classes: usize, tests: usize, seed: Seed) -> Result<(PrototypeImages, PrototypeImages)> {
     let params =
-        PrototypeParams { side, classes, radius: side as f64, blur: 0.8, shift: side / 8, noise: 0.2, ..PrototypeParams::default() };
+        PrototypeParams { side, classes, radius: side as f64, blur: 0.1 * side as f64, shift: side / 8, noise: 0.2, ..PrototypeParams::default() };
     const TRAINING: u64 = 2_000;
     Ok((params.images(seed, 0..TRAINING)?, params.images(seed, TRAINING..TRAINING + tests as u64)?))
 }
