@@ -173,7 +173,8 @@ impl PatternParams {
                         phase: uniform(0.0, TAU),
                     })
                     .collect();
-                let curve = if self.from_zero { superposed_sines(self.steps, &sines) } else { superposed_sines_unmoved(self.steps, &sines) };
+                let curve =
+                    if self.from_zero { superposed_sines(self.steps, &sines) } else { superposed_sines_unmoved(self.steps, &sines) };
                 for (t, y) in curve.into_iter().enumerate() {
                     target[t * self.outputs + k] = y as f32;
                 }

@@ -296,7 +296,8 @@ fn what_shares_weights_is_refused_by_name() {
             .build(Seed::new(0))
             .unwrap(),
     );
-    draft.projections[0].links = Links::SumPool2d(SumPool2d { channels: 1, height: 4, width: 4, kernel: (2, 2), stride: (2, 2), padding: (0, 0) });
+    draft.projections[0].links =
+        Links::SumPool2d(SumPool2d { channels: 1, height: 4, width: 4, kernel: (2, 2), stride: (2, 2), padding: (0, 0) });
     draft.projections[0].weights = Value::Shared(0.25);
     let net = Network::try_from(draft).unwrap();
     let error = Pcm::default().build(&net, Seed::new(0)).err().unwrap();

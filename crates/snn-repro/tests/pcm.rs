@@ -9,7 +9,9 @@ use snn_learn::{Bptt, DeepR, Eprop, Feedback, Form, Loss, Optimiser, Options, Ru
 use std::ops::ControlFlow;
 
 fn data() -> Trials {
-    PatternParams { inputs: 20, steps: 60, periods: vec![0.06, 0.03], trials: 8, ..PatternParams::default() }.generate(Seed::new(1)).unwrap()
+    PatternParams { inputs: 20, steps: 60, periods: vec![0.06, 0.03], trials: 8, ..PatternParams::default() }
+        .generate(Seed::new(1))
+        .unwrap()
 }
 
 fn network() -> Network {
@@ -125,10 +127,13 @@ fn other_rules_and_optimisers_go_with_it() {
         assert!(trainer.evaluate(&data).unwrap().mean_loss().is_finite());
     }
     // A rule that runs the network by its weights says so; two things cannot change the weights; a substrate knows its network.
-    let noisy = |net: &Network| OnPcm::new(net, Learning::new(Wires { physics: Physics::default(), pairs: 1, scale: 9.0 }, MIXED), rates(), Seed::new(1)).unwrap();
+    let noisy = |net: &Network| {
+        OnPcm::new(net, Learning::new(Wires { physics: Physics::default(), pairs: 1, scale: 9.0 }, MIXED), rates(), Seed::new(1)).unwrap()
+    };
     let dense = plain(Bptt::new(snn_core::Surrogate::triangle(0.3, 0.2)), Optimiser::sgd(1.0)).with_substrate(noisy(&network()));
     assert!(dense.err().unwrap().to_string().contains("reads of its own"));
-    let both = plain(SparseBptt::default(), Optimiser::sgd(1.0)).with_structure(DeepR::new(1e-3)).unwrap().with_substrate(noisy(&network()));
+    let both =
+        plain(SparseBptt::default(), Optimiser::sgd(1.0)).with_structure(DeepR::new(1e-3)).unwrap().with_substrate(noisy(&network()));
     assert!(both.err().unwrap().to_string().contains("structural rule"));
     let small = Net::new(ms(1.0))
         .input("in", 2)

@@ -390,8 +390,16 @@ impl<F: Scalar> Clocked<F> {
             for steps in strides() {
                 {
                     let (spikes, mut listed) = (unpoisoned(shared.read()), unpoisoned(listed[k].lock()));
-                    let stride =
-                        Stride { engine: self, inputs, spikes: &spikes, steps: steps.clone(), wants: Wants::Spikes, noise, clock: 0, trial };
+                    let stride = Stride {
+                        engine: self,
+                        inputs,
+                        spikes: &spikes,
+                        steps: steps.clone(),
+                        wants: Wants::Spikes,
+                        noise,
+                        clock: 0,
+                        trial,
+                    };
                     for ((p, sink), listed) in part.iter_mut().zip(&mut *listed) {
                         if !sink.blocks.is_empty() {
                             stride.run(*p, sink.again(), &mut scratch.heard, &[], &[], &mut Ahead::default());

@@ -1,7 +1,7 @@
 //! What weights are made of while a network learns: the contract between memories that cannot be set to a number and the trainer.
 
-use crate::device::Costs;
 use crate::Clocked;
+use crate::device::Costs;
 use serde::{Deserialize, Serialize};
 
 /// A memory that holds the weights of a network while it learns, and that changes only as it can.
@@ -50,7 +50,9 @@ impl SubstrateState {
 #[non_exhaustive]
 pub enum SubstrateError {
     /// It was made for another network.
-    #[error("substrate `{substrate}` holds weights of {expected:?} for the projections, the network has {found:?}; make it for this network")]
+    #[error(
+        "substrate `{substrate}` holds weights of {expected:?} for the projections, the network has {found:?}; make it for this network"
+    )]
     Network {
         /// Substrate.
         substrate: &'static str,

@@ -77,7 +77,8 @@ impl Pcm {
         let units = network.draft().projections.iter().map(|p| self.unit(p)).collect();
         let wires = Wires { physics: self.physics, pairs: self.pairs, scale: self.full };
         let array = Array::new(network, wires, units, seed)?;
-        let mut device = PcmDevice { machine: *self, ideal: Ideal::new(network), array, written: Costs::default(), costs: Costs::default() };
+        let mut device =
+            PcmDevice { machine: *self, ideal: Ideal::new(network), array, written: Costs::default(), costs: Costs::default() };
         for (k, p) in network.draft().projections.iter().enumerate() {
             let count = device.array.bars[k].synapses();
             device.program(k, &p.weights.iter(count).collect::<Vec<_>>());

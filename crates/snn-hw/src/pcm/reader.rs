@@ -20,11 +20,7 @@ impl Rows {
         let mut ends = vec![0; sources + 1];
         triplets.iter().for_each(|&(i, _, _)| ends[i + 1] += 1);
         (0..sources).for_each(|i| ends[i + 1] += ends[i]);
-        Rows {
-            ends,
-            targets: triplets.iter().map(|t| t.1 as u32).collect(),
-            synapses: triplets.iter().map(|t| synapse(t.2)).collect(),
-        }
+        Rows { ends, targets: triplets.iter().map(|t| t.1 as u32).collect(), synapses: triplets.iter().map(|t| synapse(t.2)).collect() }
     }
 }
 

@@ -159,12 +159,7 @@ const OTHERS: [(&str, &str, [Setting; 4]); 3] = [
     (
         "several memristors",
         T_MULTI,
-        [
-            other(Scheme::Multi, 4, 11.825),
-            other(Scheme::Multi, 8, 11.825),
-            other(Scheme::Multi, 4, 25.0),
-            other(Scheme::Multi, 8, 25.0),
-        ],
+        [other(Scheme::Multi, 4, 11.825), other(Scheme::Multi, 8, 11.825), other(Scheme::Multi, 4, 25.0), other(Scheme::Multi, 8, 25.0)],
     ),
 ];
 
