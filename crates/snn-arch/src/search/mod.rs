@@ -157,7 +157,7 @@ impl Search {
             return refused(format!("candidate {k} has {}; give a finite number, a very low one if it failed", fitness[k]));
         }
         let points = std::mem::take(&mut self.asked);
-        let first = self.best.take().map_or((Vec::new(), f64::NEG_INFINITY), |best| best);
+        let first = self.best.take().unwrap_or((Vec::new(), f64::NEG_INFINITY));
         let better = |best: (Vec<f64>, f64), (x, &f): (&Vec<f64>, &f64)| if f > best.1 { (x.clone(), f) } else { best };
         self.best = Some(points.iter().zip(fitness).fold(first, better));
         self.method.tell(&points, fitness, &mut self.seed.child("tell").nth(self.generation).rng());
