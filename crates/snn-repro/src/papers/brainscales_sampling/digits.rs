@@ -191,7 +191,8 @@ pub(super) fn run(lab: &mut Lab, how: &LifSampling, pictures: &Pictures) -> Resu
     lab.note(format!("completion: squared error of hidden pixels {ours:.4} on the chip, {error:.4} in software"));
     lab.report(COMPLETION, ours / error)?;
     let whole = |pixels: &[bool]| pixels.iter().map(|&on| f64::from(u8::from(on))).collect::<Vec<_>>();
-    let rows = [pictures.test.iter().take(12).map(|p| whole(&p.0)).collect::<Vec<_>>(), completed.into_iter().take(12).collect()].concat();
+    let shown: Vec<Vec<f64>> = pictures.test.iter().map(|picture| whole(&picture.0)).collect();
+    let rows: Vec<Vec<f64>> = shown.chunks(12).zip(completed.chunks(12)).take(3).flat_map(|(shown, ours)| [shown, ours].concat()).collect();
     lab.tiles("completed", "test digits, and what the chip makes of their upper halves", (SIDE, SIDE), 12, &rows)?;
     let dreams = dreams(&chip, how, &calibrations, &target, seed.child("dreams"))?;
     lab.tiles("dreams", "what the chip shows when it is told a class", (SIDE, SIDE), 6, &dreams)?;
