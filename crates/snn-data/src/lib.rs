@@ -2,7 +2,7 @@
 //!
 //! | I have | use |
 //! |---|---|
-//! | pictures | [`Images`] (MNIST, Fashion-MNIST) as [`Encoded`] by an [`Encoder`]: [`Latency`], [`Poisson`], [`Rate`], pixel by pixel [`PixelCrossings`], or as they are [`Analog`] |
+//! | pictures | [`Images`] (MNIST, Fashion-MNIST), [`Digits`] (8×8) as [`Encoded`] by an [`Encoder`]: [`Latency`], [`Poisson`], [`Rate`], pixel by pixel [`PixelCrossings`], or as they are [`Analog`] |
 //! | signals over time | a [`SignalEncoder`]: [`Delta`] (changes), [`Crossings`] (levels), [`Drive`] (strengths) |
 //! | sound | a front end, [`Mel`] or [`Cochlea`], and then a signal encoder |
 //! | sound as a picture | [`LogMel`]: for networks that see; [`Tones`] makes tagged clips without files |
@@ -49,6 +49,7 @@
 mod cochlea;
 mod crossing;
 mod delta;
+mod digits;
 mod drawn;
 mod drive;
 pub mod encode;
@@ -79,6 +80,7 @@ mod xor;
 pub use cochlea::{Cochlea, CochleaParams, erb, erb_frequency, erb_number};
 pub use crossing::{Crossings, PixelCrossings};
 pub use delta::Delta;
+pub use digits::Digits;
 pub use drawn::{Answer, Drawn, Task};
 pub use drive::Drive;
 pub use encode::{Analog, Encoder, Latency, Poisson, Rate, SignalEncoder};

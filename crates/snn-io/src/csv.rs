@@ -1,4 +1,4 @@
-//! Tables of numbers as text: comma-separated values with a header, plain or gzip.
+//! Tables of numbers as text: comma-separated values, usually with a header, plain or gzip.
 //!
 //! Source: RFC 4180; the crate `csv` does the parsing.
 
@@ -17,11 +17,13 @@ pub struct Options<'a> {
     pub missing: &'a [&'a str],
     /// Names of the columns that hold text.
     pub text: &'a [&'a str],
+    /// Whether the first line names the columns; without it they are called `0`, `1`, `2` …
+    pub header: bool,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Options { delimiter: b',', missing: &[], text: &[] }
+        Options { delimiter: b',', missing: &[], text: &[], header: true }
     }
 }
 
@@ -95,13 +97,15 @@ fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError
     if known(bytes).is_some() {
         return Err(IoError::format(path, EXPECTED, bytes));
     }
-    let mut reader = ReaderBuilder::new().delimiter(options.delimiter).trim(Trim::All).from_reader(bytes);
-    let header: Vec<String> = reader.headers().map_err(|e| refused(path, bytes, &e))?.iter().map(Into::into).collect();
+    let mut reader = ReaderBuilder::new().delimiter(options.delimiter).trim(Trim::All).has_headers(options.header).from_reader(bytes);
+    let first = reader.headers().map_err(|e| refused(path, bytes, &e))?.iter();
+    let header: Vec<String> =
+        if options.header { first.map(Into::into).collect() } else { (0..first.count()).map(|k| k.to_string()).collect() };
     if header.iter().any(|name| name.contains(char::is_control)) {
         return Err(IoError::format(path, EXPECTED, bytes));
     }
     let wrong = |reason: String| IoError::content(path, "line 1", format!("{reason}; expected the names of the columns"));
-    if header.iter().all(|name| name.parse::<f64>().is_ok()) {
+    if options.header && header.iter().all(|name| name.parse::<f64>().is_ok()) {
         return Err(wrong("only numbers, the header is missing".into()));
     }
     if let Some((_, name)) = header.iter().enumerate().find(|(i, name)| header[..*i].contains(name)) {
@@ -174,13 +178,18 @@ mod tests {
     #[test]
     fn golden_table() {
         let text = "\u{feff}a;\"b \"\"c\"\"\";where;d\r\n1; -0.5 ;\"x;\ny\";1e3\r\n-;2;;+.25";
-        let table = check(text.as_bytes(), &Options { delimiter: b';', missing: &["-"], text: &["where"] }).unwrap();
+        let table = check(text.as_bytes(), &Options { delimiter: b';', missing: &["-"], text: &["where"], ..Options::default() }).unwrap();
         assert_eq!(table.columns, ["a", "b \"c\"", "d"]);
         assert_eq!((table.rows, table.row(0)), (2, &[1.0, -0.5, 1000.0][..]));
         assert!(table.row(1)[0].is_nan() && table.row(1)[1..] == [2.0, 0.25]);
         assert_eq!(table.texts, [("where".to_string(), vec!["x;\ny".to_string(), String::new()])]);
         assert_eq!(table.column("d").unwrap().collect::<Vec<_>>(), [1000.0, 0.25]);
         assert!(table.column("where").is_none() && table.text("d").is_none());
+        let bare = check(b"1,2\n3,4\n", &Options { header: false, ..Options::default() }).unwrap();
+        assert_eq!(
+            (&bare.columns[..], &bare.values[..], bare.rows),
+            (&["0".to_string(), "1".to_string()][..], &[1.0, 2.0, 3.0, 4.0][..], 2)
+        );
     }
 
     #[test]

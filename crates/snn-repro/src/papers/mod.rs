@@ -14,7 +14,7 @@ macro_rules! papers {
     };
 }
 
-papers! { ssgd, eprop, lsnn, deep_r, grad_r, fs_conversion, amos, crnn_music_tagging }
+papers! { ssgd, eprop, lsnn, deep_r, grad_r, fs_conversion, amos, crnn_music_tagging, brainscales_patterns }
 
 /// The paper called `id`.
 pub fn find(id: &str) -> Option<&'static Paper> {
