@@ -11,7 +11,9 @@
 //! Departure: the papers classify five classes of MNIST at 10×10 pixels with 100-15-15-5 units. The rate model is 64-30-30-10 [calc]. Its noise is on the way to the chip and back; inside a trial nothing changes.
 //! Departure: learning in the loop is a number of updates that is fixed beforehand; the figures are of the last one, on test images that the device has seen.
 //!
-//! Sizes and rates of the memory were chosen on an undistorted network, the learning rates of the loop before any test figure was seen.
+//! Sizes and rates of the memory were chosen on an undistorted network. Test figures of a first version had been seen before today's settings: its last layer had no constant current and lost units in
+//! software (88.9 %), spikes were Poisson trains (85.0 %). The settings of today were chosen on a held-out part of the training images. Compensation did not rescale the memory's own weights then, and
+//! the claim on strong distortion was on median dwell times; with few patterns left these say nothing.
 
 mod in_the_loop;
 mod memory;
@@ -31,7 +33,7 @@ pub const PAPER: Paper = Paper {
         Claim::new(memory::DWELL, "intact up to 20 % [rec]", Bound::Between(0.8, 1.25), "", 2, "PLoS ONE 2014").headline(),
         Claim::new(memory::APART, "intact up to 20 % [rec]", Bound::AtMost(0.1), "", 3, "PLoS ONE 2014"),
         Claim::new(memory::VALID, "most of the time [ours]", Bound::AtLeast(85.0), "%", 1, "ours"),
-        Claim::new(memory::HELPS, "above 0 [ours]", Bound::AtLeast(0.0), "", 3, "ours"),
+        Claim::new(memory::HELPS, "above 0 [ours]", Bound::AtLeast(0.0), "points", 1, "ours"),
         Claim::new(memory::COMPLETES, "patterns are completed [ours]", Bound::AtLeast(80.0), "%", 1, "ours"),
         Claim::new(redundancy::GAP, "structure absorbs noise [abs]", Bound::AtLeast(5.0), "points", 1, "ours"),
         Claim::new(in_the_loop::IDEAL, "97.0 [calc]; 97 [rec]", Bound::AtLeast(95.0), "%", 1, "Schmitt et al."),
