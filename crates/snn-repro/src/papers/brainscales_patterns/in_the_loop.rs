@@ -11,6 +11,7 @@ use snn_data::{Analog, Digits, Encoded, ImageSet, Rate, StrokeParams, split};
 use snn_hw::{BrainScales, Machine};
 use snn_learn::{Loss, Optimiser, Options, Over, Schedule, SparseBptt, Trainer};
 
+pub const SAME: &str = "no distortion: accuracy of the device − of the software, larger of rates and spikes";
 pub const IDEAL: &str = "rates: test accuracy in software";
 pub const DROP: &str = "rates, distortion 0.2, 0.2, 0.1: accuracy lost when mapped, mean of five devices";
 pub const LEFT: &str = "rates, distortion 0.2, 0.2, 0.1: accuracy still lost after 60 updates in the loop, mean of five devices";
@@ -126,8 +127,8 @@ impl Figures {
 
 pub fn run(lab: &mut Lab, pictures: &Pictures) -> Result<()> {
     let mut curves = Vec::new();
-    rates(lab, pictures, &mut curves)?;
-    spikes(lab, pictures, &mut curves)?;
+    let differences = [rates(lab, pictures, &mut curves)?, spikes(lab, pictures, &mut curves)?];
+    lab.report(SAME, differences.into_iter().fold(0.0, f64::max))?;
     lab.curve("in-the-loop", "training in the loop: mean of the devices", "update", "test accuracy (%)", &curves, Axes::default())
         .map_err(Into::into)
 }
@@ -151,8 +152,15 @@ pub fn rectified(sizes: &[usize], seed: Seed) -> Result<Network> {
     Ok(net.output(&format!("l{}", sizes.len() - 1)).build(seed)?)
 }
 
+/// By how many points the accuracy on a device without distortion differs from the trainer's.
+fn undistorted(trainer: &Trainer, test: &dyn Dataset, seed: Seed) -> Result<f64> {
+    let (net, machine) = (trainer.network()?, BrainScales::ideal());
+    let looped = Trainer::new(&net, rule(), Optimiser::sgd(0.0), options(BATCH, seed))?.with_device(machine.build(&net, seed)?, None)?;
+    Ok(100.0 * (looped.evaluate(test)?.accuracy() - trainer.evaluate(test)?.accuracy()).abs())
+}
+
 /// The model of rates: `y = g·max(0, Σ q(w)·(1 + ε)·y + o)`.
-fn rates(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<()> {
+fn rates(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<f64> {
     let seed = lab.seed().child("rates");
     let all = pictures.rates();
     let (train, test) = pictures.parts(&all);
@@ -160,6 +168,7 @@ fn rates(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<()> 
     let mut trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::momentum(0.02, 0.9), options(32, seed.child("software")))?;
     lab.train("rates in software", &mut trainer, lab.scale().pick(3, 60, 60), &train, Some(&test))?;
     let ideal = 100.0 * trainer.evaluate(&test)?.accuracy();
+    let difference = undistorted(&trainer, &test, seed)?;
     let net = trainer.network()?;
     let rough = |weight, gain, offset| BrainScales { bits: Some(4), weight, gain, offset, value_noise: 0.05, ..BrainScales::ideal() };
     let study = |name, machine, lr| Study {
@@ -177,14 +186,16 @@ fn rates(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<()> 
     let lossy = BrainScales { lost: 0.3, ..rough(0.5, 0.3, 0.3) };
     learn(lab, &study("rates, 0.5, 0.3, 0.3, 30 % of the synapses lost", lossy, 0.02), ideal, curves)?;
     if lab.scale() == Scale::Smoke {
-        return not_run(lab, &[IDEAL, DROP, LEFT, STRONG_DROP, STRONG_LEFT]);
+        not_run(lab, &[IDEAL, DROP, LEFT, STRONG_DROP, STRONG_LEFT])?;
+        return Ok(difference);
     }
     let last = mild.marks.len() - 1;
     lab.report(IDEAL, ideal)?;
     lab.report(DROP, ideal - mild.mean(0))?;
     lab.report(LEFT, ideal - mild.mean(last))?;
     lab.report(STRONG_DROP, ideal - strong.mean(0))?;
-    Ok(lab.report(STRONG_LEFT, ideal - strong.mean(last))?)
+    lab.report(STRONG_LEFT, ideal - strong.mean(last))?;
+    Ok(difference)
 }
 
 fn not_run(lab: &mut Lab, claims: &[&str]) -> Result<()> {
@@ -192,7 +203,7 @@ fn not_run(lab: &mut Lab, claims: &[&str]) -> Result<()> {
 }
 
 /// Layers of leaky neurons; the answer is who fires most. Everything of the device is as it usually is, and a few synapses are lost.
-fn spikes(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<()> {
+fn spikes(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<f64> {
     let seed = lab.seed().child("spikes");
     let all = pictures.spikes()?;
     let (train, test) = pictures.parts(&all);
@@ -215,6 +226,7 @@ fn spikes(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<()>
     let mut trainer = Trainer::new(&net, rule(), Optimiser::adam(3e-3), options(32, seed.child("software")))?;
     lab.train("spikes in software", &mut trainer, lab.scale().pick(1, 30, 60), &train, Some(&test))?;
     let ideal = 100.0 * trainer.evaluate(&test)?.accuracy();
+    let difference = undistorted(&trainer, &test, seed)?;
     let net = trainer.network()?;
     let machine = BrainScales { lost: 0.05, ..BrainScales::default() };
     let study = Study {
@@ -228,10 +240,12 @@ fn spikes(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<()>
     };
     let figures = learn(lab, &study, ideal, curves)?;
     if lab.scale() == Scale::Smoke {
-        return not_run(lab, &[SPIKES_DROP, SPIKES_LEFT]);
+        not_run(lab, &[SPIKES_DROP, SPIKES_LEFT])?;
+        return Ok(difference);
     }
     lab.report(SPIKES_DROP, ideal - figures.mean(0))?;
-    Ok(lab.report(SPIKES_LEFT, ideal - figures.mean(figures.marks.len() - 1))?)
+    lab.report(SPIKES_LEFT, ideal - figures.mean(figures.marks.len() - 1))?;
+    Ok(difference)
 }
 
 fn rule() -> SparseBptt {
