@@ -144,7 +144,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 fn what_cannot_be_in_the_loop_is_refused() {
     let device = || Box::new(Ideal::new(&network()));
     let refused = |trainer: Result<Trainer, TrainError>| trainer.err().map_or(String::new(), |e| e.to_string());
-    let dense = refused(trainer(Box::new(Bptt::default())).with_device(device(), None));
+    let dense = refused(trainer(Box::new(Bptt::new(SparseBptt::default().surrogate))).with_device(device(), None));
     assert!(dense.contains("rule `bptt`") && dense.contains("take sparse_bptt"), "{dense}");
     let online = Eprop { form: Form::Online { window: 4 }, ..Eprop::default() };
     let net = Net::new(ms(1.0)).input("in", 3).population("a", 4, Lif::default()).population("out", 2, Li::default());
