@@ -276,13 +276,13 @@ fn every_spike_reads_anew() {
     assert!((spread / 100.0 / expected - 1.0).abs() < 0.1, "{} {expected}", spread / 100.0);
     assert!((together / spread).abs() < 0.03, "neighbouring reads are correlated: {}", together / spread);
     assert_eq!(device.costs().counts["synaptic events"], 40_000);
-    // Other trials, other noise; time makes all weaker.
+    // Other trials, other noise; time makes all weaker: the pulses were read back after T0, and the trial came T0 later.
     device.run(&[&raster], Seed::new(2)).unwrap();
     assert_ne!(device.output(0, 0, 0), Some(all[0]));
     let before: f32 = device.read(0).unwrap().iter().sum();
     device.wait(1e4);
     let after: f32 = device.read(0).unwrap().iter().sum();
-    assert!((after / before - (1e4f32 / 38.6).powf(-0.04)).abs() < 0.02, "{before} {after}");
+    assert!((after / before - (10_077.2f32 / 77.2).powf(-0.04)).abs() < 0.01, "{before} {after}");
 }
 
 #[test]
