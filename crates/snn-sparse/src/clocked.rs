@@ -573,7 +573,9 @@ impl<F: Scalar> Clocked<F> {
     pub fn set_links(&mut self, k: usize, links: &Links) -> Result<(), RewireError> {
         let (from, to) = (self.size(self.links[k].from), self.cells[self.links[k].to].size());
         match (&mut self.links[k], links) {
-            (Link { store: Store::Csr(csr), sign: None, .. }, Links::Csr { ends, targets }) => *csr = Csr::checked(ends, targets, from, to)?,
+            (Link { store: Store::Csr(csr), sign: None, .. }, Links::Csr { ends, targets }) => {
+                *csr = Csr::checked(ends, targets, from, to)?
+            }
             _ => {
                 let p = &self.network.draft().projections[self.links[k].projection];
                 return Err(RewireError::Links { from: p.from.clone(), to: p.to.clone() });

@@ -12,7 +12,8 @@ const CELLS: usize = 70; // two blocks
 /// Dense, listed and long lists, delays of their own, a loop that renews its synapses, and a constant conductance of either sign.
 fn network(seed: u64) -> Network {
     let current: Vec<f64> = (0..CELLS).map(|j| [0.0, 2e-9, -1e-9][j % 3]).collect();
-    let cell = LifCond { e_leak: (-0.052).into(), tau_inh: ms(5.0).into(), t_ref: ms(1.0).into(), tau_rec: ms(8.0).into(), ..LifCond::default() };
+    let cell =
+        LifCond { e_leak: (-0.052).into(), tau_inh: ms(5.0).into(), t_ref: ms(1.0).into(), tau_rec: ms(8.0).into(), ..LifCond::default() };
     Net::new(DT)
         .input("in", 40)
         .population("a", CELLS, cell)

@@ -268,6 +268,8 @@ mod tests {
         assert!(odd(LifCond { v_reset: (-0.05).into(), ..LifCond::default() }).contains("`v_reset`"));
         assert!(odd(LifCond { tau_rec: 1e-4.into(), ..LifCond::default() }).contains("`tau_rec` = 0.0001 (neuron 0)"));
         assert!(odd(LifCond { v_th: vec![-0.05, -0.06].into(), ..LifCond::default() }).contains("neuron 1"));
-        assert!(odd(LifCond { v_th: vec![-0.05, -0.06].into(), v_reset: vec![-0.06].into(), ..LifCond::default() }).contains("values for 2"));
+        assert!(
+            odd(LifCond { v_th: vec![-0.05, -0.06].into(), v_reset: vec![-0.06].into(), ..LifCond::default() }).contains("values for 2")
+        );
     }
 }
