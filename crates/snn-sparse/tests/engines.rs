@@ -489,11 +489,11 @@ fn seen(engine: &Clocked<f64>, record: &Record<f64>) -> Vec<String> {
     let of = |p: usize| {
         let (trace, cells) = (&record.traces[p], &engine.cells()[p]);
         let active: Vec<_> = (0..trace.active.len()).map(|e| (trace.active.step[e], trace.active.unit[e], trace.active.value[e])).collect();
-        let places: Vec<_> =
-            (0..if cells.output().is_events() { record.spikes[p].steps() } else { 0 }).map(|t| (trace.fired(t, 0), !active.is_empty() && trace.active_at(t, 0).is_empty())).collect();
+        let events = cells.output().is_events();
+        let fired: Vec<u64> = (0..if events { record.spikes[p].steps() } else { 0 }).map(|t| trace.fired(t, 0)).collect();
         let states: Vec<_> = (0..cells.size()).map(|j| trace.state(j)).collect();
-        let output: Vec<f64> = if cells.output().is_events() { Vec::new() } else { trace.series(0).chain(trace.series(1)).collect() };
-        format!("{:?} {active:?} {places:?} {states:?} {output:?}", record.spikes[p])
+        let output: Vec<f64> = if events { Vec::new() } else { trace.series(0).chain(trace.series(1)).collect() };
+        format!("{:?} {active:?} {fired:?} {states:?} {output:?}", record.spikes[p])
     };
     (0..engine.cells().len()).map(of).collect()
 }
