@@ -114,16 +114,19 @@ fn plain_numbers_follow_the_optimiser() {
 #[test]
 fn other_rules_and_optimisers_go_with_it() {
     let data = data();
+    // Weights begin near zero, and nobody near the threshold of 0.2.
+    let wide = snn_core::Surrogate::triangle(0.3, 1.0);
     let mut trainers = [
         on_pcm(eprop(Form::Online { window: 16 }), Optimiser::adam(5.0), Physics::default(), MIXED),
-        on_pcm(SparseBptt::default(), Optimiser::momentum(1.0, 0.5), Physics::default(), Scheme::Multi),
-        on_pcm(Bptt::new(snn_core::Surrogate::triangle(0.3, 0.2)), Optimiser::sgd(1.0), Physics::ideal(8), MIXED), // no noise, so numbers are all there is
+        on_pcm(SparseBptt { surrogate: wide }, Optimiser::momentum(20.0, 0.5), Physics::default(), Scheme::Multi),
+        on_pcm(Bptt::new(wide), Optimiser::sgd(20.0), Physics::ideal(8), MIXED), // no noise, so numbers are all there is
     ];
     for trainer in &mut trainers {
         for _ in 0..4 {
             assert!(trainer.epoch(&data, &|_| ()).unwrap().loss.is_finite());
         }
-        assert!(trainer.substrate().unwrap().costs().counts["SET pulses"] > 0);
+        let costs = trainer.substrate().unwrap().costs();
+        assert!(costs.counts["SET pulses"] > 0, "{costs:?}");
         assert!(trainer.evaluate(&data).unwrap().mean_loss().is_finite());
     }
     // A rule that runs the network by its weights says so; two things cannot change the weights; a substrate knows its network.

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 /// let (s, u) = Psp::step(c, [0.0; 3], 0.0, 1.0);
 /// assert_eq!(u, -0.5);                                        // it begins at 0
 /// let (_, u) = (0..5).fold((s, u), |(s, _), _| Psp::step(c, s, 0.0, 0.0));
-/// assert!((u - 0.197).abs() < 1e-3);                          // 0.697 at its height
+/// assert!((u - 0.274).abs() < 1e-3);                          // 0.774 at its height
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
