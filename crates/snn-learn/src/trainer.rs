@@ -19,8 +19,7 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 /// Only one thing can take the place of the optimiser's update.
-const ONE_PLACE: &str =
-    "a substrate moves the weights by itself: it goes with no structural rule, no device in the loop, and no weights that decay (adaptive feedback)";
+const ONE_PLACE: &str = "a substrate moves the weights by itself: it goes with no structural rule, no device in the loop, and no weights that decay (adaptive feedback)";
 /// A batch is cut into so many pieces at most; pieces are added in order.
 const CHUNKS: usize = 8;
 /// A piece has at least so many steps of trials, counted over the trials: less work than this costs less than clearing and adding another gradient.

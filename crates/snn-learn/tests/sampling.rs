@@ -121,7 +121,7 @@ fn learning_in_the_loop_compensates_a_distorted_chip() {
     // Every synapse is half or one and a half of what it should be; the leak potentials are off by a third of alpha.
     let distorted = |network: &Network| -> Built {
         let mut draft = network.draft().clone();
-        let factor = |k: usize| if Seed::new(8).nth(k as u64).value() % 2 == 0 { 0.5 } else { 1.5 };
+        let factor = |k: usize| if Seed::new(8).nth(k as u64).value().is_multiple_of(2) { 0.5 } else { 1.5 };
         for p in draft.projections.iter_mut().filter(|p| p.from == "units") {
             p.weights = p.weights.given().iter().enumerate().map(|(k, w)| w * factor(k)).collect::<Vec<f32>>().into();
         }

@@ -69,7 +69,7 @@ pub enum Outcome {
 /// A network with the data it was made for.
 enum Subject {
     /// Spikes in, a readout out.
-    Spiking { net: Network, test: Encoded<Latency, PrototypeImages> },
+    Spiking { net: Network, test: Box<Encoded<Latency, PrototypeImages>> },
     /// Numbers in and out.
     Converted { converted: Box<Converted>, numbers: Vec<f32>, labels: Vec<usize> },
 }
@@ -101,8 +101,15 @@ pub fn table(seed: Seed, images: usize, devices: usize, progress: &dyn Fn(&str))
 
 /// Generated pictures to learn from and to test on.
 fn pictures(side: usize, classes: usize, tests: usize, seed: Seed) -> Result<(PrototypeImages, PrototypeImages)> {
-    let params =
-        PrototypeParams { side, classes, radius: side as f64, blur: 0.1 * side as f64, shift: side / 8, noise: 0.2, ..PrototypeParams::default() };
+    let params = PrototypeParams {
+        side,
+        classes,
+        radius: side as f64,
+        blur: 0.1 * side as f64,
+        shift: side / 8,
+        noise: 0.2,
+        ..PrototypeParams::default()
+    };
     const TRAINING: u64 = 2_000;
     Ok((params.images(seed, 0..TRAINING)?, params.images(seed, TRAINING..TRAINING + tests as u64)?))
 }
@@ -125,7 +132,7 @@ fn spiking(side: usize, classes: usize, hidden: usize, tests: usize, seed: Seed)
     for _ in 0..8 {
         trainer.epoch(&train, &|_| ())?;
     }
-    Ok(Subject::Spiking { net: trainer.network()?, test })
+    Ok(Subject::Spiking { net: trainer.network()?, test: Box::new(test) })
 }
 
 fn converted(side: usize, classes: usize, hidden: usize, tests: usize, seed: Seed) -> Result<Subject> {
@@ -195,7 +202,7 @@ impl Subject {
             Subject::Spiking { net, test } => {
                 let options = Options::new(Loss::CrossEntropy(Over::Sum), seed.child("trials"));
                 let trainer = Trainer::new(net, SparseBptt::default(), Optimiser::sgd(0.0), options)?.with_device(device, None)?;
-                let accuracy = trainer.evaluate(test)?.accuracy();
+                let accuracy = trainer.evaluate(&**test)?.accuracy();
                 Ok((accuracy, trainer.device_costs().unwrap_or_default(), test.len()))
             }
             Subject::Converted { converted, numbers, labels } => {

@@ -290,11 +290,11 @@ impl<F: Scalar> Clocked<F> {
     #[track_caller]
     pub fn replay(&self, inputs: &[&Raster], events: &[&Raster], wants: Wants, record: &mut Record<F>) {
         let steps = inputs.first().or(events.first()).map_or(0, |raster| raster.steps());
-        let fits = |(raster, cells): (&&Raster, &Box<dyn Cells<F>>)| {
-            !cells.output().is_events() || (raster.units(), raster.steps()) == (cells.size(), steps)
+        let fits = |(p, raster): (usize, &&Raster)| {
+            !self.cells[p].output().is_events() || (raster.units(), raster.steps()) == (self.cells[p].size(), steps)
         };
         assert!(
-            events.len() == self.cells.len() && events.iter().zip(&self.cells).all(fits),
+            events.len() == self.cells.len() && events.iter().enumerate().all(fits),
             "the events given are not those of the populations, over {steps} steps"
         );
         self.run_or_replay(steps, inputs, Some(events), wants, record);
@@ -437,7 +437,8 @@ impl<F: Scalar> Clocked<F> {
         record: &mut Record<F>,
     ) {
         let Record { spikes, traces, scratch, noise: trial, .. } = record;
-        let (mut parts, trial): (Vec<Vec<(usize, Sink<'_, F>)>>, Seed) = ((0..self.threads).map(|_| Vec::new()).collect(), *trial);
+        let trial = *trial;
+        let mut parts: Vec<Vec<(usize, Sink<'_, F>)>> = (0..self.threads).map(|_| Vec::new()).collect();
         for (p, trace) in traces.iter_mut().enumerate().filter(|(p, _)| component.populations.contains(p)) {
             trace.split(&mut parts, p);
         }

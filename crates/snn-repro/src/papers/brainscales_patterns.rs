@@ -28,7 +28,7 @@ pub const PAPER: Paper = Paper {
     title: "Pattern representation and recognition with accelerated analog neuromorphic systems",
     cite: "Petrovici et al. 2017, arXiv:1703.06043; Schmitt et al. 2017, arXiv:1703.01909",
     about: "three ways to compute with neurons of which no two are alike; training with the device in the loop",
-    cost: Cost { smoke: "a few seconds", short: "3 min, 2 cores", paper: "6 min, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "half a minute, 2 cores", paper: "a minute, 2 cores" },
     claims: &[
         Claim::new(memory::DWELL, "intact up to 20 % [rec]", Bound::Between(0.8, 1.25), "", 2, "PLoS ONE 2014").headline(),
         Claim::new(memory::APART, "intact up to 20 % [rec]", Bound::AtMost(0.1), "", 3, "PLoS ONE 2014"),

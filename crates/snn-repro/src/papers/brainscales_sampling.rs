@@ -51,7 +51,7 @@ pub const PAPER: Paper = Paper {
     title: "Accelerated physical emulation of Bayesian inference in spiking neural networks",
     cite: "Kungl et al. 2019, Frontiers in Neuroscience 13:1201",
     about: "spiking neurons in noise sample from learned distributions, on a machine that is irregular",
-    cost: Cost { smoke: "a few seconds", short: "8 min, 2 cores", paper: "20 min, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "75 s, 2 cores", paper: "5 min, 2 cores" },
     claims: &[
         Claim::new(U0, "-50.59 [calc]", Bound::Between(-50.69, -50.49), "mV", 2, "tutorial set"),
         Claim::new(ALPHA, "0.815 [calc]", Bound::Between(0.775, 0.855), "mV", 3, "tutorial set"),

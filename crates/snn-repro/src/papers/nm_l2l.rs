@@ -40,7 +40,7 @@ pub const PAPER: Paper = Paper {
     title: "Neuromorphic hardware learns to learn",
     cite: "Bohnstingl et al. 2019, Frontiers in Neuroscience 13:483",
     about: "agents on an emulated analogue chip whose plasticity is tuned, and learned, by search",
-    cost: Cost { smoke: "a few seconds", short: "8 min, 2 cores", paper: "30 min, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "1 min, 2 cores", paper: "5 min, 2 cores" },
     claims: &[
         Claim::new(PLAYERS, "0.7494, 0.7375, 0.5; 0.667, 0.639 [calc]", Bound::AtMost(0.003), "", 4, "baselines"),
         Claim::new(VALUES, "6.73/4.98 … 6.69/5.02 [calc]", Bound::AtMost(0.05), "", 3, "baselines; the bound is ours"),

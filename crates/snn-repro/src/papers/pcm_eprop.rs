@@ -39,7 +39,7 @@ pub const PAPER: Paper = Paper {
     title: "Online training of spiking recurrent neural networks with phase-change memory synapses",
     cite: "Demirag, Frenkel, Payvand & Indiveri 2021, arXiv:2108.01804",
     about: "e-prop on noisy, drifting conductances that can only be pulsed up: accumulate, then write",
-    cost: Cost { smoke: "a few seconds", short: "10 min, 2 cores", paper: "10 min, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "8 min, 2 cores", paper: "8 min, 2 cores" },
     claims: &[
         Claim::new(D_MEAN, "2.06 … 8.91 µS [calc]", Bound::AtMost(2.0), "%", 2, "device model [repo]"),
         Claim::new(D_STD, "1.52 … 2.66 µS [calc]", Bound::AtMost(2.0), "%", 2, "device model [repo]"),

@@ -59,7 +59,7 @@ pub const PAPER: Paper = Paper {
     title: "Efficient reward-based structural plasticity on a SpiNNaker 2 prototype",
     cite: "Yan, Kappel et al. 2019, IEEE TBioCAS 13(3); arXiv:1903.08500",
     about: "synapses that come and go by reward, in software and on a modelled chip",
-    cost: Cost { smoke: "a few seconds", short: "10 min, 2 cores", paper: "1 h, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "2 min, 2 cores", paper: "15 min, 2 cores" },
     claims: &[
         Claim::new(PRIOR_MEAN, "0.00 [calc]", Bound::Between(-0.02, 0.02), "", 3, "stationary law"),
         Claim::new(PRIOR_VARIANCE, "0.40 [calc]", Bound::Between(0.38, 0.42), "", 3, "stationary law"),

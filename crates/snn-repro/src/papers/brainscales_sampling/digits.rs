@@ -63,7 +63,7 @@ fn taught(target: &Boltzmann, (pixels, class): &(Vec<bool>, usize)) -> Clamp {
 }
 
 /// The pictures of update `n`: drawn with replacement.
-fn batch<'a>(pictures: &'a [(Vec<bool>, usize)], size: usize, seed: Seed) -> impl Iterator<Item = &'a (Vec<bool>, usize)> {
+fn batch(pictures: &[(Vec<bool>, usize)], size: usize, seed: Seed) -> impl Iterator<Item = &(Vec<bool>, usize)> {
     (0..size as u64).map(move |k| &pictures[(seed.nth(k).value() % pictures.len() as u64) as usize])
 }
 
