@@ -8,7 +8,7 @@
 //! Marks of figures: `[calc]` the equations run independently, before this program was written; `[rec]` remembered of the papers, not verified; `[abs]` an abstract; `[ours]` chosen here.
 //!
 //! Departure: the papers' memory has hundreds of neurons with conductances on a wafer; ours has 160 with currents. The papers' second strategy is a network that samples; ours is a study of redundancy.
-//! Departure: the papers classify five classes of MNIST at 10×10 pixels with 100-15-15-5 units. The rate model is 64-30-30-10 [calc]. Its noise is on the way to the chip and back; inside a trial nothing changes.
+//! Departure: the papers classify five classes of MNIST at 10×10 pixels with 100-15-15-5 units. The rate model is 64-30-30-10 `[calc]`. Its noise is on the way to the chip and back; inside a trial nothing changes.
 //! Departure: learning in the loop is a number of updates that is fixed beforehand; the figures are of the last one, on test images that the device has seen.
 //!
 //! Sizes and rates of the memory were chosen on an undistorted network. Test figures of a first version had been seen before today's settings: its last layer had no constant current and lost units in
