@@ -18,7 +18,7 @@ const SCHEMES: [Scheme; 5] = [
     Scheme::Mixed { quantum: 0.125, ready: true },
 ];
 
-/// The reference statistics after 1, 2, 3, 5, 10, 20 pulses [calc].
+/// The reference statistics after 1, 2, 3, 5, 10, 20 pulses `[calc]`.
 #[test]
 fn pulses_have_the_published_statistics() {
     let places = [0, 1, 2, 4, 9, 19];

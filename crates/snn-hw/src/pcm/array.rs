@@ -7,11 +7,11 @@ use snn_sparse::{Clocked, Costs, SubstrateState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Energy of a SET pulse (J): 10 to 100 pJ in the literature [unverified].
+/// Energy of a SET pulse (J): 10 to 100 pJ in the literature `[unverified]`.
 pub const SET_JOULES: f64 = 50e-12;
-/// Energy of a RESET of a device (J) [ours].
+/// Energy of a RESET of a device (J) `[ours]`.
 pub const RESET_JOULES: f64 = 100e-12;
-/// Energy of reading a device once (J): below 1 pJ in the literature [unverified].
+/// Energy of reading a device once (J): below 1 pJ in the literature `[unverified]`.
 pub const READ_JOULES: f64 = 0.5e-12;
 
 /// What the crossbars of a network are made of.

@@ -7,7 +7,7 @@ use snn_core::net::Projection;
 use snn_core::{Network, Raster, Seed};
 use snn_sparse::{Costs, Device, DeviceError, Ideal};
 
-/// Rows, and columns, of a tile [ours].
+/// Rows, and columns, of a tile `[ours]`.
 pub const TILE: usize = 256;
 
 /// Crossbars of phase-change devices: any network, its weights written by pulses and read by spikes. The neurons are digital.
@@ -19,10 +19,10 @@ pub const TILE: usize = 256;
 /// |---|---|---|
 /// | `physics` | the devices | noise and drift, Gmax = 12 µS |
 /// | `pairs` | devices on each side of a synapse | 1 |
-/// | `full` | conductance of the largest weight (µS) | 8 [ours] |
+/// | `full` | conductance of the largest weight (µS) | 8 `[ours]` |
 /// | `limit` | largest weight that is kept; `None`: the largest of the projection | none |
-/// | `tolerance` | error of a weight above which it is written anew (µS) | 0.5 [ours] |
-/// | `attempts` | how often, at most | 8 [ours] |
+/// | `tolerance` | error of a weight above which it is written anew (µS) | 0.5 `[ours]` |
+/// | `attempts` | how often, at most | 8 `[ours]` |
 /// | `age` | time from the end of writing to the first trial (s) | 38.6 |
 ///
 /// Source: Demirag et al. 2021 (arXiv 2108.01804) for the devices.

@@ -13,7 +13,7 @@ use snn_sparse::noise::Normals;
 /// ```
 /// A pulse only ever raises the mean conductance; the way down is a RESET to the bottom. In performance mode (`bits`) a pulse adds `Gmax/2^bits` exactly.
 ///
-/// Source: the fits of Nandakumar et al. 2018, as used by Demirag et al. 2021 (arXiv 2108.01804) and its program [repo]. A device is not read sooner than 1 ms after a write [ours].
+/// Source: the fits of Nandakumar et al. 2018, as used by Demirag et al. 2021 (arXiv 2108.01804) and its program `[repo]`. A device is not read sooner than 1 ms after a write `[ours]`.
 ///
 /// ```
 /// use snn_hw::pcm::Physics;
@@ -36,17 +36,17 @@ pub struct Physics {
     pub bits: Option<u32>,
 }
 
-/// Smallest conductance that is written or read (µS) [repo].
+/// Smallest conductance that is written or read (µS) `[repo]`.
 pub const G_MIN: f32 = 0.1;
-/// Time after a write at which the conductance is what was written (s) [repo].
+/// Time after a write at which the conductance is what was written (s) `[repo]`.
 pub const T0: f64 = 38.6;
-/// Drift exponent ν [repo].
+/// Drift exponent ν `[repo]`.
 const NU: f64 = 0.04;
-/// The soonest read after a write (s) [ours].
+/// The soonest read after a write (s) `[ours]`.
 const SOONEST: f64 = 1e-3;
-/// Share of `P` that a pulse leaves: `exp(−1/2.6)` [repo].
+/// Share of `P` that a pulse leaves: `exp(−1/2.6)` `[repo]`.
 const KEEP: f32 = 0.680_712_2;
-/// Conductance that schemes take a pulse to be worth (µS) [repo].
+/// Conductance that schemes take a pulse to be worth (µS) `[repo]`.
 const STEP: f32 = 0.75;
 
 impl Default for Physics {

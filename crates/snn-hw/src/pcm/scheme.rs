@@ -6,7 +6,7 @@ use snn_core::Seed;
 /// `Δw` is the change wanted (a learning rate times the pull on the weight), `ΔG = Δw·scale` in µS, `step` what a pulse is taken to be worth. Nothing here knows a
 /// conductance but by reading it.
 ///
-/// Source: Demirag et al. 2021 and its program [repo]: sign, stochastic (Nandakumar et al. 2018), several memristors (Boybat et al. 2018), mixed precision
+/// Source: Demirag et al. 2021 and its program `[repo]`: sign, stochastic (Nandakumar et al. 2018), several memristors (Boybat et al. 2018), mixed precision
 /// (Nandakumar et al. 2020), update-ready.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scheme {
@@ -26,7 +26,7 @@ pub enum Scheme {
     /// and `q·scale/step` pulses.
     ///
     /// Pulses are given to all synapses of a side together, as often as the largest number says in whole pulses: a synapse gets its number rounded up, but none more than that. So nothing is
-    /// written as long as no synapse needs a whole pulse [repo].
+    /// written as long as no synapse needs a whole pulse `[repo]`.
     Mixed {
         /// What the digital number gives off at once, in units of weight.
         quantum: f64,

@@ -1,15 +1,15 @@
-//! What a step takes: cycles, bytes and joules, from named constants. All are estimates of ours [ours] unless marked: nobody measured
+//! What a step takes: cycles, bytes and joules, from named constants. All are estimates of ours `[ours]` unless marked: nobody measured
 //! them, and the paper's tables were not available. What they are good for is ratios.
 
 use serde::{Deserialize, Serialize};
 
-/// Local memory of a core (bytes) [rec].
+/// Local memory of a core (bytes) `[rec]`.
 pub const SRAM: usize = 64 * 1024;
-/// Of it for program and stack (bytes) [ours].
+/// Of it for program and stack (bytes) `[ours]`.
 pub const PROGRAM: usize = 16 * 1024;
-/// A link: address and weight of 16 bits each (bytes) [ours].
+/// A link: address and weight of 16 bits each (bytes) `[ours]`.
 pub const LINK_BYTES: usize = 4;
-/// A plastic link: parameter, eligibility, gradient and weight in float32, and an address (bytes) [ours].
+/// A plastic link: parameter, eligibility, gradient and weight in float32, and an address (bytes) `[ours]`.
 pub const PLASTIC_BYTES: usize = 20;
 /// A number of a neuron's state or constants (bytes).
 pub const NUMBER_BYTES: usize = 4;
@@ -17,40 +17,40 @@ pub const NUMBER_BYTES: usize = 4;
 pub const RING_BYTES: usize = 2;
 /// Places in a ring buffer: delays are shorter than so many steps (SpiNNaker's 4 bits of delay).
 pub const RING_SLOTS: usize = 16;
-/// Most neurons of a core [ours].
+/// Most neurons of a core `[ours]`.
 pub const CORE_NEURONS: usize = 256;
 
-/// Cycles of a step for timer, spikes of the last step and bookkeeping [ours].
+/// Cycles of a step for timer, spikes of the last step and bookkeeping `[ours]`.
 pub const STEP_CYCLES: u64 = 500;
-/// Of a neuron, and for each number of its state [ours].
+/// Of a neuron, and for each number of its state `[ours]`.
 pub const NEURON_CYCLES: u64 = 30;
-/// For each number of a neuron's state [ours].
+/// For each number of a neuron's state `[ours]`.
 pub const STATE_CYCLES: u64 = 10;
-/// Of a spike that is sent [ours].
+/// Of a spike that is sent `[ours]`.
 pub const PACKET_CYCLES: u64 = 50;
-/// Of a link that a spike goes over: unpack, add to the ring buffer [ours].
+/// Of a link that a spike goes over: unpack, add to the ring buffer `[ours]`.
 pub const EVENT_CYCLES: u64 = 15;
 /// Of an update of a plastic link without random number and exponential: about 14 float operations, 9 loads and stores of 2 cycles, 13 of
-/// loop and branches [ours].
+/// loop and branches `[ours]`.
 pub const PLASTIC_CYCLES: u64 = 45;
 /// An exponential in software [ours: "100 and more"].
 pub const EXP_SOFTWARE: u64 = 100;
-/// One of the accelerator: write, wait for its pipeline of 4, read [ours].
+/// One of the accelerator: write, wait for its pipeline of 4, read `[ours]`.
 pub const EXP_UNIT: u64 = 5;
-/// Range reduction around the accelerator for a float [nmu].
+/// Range reduction around the accelerator for a float `[nmu]`.
 pub const EXP_FLOAT: u64 = 49;
-/// A uniform number in software [ours].
+/// A uniform number in software `[ours]`.
 pub const UNIFORM_SOFTWARE: u64 = 25;
-/// One of the accelerator [ours].
+/// One of the accelerator `[ours]`.
 pub const UNIFORM_UNIT: u64 = 3;
 /// A normal number in software [ours: "100 and more"].
 pub const NORMAL_SOFTWARE: u64 = 100;
-/// One of the accelerator [ours].
+/// One of the accelerator `[ours]`.
 pub const NORMAL_UNIT: u64 = 5;
 
-/// Energy of a byte from or to external memory (J) [ours].
+/// Energy of a byte from or to external memory (J) `[ours]`.
 pub const DRAM_BYTE: f64 = 200e-12;
-/// Power of external memory that is there (W), shared by all cores [ours].
+/// Power of external memory that is there (W), shared by all cores `[ours]`.
 pub const DRAM_POWER: f64 = 20e-3;
 
 /// Clock and voltage of the cores. The test chip switches among three; the lowest and the highest are known.
@@ -72,14 +72,14 @@ impl Level {
             Level::High => 500e6,
         }
     }
-    /// Energy of a cycle of a busy core (J) [ours]; it goes with the square of the voltage.
+    /// Energy of a cycle of a busy core (J) `[ours]`; it goes with the square of the voltage.
     pub fn cycle(self) -> f64 {
         match self {
             Level::Low => 20e-12,
             Level::High => 40e-12,
         }
     }
-    /// Leakage of a core (W) [ours].
+    /// Leakage of a core (W) `[ours]`.
     pub fn leakage(self) -> f64 {
         match self {
             Level::Low => 0.5e-3,

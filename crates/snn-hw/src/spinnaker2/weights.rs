@@ -3,7 +3,7 @@
 use super::cost::RING_SLOTS;
 use snn_core::Fix;
 
-/// A ring buffer holds a sum of so many of the largest weights before it saturates [ours].
+/// A ring buffer holds a sum of so many of the largest weights before it saturates `[ours]`.
 const HEADROOM: f64 = 8.0;
 
 /// Where the point of a projection's weights is: `weight = raw / 2^shift`.

@@ -73,9 +73,9 @@ pub const PAPER: Paper = Paper {
     run,
 };
 
-/// Mean and standard deviation of the inputs of EfficientNet-B7's gates [repo].
+/// Mean and standard deviation of the inputs of EfficientNet-B7's gates `[repo]`.
 const GATES: (f64, f64) = (-0.0632, 1.5633);
-/// Mean squared error of the authors' code between −2 and 2 [calc].
+/// Mean squared error of the authors' code between −2 and 2 `[calc]`.
 const THEIRS: f64 = 0.002394;
 /// What a spike may cost, in squared error.
 const SPIKE_COSTS: [f64; 4] = [5e-4, 1e-3, 2e-3, 4e-3];

@@ -60,13 +60,13 @@ fn run(lab: &mut Lab) -> Result<()> {
     training(lab)
 }
 
-/// Conductances after 1, 2, 3, 5, 10, 20 pulses from RESET: Gmax (µS), means, standard deviations [calc].
+/// Conductances after 1, 2, 3, 5, 10, 20 pulses from RESET: Gmax (µS), means, standard deviations `[calc]`.
 const PULSES: [usize; 6] = [1, 2, 3, 5, 10, 20];
 const STAIRS: [(f32, [f64; 6], [f64; 6]); 2] = [
     (12.0, [2.06, 3.44, 4.47, 5.90, 7.69, 8.91], [1.52, 1.97, 2.19, 2.32, 2.16, 1.97]),
     (20.0, [2.05, 3.43, 4.47, 5.92, 7.83, 9.39], [1.52, 1.97, 2.20, 2.38, 2.46, 2.66]),
 ];
-/// Seconds after a write, and the factor on the conductance [calc].
+/// Seconds after a write, and the factor on the conductance `[calc]`.
 const DRIFT: [(f64, f64); 5] = [(1e-3, 1.526), (1.0, 1.157), (38.6, 1.0), (1e3, 0.878), (1e4, 0.801)];
 
 /// What pulses and time do to many devices.
@@ -95,12 +95,12 @@ fn devices(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-/// Time step, and the time constant of neurons and readout [repo].
+/// Time step, and the time constant of neurons and readout `[repo]`.
 const DT: f64 = ms(1.0);
 const TAU: f64 = ms(30.0);
-/// Hidden neurons, and inputs [repo].
+/// Hidden neurons, and inputs `[repo]`.
 const N: usize = 100;
-/// Wanted spikes per step: 12 Hz [repo].
+/// Wanted spikes per step: 12 Hz `[repo]`.
 const RATE: f64 = 12.0 * DT;
 
 /// How a network learns.
@@ -118,9 +118,9 @@ struct Setting {
     devices: Option<(Scheme, usize, f64)>,
 }
 
-/// The defaults [repo].
+/// The defaults `[repo]`.
 const VANILLA: Setting = Setting { thr: 0.1, gain: 0.1, reg: 1e-4, rates: [2e-5, 5e-5, 2e-5], devices: None };
-/// The tuned setting [repo].
+/// The tuned setting `[repo]`.
 const MIXED: Setting = Setting {
     thr: 0.19252,
     gain: 0.23688,
@@ -134,7 +134,7 @@ const fn other(scheme: Scheme, pairs: usize, scale: f64) -> Setting {
     Setting { devices: Some((scheme, pairs, scale)), ..MIXED }
 }
 
-/// The other schemes, each with the settings that are searched [ours].
+/// The other schemes, each with the settings that are searched `[ours]`.
 const OTHERS: [(&str, &str, [Setting; 4]); 3] = [
     (
         "sign",
@@ -253,7 +253,7 @@ fn figures(lab: &mut Lab, runs: &[(&str, &str, Vec<Trained>)]) -> Result<()> {
     Ok(())
 }
 
-/// Three patterns of 1 s, each with its frozen input [repo].
+/// Three patterns of 1 s, each with its frozen input `[repo]`.
 fn patterns(lab: &Lab, seed: Seed) -> Result<Trials> {
     let params = match lab.scale() {
         Scale::Smoke => PatternParams { steps: 200, periods: vec![0.2, 0.1], ..PatternParams::default() },

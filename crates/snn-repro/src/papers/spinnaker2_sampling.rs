@@ -82,13 +82,13 @@ pub const PAPER: Paper = Paper {
     run,
 };
 
-/// Time step [spore].
+/// Time step `[spore]`.
 const DT: f64 = ms(1.0);
-/// Learning rate of the released code (per second) [spore].
+/// Learning rate of the released code (per second) `[spore]`.
 const BETA: f64 = 5e-5;
-/// By how much patterns are learned faster than that [ours].
+/// By how much patterns are learned faster than that `[ours]`.
 const FASTER: f64 = 10.0;
-/// Potential synapses per pair [spore].
+/// Potential synapses per pair `[spore]`.
 const COPIES: usize = 2;
 
 fn run(lab: &mut Lab) -> Result<()> {
@@ -113,7 +113,7 @@ fn wander(beta: f64, seconds: f64, n: usize, seed: Seed) -> Result<(f64, f64, f6
     Ok((mean, variance, list.iter().filter(|&&x| x >= 0.0).count() as f64 / n as f64))
 }
 
-/// Initial parameters: N(−0.5, 0.5) [spore].
+/// Initial parameters: N(−0.5, 0.5) `[spore]`.
 fn initial(n: usize, seed: Seed) -> Result<Vec<f64>> {
     let (normal, mut rng) = (Normal::new(-0.5, 0.5)?, seed.rng());
     Ok((0..n).map(|_| normal.sample(&mut rng)).collect())
@@ -176,7 +176,7 @@ struct Life {
     seconds: f64,
 }
 
-/// 50 inputs, 20 neurons without inhibition, all pairs [spore].
+/// 50 inputs, 20 neurons without inhibition, all pairs `[spore]`.
 fn network(seed: Seed) -> Result<Network> {
     // I_e = −3, rate exp(u) Hz, dead time 5 ms, steered to 5 Hz [spore].
     let model = Psp { target: 5.0.into(), ..Psp::default() };
@@ -394,7 +394,7 @@ fn pictures(lab: &mut Lab, groups: &[(&str, &[Life])], trial: f64) -> Result<()>
     Ok(lab.raster("spikes", "last trial: 50 inputs, above them 20 neurons (even and odd belong together)", DT, &raster)?)
 }
 
-/// A second of the network with a plasticity update in every step, as on the chip [abs], with and without what makes it fast.
+/// A second of the network with a plasticity update in every step, as on the chip `[abs]`, with and without what makes it fast.
 fn accelerators(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("accelerators");
     let (net, mut world, steps) = (network(seed)?, RatePatternsParams::default().build(seed)?, 1000);

@@ -20,16 +20,16 @@ pub const STRONG_LEFT: &str = "rates, distortion 0.5, 0.3, 0.3: accuracy still l
 pub const SPIKES_DROP: &str = "spikes: accuracy lost when mapped, mean of five devices";
 pub const SPIKES_LEFT: &str = "spikes: accuracy still lost after 60 updates in the loop, mean of five devices";
 
-/// Units of the layers [calc].
+/// Units of the layers `[calc]`.
 const LAYERS: [usize; 4] = [64, 30, 30, 10];
-/// Trials per update in the loop [calc].
+/// Trials per update in the loop `[calc]`.
 const BATCH: usize = 400;
 /// Time step.
 const DT: f64 = ms(1.0);
-/// Steps of a trial with spikes, and rate of a white pixel (Hz) [ours].
+/// Steps of a trial with spikes, and rate of a white pixel (Hz) `[ours]`.
 const STEPS: usize = 60;
 const WHITE: f64 = 200.0;
-/// Constant current of the last rectified layer: without it units of the answer die before they have learned [ours].
+/// Constant current of the last rectified layer: without it units of the answer die before they have learned `[ours]`.
 const ANSWER: f64 = 1.0;
 /// Tests of the loop are made after so many updates.
 const MARKS: [usize; 4] = [0, 10, 30, 60];
@@ -82,7 +82,7 @@ impl Pictures {
     }
 }
 
-/// The digits of the data folder, or generated ones; three in ten are for testing [calc].
+/// The digits of the data folder, or generated ones; three in ten are for testing `[calc]`.
 pub fn images(lab: &mut Lab) -> Result<Pictures> {
     let seed = lab.seed().child("digits");
     let data = lab.data().filter(|_| lab.scale() != Scale::Smoke);

@@ -16,9 +16,9 @@ pub const VALID: &str = "memory, 20 % weight noise, compensated: time in one of 
 pub const HELPS: &str = "memory, 50 % weight noise and 30 % of the synapses lost: time in one of the patterns, with − without compensation";
 pub const COMPLETES: &str = "memory, 20 % weight noise, compensated: patterns completed from half of them";
 
-/// Time step; also every delay inside [ours].
+/// Time step; also every delay inside `[ours]`.
 const DT: f64 = ms(1.0);
-/// Hypercolumns, minicolumns of each, and neurons of each of these; the same minicolumn of all hypercolumns is a pattern. All sizes and weights [ours].
+/// Hypercolumns, minicolumns of each, and neurons of each of these; the same minicolumn of all hypercolumns is a pattern. All sizes and weights `[ours]`.
 const HYPER: usize = 4;
 const MINI: usize = 3;
 const EACH: usize = 10;
