@@ -10,6 +10,7 @@
 //! The readout `y ← κ·y + W·z` of the paper is ours (`li`, which weighs its input by 1 − κ) with weights `W/(1 − κ)`: the unit of that crossbar. Departure: the pressure on rates is not
 //! filtered by κ, but has the sum of the filter as a factor: the same but for the last 30 ms of a trial. Departure: neurons have no links to themselves, where the released program
 //! RESETs their devices before every trial. Departure: the settings of the other schemes are not published; they come from a small search on the search seed's training error (`OTHERS`), as the task has no test.
+//! After a first run had shown that networks with the scheme `sign` saturate, its settings were replaced and the search was made shorter.
 
 use anyhow::Result;
 use snn_core::net::{Connect, Init};
