@@ -131,6 +131,9 @@ impl<F: Scalar> Rule<F> for SyntheticGradients {
         let teacher = self.predictor(engine).map(|predictor| Teacher::new(engine, self, predictor));
         Box::new(Online::new(engine, self.surrogate, Vec::new(), self.window, teacher))
     }
+    fn takes_device(&self) -> bool {
+        true
+    }
 }
 
 /// Where in the predictor's units the derivatives of each population stand.
