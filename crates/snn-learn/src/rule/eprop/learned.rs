@@ -5,7 +5,7 @@ use crate::rule::sparse_bptt::Sparse;
 use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
 use serde::{Deserialize, Serialize};
 use snn_core::neuron::decay;
-use snn_core::{Dataset, Raster, Surrogate};
+use snn_core::{Dataset, Raster, Surrogate, ms};
 use snn_sparse::lanes::{Isa, Kernel, bits, flat, flat_mut};
 use snn_sparse::{Block, Clocked, LANES, Record, Scalar, Store, Synapses};
 use std::time::Instant;
@@ -90,6 +90,12 @@ pub struct LearnedSignals {
 }
 
 impl LearnedSignals {
+    /// With this learner and this readout of learning signals: the usual surrogate, η = 0.01, traces filtered with 20 ms.
+    pub fn new(learner: &str, signals: &str) -> Self {
+        let surrogate = Surrogate::triangle(0.3, 1.0);
+        LearnedSignals { surrogate, learner: learner.into(), signals: signals.into(), rate: 0.01, filter: ms(20.0) }
+    }
+
     /// The network as it is after the update on trial `index` of `data`. Where links were replaced since it was built, it runs with the links as they are, but
     /// cannot be [described](Clocked::describe).
     ///

@@ -7,6 +7,7 @@ use snn_data::{Digits, ImageSet, StrokeParams, split};
 use snn_learn::sampling::{
     Boltzmann, Calibration, Chain, Clamp, Gibbs, LifChain, LifSampling, Noise, Sweep, averages, learn, moments,
 };
+use snn_sparse::Chip;
 
 use crate::{Axes, Lab, Scale};
 
