@@ -122,6 +122,14 @@ impl Station {
         (0..engine.cells().len()).map(|p| self.device.spikes(p)).collect()
     }
 
+    /// The same, with the weights of `engine` written to the device.
+    pub fn with_weights<F: Scalar>(mut self, engine: &Clocked<F>) -> Self {
+        let mut weights = engine.weights().into_iter().enumerate();
+        let wrote = if self.failed.is_none() { weights.try_for_each(|(k, weights)| self.device.write(k, &weights)) } else { Ok(()) };
+        self.failed = self.failed.take().or(wrote.err());
+        self
+    }
+
     /// Trial `index` with this input: the device runs it, and `record` is what `engine` makes of its events.
     pub fn play<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, index: usize, wants: Wants, record: &mut Record<F>) {
         engine.replay(&[input], &self.run(engine, input, index), wants, record);
