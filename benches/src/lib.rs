@@ -3,6 +3,7 @@
 pub mod brunel;
 mod convert;
 mod eprop;
+mod instructions;
 mod product;
 mod train_step;
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use brunel::brunel;
 use convert::convert;
 use eprop::eprop;
+use instructions::instructions;
 use product::product;
 use train_step::train_step;
 
@@ -50,6 +52,7 @@ pub const ALL: &[Bench] = &[
         question: "Does a few-spikes network classify as many images a second as the dense network it was made of?",
         run: convert,
     },
+    Bench { name: "instructions", question: "How many instructions do whole runs take, and which functions?", run: instructions },
 ];
 
 /// What a bench found.
