@@ -99,7 +99,7 @@ fn measure(subject: &Subject, dir: &Path, count: usize) -> Result<Row, Box<dyn s
     let ann = snn_io::onnx::read(&path)?;
     let (reference, gates) = (Reference::open(&path)?, Gates::new(&ann)?);
     let calibration = Calibration::new(&gates, &Forward::new(&ann), &train, 0.0)?;
-    let converted = FewSpikes { codes: Codes::new(subject.steps) }.convert(&gates, &calibration, Seed::new(1))?;
+    let converted = FewSpikes::new(Codes::new(subject.steps)).convert(&gates, &calibration, Seed::new(1))?;
     let runner = Runner::new(&converted);
     let (mut dense_s, mut spiking_s) = (f64::INFINITY, f64::INFINITY);
     let (mut answers, mut outcome) = (Vec::new(), snn_convert::Outcome::default());

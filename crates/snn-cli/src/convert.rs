@@ -53,6 +53,9 @@ pub struct Args {
     /// Test data, on which both networks are run; of a folder the test images.
     #[arg(long, value_name = "DATA")]
     evaluate: Option<PathBuf>,
+    /// Silent steps at the end of every window of few_spikes: 1 for machines that hear a spike in the next step, such as spinnaker2.
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    pause: usize,
     /// At most so many images of these [default: all].
     #[arg(long, value_name = "N", value_parser = data::count)]
     images: Option<usize>,
@@ -223,7 +226,8 @@ impl Subject {
         };
         let codes = Codes { steps, rounding, negative, fit: args.fit.then(|| Fit::few_spikes(steps, (0.0, 1.0))) };
         let scheme: Box<dyn Scheme> = match args.scheme {
-            SchemeName::FewSpikes => Box::new(FewSpikes { codes }),
+            SchemeName::FewSpikes => Box::new(FewSpikes { codes, pause: args.pause }),
+            _ if args.pause > 0 => bail!("--pause is for --scheme few_spikes, whose layers work in windows; leave it out"),
             SchemeName::Amos => Box::new(Amos { codes }),
             SchemeName::Rate => Box::new(Rate { steps }),
         };

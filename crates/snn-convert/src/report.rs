@@ -33,7 +33,7 @@ pub const MULTIPLICATION_PJ: f64 = 3.7;
 /// let (gates, dense) = (Gates::new(&ann)?, Forward::new(&ann));
 /// let inputs = [0.25, 0.75, 1.0, 0.0, 0.5, 0.25];
 /// let calibration = Calibration::new(&gates, &dense, &inputs, 0.0)?;
-/// let spiking = FewSpikes { codes: Codes::new(8) }.convert(&gates, &calibration, Seed::new(1))?;
+/// let spiking = FewSpikes::new(Codes::new(8)).convert(&gates, &calibration, Seed::new(1))?;
 ///
 /// let mut evaluation = Evaluation::new(&gates, &dense, &spiking)?;
 /// evaluation.add(&inputs[..2], Some(&[1]))?;
@@ -401,7 +401,7 @@ mod tests {
         let case = case(seed);
         let codes = Codes::new(2);
         let units = codes.of(&case.gates, &case.calibration, false, Seed::new(0)).unwrap();
-        let converted = FewSpikes { codes }.convert(&case.gates, &case.calibration, Seed::new(0)).unwrap();
+        let converted = FewSpikes::new(codes).convert(&case.gates, &case.calibration, Seed::new(0)).unwrap();
         let found = report(&case, &converted, 32);
         let count = case.gates.layers.len();
         let (mut error, mut size, mut worst, mut spikes) = (vec![0.0; count], vec![0.0; count], vec![0.0f64; count], vec![0.0; count]);
@@ -464,7 +464,7 @@ mod tests {
     #[test]
     fn what_does_not_belong_together_is_refused() {
         let (case, other) = (case(3), case(4));
-        let converted = FewSpikes { codes: Codes::new(4) }.convert(&case.gates, &case.calibration, Seed::new(0)).unwrap();
+        let converted = FewSpikes::new(Codes::new(4)).convert(&case.gates, &case.calibration, Seed::new(0)).unwrap();
         let mut evaluation = Evaluation::new(&case.gates, &case.dense, &converted).unwrap();
         assert!(evaluation.add(&case.inputs[..7], None).is_err_and(|e| e.to_string().contains("7 numbers given")));
         assert_eq!(evaluation.add(&case.inputs[..10], Some(&[1])), Err(ReportError::Labels { expected: 2, found: 1 }));
@@ -483,7 +483,7 @@ mod tests {
         #[test]
         fn neither_pieces_nor_threads_matter(seed in 0u64..100, piece in 1usize..80, threads in 1usize..4, rate in any::<bool>()) {
             let case = case(seed);
-            let schemes: [Box<dyn Scheme>; 2] = [Box::new(FewSpikes { codes: Codes::new(4) }), Box::new(Rate { steps: 20 })];
+            let schemes: [Box<dyn Scheme>; 2] = [Box::new(FewSpikes::new(Codes::new(4))), Box::new(Rate { steps: 20 })];
             let converted = schemes[usize::from(rate)].convert(&case.gates, &case.calibration, Seed::new(0)).unwrap();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             prop_assert_eq!(pool.install(|| report(&case, &converted, piece)), report(&case, &converted, IMAGES));

@@ -26,7 +26,7 @@ use snn_sparse::{Clocked, Record, Source, Wants, Windowed, Windows};
 /// let (gates, dense) = (Gates::new(&ann)?, Forward::new(&ann));
 /// let inputs = [0.25, 0.75, 1.0, 0.0, 0.5, 0.5];
 /// let calibration = Calibration::new(&gates, &dense, &inputs, 0.0)?;
-/// let spiking = FewSpikes { codes: Codes::new(6) }.convert(&gates, &calibration, Seed::new(1))?;
+/// let spiking = FewSpikes::new(Codes::new(6)).convert(&gates, &calibration, Seed::new(1))?;
 /// let outcome = Runner::new(&spiking).run(&inputs);
 /// assert!(outcome.answers.iter().zip([0.5, 1.0, 0.0]).all(|(y, expected)| (y - expected).abs() < 0.02));
 /// assert!(outcome.tally.spikes.iter().sum::<u64>() < 3 * 4 * 6);

@@ -147,6 +147,7 @@ mod tests {
             weight: unit.weight.clone(),
             signed: unit.signed,
             bias: 0.0.into(),
+            pause: 0,
         };
         let (mut s, mut z, mut sum, mut spikes) = ([0.0, x], 0.0, 0.0, Vec::new());
         for phase in 0..unit.steps() {

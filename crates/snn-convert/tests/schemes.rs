@@ -99,7 +99,8 @@ proptest! {
         let codes = Codes { negative, rounding, ..Codes::new(steps) };
         let units = codes.of(&gates, &calibration, false, Seed::new(0)).unwrap();
         let inputs = images(40, seed);
-        let schemes: [Box<dyn Scheme>; 2] = [Box::new(FewSpikes { codes: codes.clone() }), Box::new(Amos { codes })];
+        let paused = FewSpikes { codes: codes.clone(), pause: 1 + seed as usize % 3 };
+        let schemes: [Box<dyn Scheme>; 3] = [Box::new(FewSpikes::new(codes.clone())), Box::new(paused), Box::new(Amos { codes })];
         for scheme in schemes {
             let converted = scheme.convert(&gates, &calibration, Seed::new(0)).unwrap();
             let (outcome, layers) = Runner::new(&converted).fold(&inputs, |_, reading| (0..gates.layers.len()).map(|l| reading.layer(l)).collect::<Vec<_>>());
@@ -124,7 +125,7 @@ proptest! {
         let inputs = images(count, seed);
         let calibration = Calibration::new(&gates, &dense, &inputs, 0.0).unwrap();
         let codes = Codes { fit: Some(Fit { restarts: 1, updates: 20, polish: 20, points: 50, ..Fit::few_spikes(6, (0.0, 1.0)) }), ..Codes::new(6) };
-        let schemes: [Box<dyn Scheme>; 2] = [Box::new(FewSpikes { codes: codes.clone() }), Box::new(Amos { codes })];
+        let schemes: [Box<dyn Scheme>; 2] = [Box::new(FewSpikes::new(codes.clone())), Box::new(Amos { codes })];
         for scheme in schemes {
             let converted = scheme.convert(&gates, &calibration, Seed::new(0)).unwrap();
             let runner = Runner::new(&converted);
@@ -155,7 +156,7 @@ fn the_scale_of_a_code_does_not_matter() {
     let network = image_network(3, Activation::Relu);
     let gates = Gates::new(&network).unwrap();
     let run = |gates: &Gates, calibration: &Calibration| {
-        let converted = FewSpikes { codes: Codes::new(6) }.convert(gates, calibration, Seed::new(0)).unwrap();
+        let converted = FewSpikes::new(Codes::new(6)).convert(gates, calibration, Seed::new(0)).unwrap();
         Runner::new(&converted).run(&images(20, 4)).answers
     };
     let calibration = dyadic(&gates, 6, 0.0);
@@ -207,7 +208,7 @@ fn errors_grow_with_the_root_of_the_depth() {
         let mut rng = Seed::new(1).rng();
         let inputs: Vec<f32> = (0..N * 40).map(|_| rng.random_range(0.0..1.0)).collect();
         let calibration = Calibration::new(&gates, &dense, &inputs, 0.0).unwrap();
-        let converted = FewSpikes { codes: Codes::new(steps) }.convert(&gates, &calibration, Seed::new(0)).unwrap();
+        let converted = FewSpikes::new(Codes::new(steps)).convert(&gates, &calibration, Seed::new(0)).unwrap();
         let (spiking, exact) = (Runner::new(&converted).run(&inputs).answers, dense.outputs(&inputs).unwrap());
         let norm = |list: &mut dyn Iterator<Item = f32>| list.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
         norm(&mut spiking.iter().zip(&exact).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied())
@@ -250,7 +251,7 @@ fn what_cannot_be_converted_is_refused_by_name() {
     assert!(refused(&rate, &calibration).contains("scheme `rate`: layer `data` (identity) has negative numbers"));
     assert!(refused(&rate, &dyadic(&gates, 4, 0.0)).contains("layer `relu` (silu) is no rectifier"));
     assert!(refused(&Rate { steps: 0 }, &calibration).contains("0 steps"));
-    let few = |codes: Codes| FewSpikes { codes };
+    let few = FewSpikes::new;
     assert!(refused(&few(Codes::new(0)), &calibration).contains("0 steps"));
     assert!(
         refused(&few(Codes { negative: Negative::Turns, ..Codes::new(5) }), &calibration).contains("layer `data` has negative numbers")

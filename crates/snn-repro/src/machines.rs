@@ -81,7 +81,7 @@ enum Subject {
 pub fn table(seed: Seed, images: usize, devices: usize, progress: &dyn Fn(&str)) -> Result<Table> {
     let subjects: [(&str, &dyn Fn() -> Result<Subject>); 3] = [
         ("64-24-4, leaky integrate-and-fire, trained with sparse gradients", &|| spiking(8, 4, 24, images, seed.child("spiking"))),
-        ("64-24-4, rectifiers, converted to few-spikes neurons (K = 6)", &|| converted(8, 4, 24, images, seed.child("converted"))),
+        ("64-24-4, rectifiers, converted to few-spikes neurons (K = 6, a pause of one step)", &|| converted(8, 4, 24, images, seed.child("converted"))),
         ("9-6-2, leaky integrate-and-fire, trained with sparse gradients", &|| spiking(3, 2, 6, images, seed.child("small"))),
     ];
     let row = |&(name, make): &(&str, &dyn Fn() -> Result<Subject>)| -> Result<Row> {
@@ -156,7 +156,7 @@ fn converted(side: usize, classes: usize, hidden: usize, tests: usize, seed: See
     let ann = dense(&trainer.network()?)?;
     let gates = Gates::new(&ann)?;
     let calibration = Calibration::new(&gates, &Forward::new(&ann), &numbers(&train, 500), 0.0)?;
-    let converted = FewSpikes { codes: Codes::new(6) }.convert(&gates, &calibration, seed.child("codes"))?;
+    let converted = FewSpikes { codes: Codes::new(6), pause: 1 }.convert(&gates, &calibration, seed.child("codes"))?;
     let labels = (0..test.len()).map(|k| test.label(k)).collect();
     Ok(Subject::Converted { converted: Box::new(converted), numbers: numbers(&test, tests), labels })
 }

@@ -26,9 +26,11 @@ const SIZE: usize = 9;
 
 /// Not a ladder: neurons that fire without input, resets that are no thresholds, negative events.
 fn few_spikes(steps: usize, signed: bool) -> FewSpikes {
-    let list = |a: f64, b: f64| (0..steps).map(|t| a + b * (t % 3) as f64).collect();
+    // Of a window of more than three steps the last is a pause.
+    let pause = usize::from(steps > 3);
+    let list = |a: f64, b: f64| (0..steps - pause).map(|t| a + b * (t % 3) as f64).collect();
     let bias = Value::Each((0..SIZE).map(|j| [0.0, 0.7, -0.3][j % 3]).collect());
-    FewSpikes { threshold: list(0.6, -0.25), reset: list(0.5, -0.3), weight: list(0.8, -0.5), signed, bias }
+    FewSpikes { threshold: list(0.6, -0.25), reset: list(0.5, -0.3), weight: list(0.8, -0.5), signed, bias, pause }
 }
 
 prop_compose! {

@@ -30,7 +30,7 @@ pub trait Scheme: Send + Sync {
 
 /// Every scheme, with `codes` for those that have codes; the rate-coded one runs for as many steps as they have.
 pub fn all(codes: Codes) -> Vec<Box<dyn Scheme>> {
-    vec![Box::new(FewSpikes { codes: codes.clone() }), Box::new(Rate { steps: codes.steps }), Box::new(Amos { codes })]
+    vec![Box::new(FewSpikes::new(codes.clone())), Box::new(Rate { steps: codes.steps }), Box::new(Amos { codes })]
 }
 
 /// A network under construction.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// f̂ = Σ s(τ)·d(τ)·z(τ)                                    an event at step τ counts s(τ)·d(τ)
 /// ```
 /// It fires in one window what it heard in the one before, and hears the next meanwhile: layers take one window each, and a new input may
-/// follow every K steps. Windows begin at the steps 0, K, 2K … for all neurons, so that no layer needs a clock of its own. Nothing leaks and
+/// follow every K steps. With a pause a window has silent steps at its end, for engines where spikes need a step to arrive. Windows begin at the steps 0, K, 2K … for all neurons, so that no layer needs a clock of its own. Nothing leaks and
 /// nothing is carried from window to window. With `T = h = d = α·2^−τ` the spikes are the binary digits of a rectified input, cut
 /// to multiples of `α·2^−K`. The threshold is strict.
 ///
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 /// | `weight` | d, K numbers | the same |
 /// | `signed` | s: every other step (τ = 2, 4 …) answers to negative potentials with −1; else s = 1 | `false` |
 /// | `bias` | b | 0 |
+/// | `pause` | silent steps at the end of a window | 0 |
 ///
 /// Source: Stöckl & Maass 2021 (arXiv 2002.00860), eqs. 1-4; signed steps: ml_genn's `FewSpikeReluInput`.
 ///
@@ -51,13 +52,15 @@ pub struct FewSpikes {
     pub signed: bool,
     /// b.
     pub bias: Value,
+    /// Silent steps at the end of a window.
+    pub pause: usize,
 }
 
 impl FewSpikes {
     /// The rectifier in closed form: `lsb·min(⌈x/lsb⌉ − 1, 2^K − 1)` for `x > 0`, with `lsb = alpha·2^−K`; between levels that is the floor.
     pub fn relu(steps: usize, alpha: f64) -> Self {
         let ladder: Vec<f64> = (1..=steps as i32).map(|t| alpha * 0.5f64.powi(t)).collect();
-        FewSpikes { threshold: ladder.clone(), reset: ladder.clone(), weight: ladder, signed: false, bias: Value::Shared(0.0) }
+        FewSpikes { threshold: ladder.clone(), reset: ladder.clone(), weight: ladder, signed: false, bias: Value::Shared(0.0), pause: 0 }
     }
 }
 
@@ -92,6 +95,7 @@ impl Neuron for FewSpikes {
     fn check(&self) -> Result<(), String> {
         let steps = self.threshold.len();
         check_period(steps)?;
+        check_period(self.period())?;
         for (name, list) in [("threshold", &self.threshold), ("reset", &self.reset), ("weight", &self.weight)] {
             if list.len() != steps {
                 return Err(format!("`{name}` has {} values, `threshold` has {steps}; give one per step", list.len()));
@@ -108,19 +112,27 @@ impl Neuron for FewSpikes {
     }
 
     fn period(&self) -> usize {
-        self.threshold.len()
+        self.threshold.len().saturating_add(self.pause)
+    }
+
+    fn silent(&self) -> usize {
+        self.pause
     }
 
     fn consts_at<R: Real>(&self, j: usize, _: f64, phase: usize) -> [R; 11] {
-        let steps = self.threshold.len();
+        let steps = self.period();
         let side = |t: usize| if self.signed && t % 2 == 1 { -1.0 } else { 1.0 };
         let begins = f64::from(phase == 0);
-        let drop = phase.checked_sub(1).map_or(0.0, |t| side(t) * self.reset[t]);
+        let drop = phase.checked_sub(1).and_then(|t| Some(side(t) * self.reset.get(t)?)).unwrap_or(0.0);
         let least = self.threshold.iter().copied().fold(f64::INFINITY, f64::min);
         let wait = (steps - phase) % steps;
-        let (worth, mirror) = (side(phase) * self.weight[phase], f64::from(self.signed));
-        [1.0 - begins, begins, self.bias.at(j), drop, side(phase), self.threshold[phase], worth, wait as f64, steps as f64, least, mirror]
-            .map(R::of)
+        // In a pause `u = 0·v − 1`.
+        let (side, threshold, worth) = match (self.threshold.get(phase), self.weight.get(phase)) {
+            (Some(&threshold), Some(&weight)) => (side(phase), threshold, side(phase) * weight),
+            _ => (0.0, 1.0, 0.0),
+        };
+        let mirror = f64::from(self.signed);
+        [1.0 - begins, begins, self.bias.at(j), drop, side, threshold, worth, wait as f64, steps as f64, least, mirror].map(R::of)
     }
 
     #[inline(always)]
@@ -206,11 +218,23 @@ mod tests {
         #[test]
         fn signed_steps_approach_both_sides(x in -0.99f32..0.99, half in 1usize..6) {
             let ladder: Vec<f64> = (1..=half as i32).flat_map(|t| [0.5f64.powi(t); 2]).collect();
-            let cell = FewSpikes { threshold: ladder.clone(), reset: ladder.clone(), weight: ladder, signed: true, bias: 0.0.into() };
+            let cell = FewSpikes { threshold: ladder.clone(), reset: ladder.clone(), weight: ladder, signed: true, bias: 0.0.into(), pause: 0 };
             let (spikes, y) = run(&cell, x);
             prop_assert!((y - x).abs() <= 0.5f32.powi(half as i32), "{} for {}: {:?}", y, x, spikes);
             prop_assert!(spikes.iter().enumerate().all(|(t, &z)| z == 0 || (t % 2 == 0) == (x > 0.0)), "{} {:?}", x, spikes);
         }
+    }
+
+    #[test]
+    fn a_pause_is_silent_and_changes_nothing_else() {
+        let paused = FewSpikes { pause: 2, ..FewSpikes::relu(4, 16.0) };
+        for x in [-1.0, 0.5, 3.2, 11.5, 40.0] {
+            let (without, with) = (run(&FewSpikes::relu(4, 16.0), x), run(&paused, x));
+            assert_eq!((without.1, &without.0[..], [0u8; 2]), (with.1, &with.0[..4], [with.0[4], with.0[5]]), "{x}");
+        }
+        assert_eq!((paused.period(), paused.silent()), (6, 2));
+        let endless = crate::neuron::Model::from(FewSpikes { pause: usize::MAX, ..FewSpikes::default() });
+        assert!(endless.check(1).unwrap_err().contains("a period of"));
     }
 
     #[test]

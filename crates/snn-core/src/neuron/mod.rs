@@ -37,6 +37,10 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     fn period(&self) -> usize {
         1
     }
+    /// Steps at the end of a period in which it never fires.
+    fn silent(&self) -> usize {
+        0
+    }
     /// The constants at the steps `t` with `t mod period = phase`, step 0 being the first of a trial.
     fn consts_at<R: Real>(&self, j: usize, dt: f64, _phase: usize) -> Self::Consts<R> {
         self.consts(j, dt)
@@ -175,6 +179,18 @@ impl Model {
             type Out = Output;
             fn visit<N: Neuron>(self, _: &N) -> Output {
                 N::OUTPUT
+            }
+        }
+        self.visit(Of)
+    }
+
+    /// Steps at the end of a period in which it never fires: see [`Neuron::silent`].
+    pub fn silent(&self) -> usize {
+        struct Of;
+        impl Visit for Of {
+            type Out = usize;
+            fn visit<N: Neuron>(self, model: &N) -> usize {
+                model.silent()
             }
         }
         self.visit(Of)

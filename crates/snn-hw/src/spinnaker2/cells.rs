@@ -13,8 +13,8 @@ pub(crate) type Number = Fix<15>;
 pub(crate) trait Cells: Send {
     /// To rest.
     fn rest(&mut self);
-    /// Takes some neurons of the population, those of one core, over step `t`: appends who fired.
-    fn step(&mut self, t: usize, neurons: Range<usize>, input: &[Number], random: &mut Kiss, fired: &mut Vec<u32>);
+    /// Takes some neurons of the population, those of one core, over step `t`: appends who fired, and what their events are worth where events have values.
+    fn step(&mut self, t: usize, neurons: Range<usize>, input: &[Number], random: &mut Kiss, fired: &mut Vec<u32>, values: &mut Vec<Number>);
     /// Graded output at the last step.
     fn output(&self) -> &[Number];
     /// The probability with which each neuron fired at the last step; empty without escape noise.
@@ -92,7 +92,15 @@ impl<N: Neuron> Cells for Typed<N> {
         self.output.fill(Number::of(0.0));
     }
 
-    fn step(&mut self, t: usize, neurons: Range<usize>, input: &[Number], random: &mut Kiss, fired: &mut Vec<u32>) {
+    fn step(
+        &mut self,
+        t: usize,
+        neurons: Range<usize>,
+        input: &[Number],
+        random: &mut Kiss,
+        fired: &mut Vec<u32>,
+        values: &mut Vec<Number>,
+    ) {
         let (size, zero) = (self.fired.len(), Number::of(0.0));
         let consts = &self.consts[t % (self.consts.len() / size) * size..];
         for j in neurons {
@@ -116,6 +124,11 @@ impl<N: Neuron> Cells for Typed<N> {
             if fires {
                 self.quiet[j] = self.refractory;
                 fired.push(j as u32);
+                match N::OUTPUT {
+                    Output::Rectified => values.push(u),
+                    Output::Weighted => values.push(N::worth(consts[j], state)),
+                    Output::Spike | Output::Graded => {}
+                }
             }
         }
     }

@@ -15,6 +15,8 @@ pub const PLASTIC_BYTES: usize = 20;
 pub const NUMBER_BYTES: usize = 4;
 /// A place in a ring buffer (bytes).
 pub const RING_BYTES: usize = 2;
+/// A place in a ring buffer for packets with values (bytes) `[ours]`.
+pub const WIDE_RING_BYTES: usize = 4;
 /// Places in a ring buffer: delays are shorter than so many steps (SpiNNaker's 4 bits of delay).
 pub const RING_SLOTS: usize = 16;
 /// Most neurons of a core `[ours]`.
@@ -30,6 +32,8 @@ pub const STATE_CYCLES: u64 = 10;
 pub const PACKET_CYCLES: u64 = 50;
 /// Of a link that a spike goes over: unpack, add to the ring buffer `[ours]`.
 pub const EVENT_CYCLES: u64 = 15;
+/// Of the value that comes with it: load, multiply, shift `[ours]`.
+pub const PAYLOAD_CYCLES: u64 = 4;
 /// Of an update of a plastic link without random number and exponential: about 14 float operations, 9 loads and stores of 2 cycles, 13 of
 /// loop and branches `[ours]`.
 pub const PLASTIC_CYCLES: u64 = 45;

@@ -1,7 +1,7 @@
 //! The chip at work: cores step by step, packets into ring buffers, and what it all takes.
 
 use super::cells::{Cells, Number, cells};
-use super::cost::{Arithmetic, DRAM_BYTE, DRAM_POWER, EVENT_CYCLES, PACKET_CYCLES};
+use super::cost::{Arithmetic, DRAM_BYTE, DRAM_POWER, EVENT_CYCLES, PACKET_CYCLES, PAYLOAD_CYCLES};
 use super::mapping::Slice;
 use super::random::Kiss;
 use super::weights::{Ring, Scale};
@@ -34,6 +34,8 @@ struct Group {
     output: Vec<Number>, // [step][unit] of a readout
     drives: Vec<(Poisson, Number)>,
     fired: Vec<u32>,
+    valued: bool,        // whether packets carry values
+    values: Vec<Number>, // of those who fired
 }
 
 /// A projection: links by source, and the ring buffer they write to.
@@ -59,7 +61,8 @@ struct Link {
 /// What some steps took, before it is booked.
 #[derive(Default)]
 struct Tally {
-    events: Vec<u64>, // by core, of one step
+    events: Vec<u64>,   // by core, of one step
+    payloads: Vec<u64>, // those of them with values
     spikes: u64,
     synaptic: u64,
     saturated: u64,
@@ -73,14 +76,18 @@ impl Fan {
     fn new(machine: &Spinnaker2, network: &Network, p: &Projection, from: Source, to: usize, slices: &[Slice]) -> Self {
         let (sources, targets) = (network.size(&p.from), network.size(&p.to));
         let least = u32::from(matches!(from, Source::Population(_)));
+        let valued = |q: usize| network.draft().populations[q].model.output().has_values();
+        let wide = matches!(from, Source::Population(q) if valued(q));
+        let largest = machine.largest_weight;
+        let scale = if wide { Scale::fine(largest, p.weights.given()) } else { Scale::new(largest, p.weights.given()) };
         let mut fan = Fan {
             from,
             to,
             ends: vec![0; sources + 1],
             links: Vec::with_capacity(p.links.count(sources, targets)),
             weights: Vec::new(),
-            scale: Scale::new(machine.largest_weight, p.weights.given()),
-            ring: Ring::new(targets),
+            scale,
+            ring: if wide { Ring::wide(targets, scale) } else { Ring::narrow(targets, scale) },
             slices: slices.len(),
             fan_out: vec![0; sources * slices.len()],
         };
@@ -96,16 +103,23 @@ impl Fan {
         fan
     }
 
-    /// Sends the packets of step `t`.
-    fn send(&mut self, t: usize, fired: &[u32], tally: &mut Tally) {
-        for &i in fired {
-            let i = i as usize;
+    /// Sends the packets of step `t`; with values, if there are any.
+    fn send(&mut self, t: usize, fired: &[u32], values: &[Number], tally: &mut Tally) {
+        for (n, &i) in fired.iter().enumerate() {
+            let (i, value) = (i as usize, values.get(n));
             for link in &self.links[self.ends[i] as usize..self.ends[i + 1] as usize] {
-                let over = self.ring.add(t + link.delay as usize, link.target, self.weights[link.weight as usize]);
+                let (at, weight) = (t + link.delay as usize, self.weights[link.weight as usize]);
+                let over = match value {
+                    None => self.ring.add(at, link.target, weight),
+                    Some(&value) => self.ring.add_value(at, link.target, weight, value),
+                };
                 tally.saturated += u64::from(over);
             }
             let fan_out = &self.fan_out[i * self.slices..][..self.slices];
             tally.events.iter_mut().zip(fan_out).for_each(|(events, &n)| *events += u64::from(n));
+            if value.is_some() {
+                tally.payloads.iter_mut().zip(fan_out).for_each(|(payloads, &n)| *payloads += u64::from(n));
+            }
         }
     }
 }
@@ -123,6 +137,8 @@ impl Chip {
                 .map(|d| (Poisson::new(d.rate * network.dt()), Number::of(d.weight.into())))
                 .collect(),
             fired: Vec::new(),
+            valued: p.model.output().has_values(),
+            values: Vec::new(),
         };
         let place = |name: &str| draft.populations.iter().position(|p| p.name == name);
         let fans = draft.projections.iter().filter_map(|p| {
@@ -140,7 +156,7 @@ impl Chip {
             steps: 0,
             reached: 0,
             costs: Costs::default(),
-            tally: Tally { events: vec![0; slices.len()], ..Tally::default() },
+            tally: Tally { events: vec![0; slices.len()], payloads: vec![0; slices.len()], ..Tally::default() },
             slices,
         }
     }
@@ -148,16 +164,18 @@ impl Chip {
     /// One step: what the inputs send is heard in it, what the neurons send in the next at the earliest.
     fn step(&mut self, t: usize, inputs: &[&Raster]) {
         self.tally.events.fill(0);
+        self.tally.payloads.fill(0);
         for fan in &mut self.projections {
             if let Source::Input(i) = fan.from {
-                fan.send(t, inputs[i].at(t), &mut self.tally);
+                let values: Vec<Number> = inputs[i].values_at(t).iter().map(|&x| Number::of(x)).collect();
+                fan.send(t, inputs[i].at(t), &values, &mut self.tally);
             }
         }
         for fan in &mut self.projections {
-            fan.ring.hear(t, fan.scale, &mut self.populations[fan.to].input);
+            fan.ring.hear(t, &mut self.populations[fan.to].input);
         }
         for (core, slice) in self.slices.iter().enumerate() {
-            let Group { cells, input, drives, fired, .. } = &mut self.populations[slice.population];
+            let Group { cells, input, drives, fired, values, .. } = &mut self.populations[slice.population];
             let random = &mut self.random[core];
             for (counts, weight) in drives {
                 for j in slice.neurons.clone() {
@@ -165,29 +183,39 @@ impl Chip {
                     (0..events).for_each(|_| input[j] += *weight);
                 }
             }
-            cells.step(t, slice.neurons.clone(), input, random, fired);
+            cells.step(t, slice.neurons.clone(), input, random, fired, values);
         }
         for group in &mut self.populations {
             group.input.fill(Number::of(0.0));
-            group.spikes.push_step(t, |units| units.extend_from_slice(&group.fired));
+            if !group.valued {
+                group.spikes.push_step(t, |units| units.extend_from_slice(&group.fired));
+            } else {
+                group.spikes.push_values(t, |units, values| {
+                    units.extend_from_slice(&group.fired);
+                    values.extend(group.values.iter().map(|x| x.value()));
+                });
+            }
             group.output.extend_from_slice(group.cells.output());
         }
         for fan in &mut self.projections {
             if let Source::Population(p) = fan.from {
-                fan.send(t, &self.populations[p].fired, &mut self.tally);
+                fan.send(t, &self.populations[p].fired, &self.populations[p].values, &mut self.tally);
             }
         }
         self.account();
-        self.populations.iter_mut().for_each(|group| group.fired.clear());
+        for group in &mut self.populations {
+            group.fired.clear();
+            group.values.clear();
+        }
     }
 
     /// Adds up what the step took.
     fn account(&mut self) {
         let Chip { machine, slices, populations, tally, network, .. } = self;
         let (mut busiest, clock, each) = (0.0f64, machine.level.clock(), machine.link_bytes() as f64);
-        for (slice, &events) in slices.iter().zip(&tally.events) {
+        for (slice, (&events, &payloads)) in slices.iter().zip(tally.events.iter().zip(&tally.payloads)) {
             let spikes = populations[slice.population].fired.iter().filter(|&&j| slice.neurons.contains(&(j as usize))).count() as u64;
-            let cycles = slice.cycles + (events * EVENT_CYCLES + spikes * PACKET_CYCLES) as f64;
+            let cycles = slice.cycles + (events * EVENT_CYCLES + payloads * PAYLOAD_CYCLES + spikes * PACKET_CYCLES) as f64;
             busiest = busiest.max(cycles);
             tally.cycles += cycles;
             tally.synaptic += events;
@@ -217,7 +245,7 @@ impl Chip {
         costs.count("additions that saturated", tally.saturated);
         costs.count("steps not in real time", tally.late);
         costs.count("cycles", tally.cycles as u64);
-        self.tally.events = tally.events;
+        (self.tally.events, self.tally.payloads) = (tally.events, tally.payloads);
     }
 }
 
@@ -244,13 +272,6 @@ impl Device for Chip {
     }
     fn advance(&mut self, until: usize, inputs: &[&Raster]) -> Result<(), DeviceError> {
         DeviceError::check_inputs(&self.network, self.steps, until, inputs)?;
-        if let Some(k) = inputs.iter().position(|raster| raster.is_graded()) {
-            let name = &self.network.draft().inputs[k].name;
-            return Err(DeviceError::Refused {
-                machine: "spinnaker2",
-                why: format!("input `{name}` has events with values, packets carry none; give spikes"),
-            });
-        }
         for t in self.reached..until {
             self.step(t, inputs);
         }

@@ -2,12 +2,13 @@
 
 use super::cost::{
     Arithmetic, CORE_NEURONS, NEURON_CYCLES, NUMBER_BYTES, PROGRAM, RING_BYTES, RING_SLOTS, SRAM, STATE_CYCLES, STEP_CYCLES,
+    WIDE_RING_BYTES,
 };
 use super::weights::Scale;
 use super::{Dram, Spinnaker2};
 use crate::report::{Kind, Place, Report};
 use snn_core::Network;
-use snn_core::neuron::{Neuron, Output, Visit};
+use snn_core::neuron::{Neuron, Visit};
 use snn_core::{Fix, Vars};
 use std::ops::Range;
 
@@ -82,12 +83,11 @@ pub(crate) fn map(machine: &Spinnaker2, network: &Network) -> (Vec<Slice>, Repor
 fn look(machine: &Spinnaker2, network: &Network, report: &mut Report) {
     let draft = network.draft();
     for p in &draft.populations {
-        if matches!(p.model.output(), Output::Rectified | Output::Weighted) {
-            let why = format!("the model {} sends events with values, packets carry none; take one that spikes", p.model.name());
-            report.find(Kind::Refused, Place::population(&p.name), 1.0, why);
-        } else {
-            report.find(Kind::Quantised, Place::population(&p.name), 1.0, "state and constants in s16.15");
-        }
+        let what = match p.model.output().has_values() {
+            true => "state, constants and the values of events in s16.15; packets carry these as payload",
+            false => "state and constants in s16.15",
+        };
+        report.find(Kind::Quantised, Place::population(&p.name), 1.0, what);
     }
     for p in &draft.projections {
         let (sources, targets) = (network.size(&p.from), network.size(&p.to));
@@ -103,10 +103,15 @@ fn look(machine: &Spinnaker2, network: &Network, report: &mut Report) {
             report.find(Kind::Refused, Place::projection(p), late, why);
         }
         let instant = of_delays(&|steps| steps == 0);
-        if instant > 0.0 && draft.populations.iter().any(|other| other.name == p.from) {
+        let source = draft.populations.iter().find(|other| other.name == p.from);
+        if instant > 0.0 && source.is_some_and(|q| q.model.period() > 1 && q.model.silent() == 0) {
+            let why = "works in windows, and its last spikes would be heard in the next window; convert it with a pause of one step";
+            report.find(Kind::Refused, Place::projection(p), instant, why);
+        } else if instant > 0.0 && source.is_some() {
             report.find(Kind::Quantised, Place::projection(p), instant, "a delay of 0 is one of 1: packets are heard in the next step");
         }
-        let scale = Scale::new(machine.largest_weight, p.weights.given());
+        let valued = source.is_some_and(|q| q.model.output().has_values());
+        let scale = if valued { Scale::fine } else { Scale::new }(machine.largest_weight, p.weights.given());
         let share = |test: &dyn Fn(f32) -> bool| p.weights.iter(weights).filter(|&w| test(w)).count() as f64 / weights.max(1) as f64;
         let (rounded, clipped) = (share(&|w| scale.weight(scale.raw(w)) != w), share(&|w| scale.clips(w)));
         if rounded > 0.0 {
@@ -137,8 +142,10 @@ fn slice(machine: &Spinnaker2, network: &Network, fan_in: &[Vec<u32>], spilled: 
     let arithmetic = Arithmetic::new(machine.accelerators);
     for (p, population) in network.draft().populations.iter().enumerate() {
         let (states, consts) = population.model.visit(Numbers);
-        let rings = network.draft().projections.iter().filter(|k| k.to == population.name).count();
-        let own = NUMBER_BYTES * (states + consts + 2) + RING_BYTES * RING_SLOTS * rings;
+        let valued = |name: &str| network.draft().populations.iter().any(|q| q.name == name && q.model.output().has_values());
+        let heard = network.draft().projections.iter().filter(|k| k.to == population.name);
+        let rings: usize = heard.map(|k| if valued(&k.from) { WIDE_RING_BYTES } else { RING_BYTES }).sum();
+        let own = NUMBER_BYTES * (states + consts + 2) + RING_SLOTS * rings;
         let escape = if population.escape.is_some() { 2 * arithmetic.exp + arithmetic.uniform } else { 0 };
         let drives = network.draft().drives.iter().filter(|d| d.to == population.name).count() as u64;
         let cycles = NEURON_CYCLES + STATE_CYCLES * states as u64 + escape + drives * arithmetic.uniform;

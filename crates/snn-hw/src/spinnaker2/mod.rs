@@ -23,14 +23,15 @@ use snn_sparse::Device;
 /// A SpiNNaker 2 with its settings.
 ///
 /// Neurons run in s16.15 (the same equation as everywhere), weights have 16 bits with a scale per projection, ring buffers saturate,
-/// packets of a step are heard in the next at the earliest and within 15 steps at the latest; what inputs send is heard in the step. A
+/// packets of a step are heard in the next at the earliest and within 15 steps at the latest; what inputs send is heard in the step. The value of an event travels as the packet's payload
+/// (s16.15); its products with weights are added up in 32 bits, those of inputs in 16 `[ours]`. A
 /// core holds neurons of one population and all links into them, as long as its local memory lasts; then the next core, then external
 /// memory if there is any. Escape noise and drives draw from one [`Kiss`] generator per core.
 ///
 /// Time and energy are modelled from the numbers in [`cost`], never measured: a step takes as long as its busiest core, but no less than
 /// real time.
 ///
-/// Refused: events with values, delays of 16 steps and more, more cores or memory than there is.
+/// Refused: delays of 16 steps and more, models that work in windows without a pause for their last packets, more cores or memory than there is.
 ///
 /// Sources: Yan et al. 2019 (arXiv 1903.08500) for what is there; driver headers of a later prototype for the units. Sizes of memory are
 /// remembered, not verified.

@@ -178,7 +178,7 @@ fn blobs(lab: &mut Lab) -> Result<()> {
 /// The few-spikes network of a subject.
 fn convert(subject: &Subject, steps: usize, seed: Seed) -> Result<snn_convert::Converted> {
     let codes = Codes { fit: Some(Fit { restarts: 4, ..Fit::few_spikes(steps, (0.0, 1.0)) }), ..Codes::new(steps) };
-    Ok(FewSpikes { codes }.convert(&subject.gates, &subject.calibration, seed.child(subject.name))?)
+    Ok(FewSpikes::new(codes).convert(&subject.gates, &subject.calibration, seed.child(subject.name))?)
 }
 
 /// Points of a curve: steps, accuracy in percent.
