@@ -33,7 +33,7 @@ macro_rules! machines {
     };
 }
 
-machines! { ideal::Ideal, pub spinnaker2::Spinnaker2, brainscales::BrainScales, pub dls::Dls, pub pcm::Pcm }
+machines! { ideal::Ideal, pub spinnaker2::Spinnaker2, brainscales::BrainScales, pub dls::Dls, pub pcm::Pcm, int8::Int8 }
 
 /// The machine of this name with its usual settings.
 pub fn by_name(name: &str) -> Option<Box<dyn Machine>> {
