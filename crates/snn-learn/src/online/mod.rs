@@ -72,7 +72,7 @@ macro_rules! rules {
     };
 }
 
-rules! { synaptic_sampling::SynapticSampling }
+rules! { synaptic_sampling::SynapticSampling, hebb::Hebb }
 
 pub use synaptic_sampling::Sampling;
 
