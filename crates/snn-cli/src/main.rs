@@ -11,6 +11,7 @@ mod docs;
 mod fit;
 mod machines;
 mod map;
+mod matrix;
 mod plots;
 mod progress;
 mod reproduce;
@@ -64,6 +65,9 @@ enum Command {
     /// List the machines, or run small networks on each.
     #[command(after_help = machines::EXAMPLES)]
     Machines(machines::Args),
+    /// Try what goes with what: rules, neurons, links, machines, structural rules.
+    #[command(after_help = matrix::EXAMPLES)]
+    Matrix(matrix::Args),
     /// Find the spike code of a scalar function.
     #[command(after_help = fit::EXAMPLES)]
     Fit(fit::Args),
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Machines(args) => machines::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Docs(args) => docs::run(&args),

@@ -20,6 +20,8 @@ use std::sync::Mutex;
 
 /// Only one thing can take the place of the optimiser's update.
 const ONE_PLACE: &str = "a substrate moves the weights by itself: it goes with no structural rule, no device in the loop, and no weights that decay (adaptive feedback)";
+/// Links are replaced on chips only.
+const LINKS_STAY: &str = "a device in the loop keeps the links it was built with; for a structural rule, use with_chip";
 /// A batch is cut into so many pieces at most; pieces are added in order.
 const CHUNKS: usize = 8;
 /// A piece has at least so many steps of trials, counted over the trials: less work than this costs less than clearing and adding another gradient.
@@ -121,6 +123,9 @@ pub enum TrainError {
     /// The device in the loop cannot do it.
     #[error(transparent)]
     Device(DeviceError),
+    /// The chip in the loop does not take the network, or not with the links it has come to have.
+    #[error("the chip in the loop does not take the network: {0}")]
+    Chip(String),
 }
 
 /// The exact state of a training run between two batches: with it, training goes on to the same bits.
@@ -256,6 +261,9 @@ impl Trainer {
         if self.substrate.is_some() {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
+        if self.device.as_ref().is_some_and(|device| !device.takes_other_links()) {
+            return Err(TrainError::Options(LINKS_STAY.into()));
+        }
         rule.check(&self.engine)?;
         self.structure = Some((rule.name(), rule.begin(&mut self.engine, self.options.seed.child("structure"))));
         Ok(self)
@@ -300,25 +308,56 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// If the device was built for another network, the rule takes no device, or links are rewired while weights learn.
+    /// If the device was built for another network, the rule takes no device, or a structural rule replaces links: see [`with_chip`](Self::with_chip).
     pub fn with_device(mut self, device: Box<dyn Device>, clip: Option<f64>) -> Result<Self, TrainError> {
-        if !self.rule.takes_device() {
-            let why = format!(
-                "rule `{}` cannot learn from what a device recorded; take sparse_bptt, or eprop in its reverse form",
-                self.rule.name()
-            );
-            return Err(TrainError::Options(why));
-        }
+        self.check_loop()?;
         if self.structure.is_some() {
-            return Err(TrainError::Options(
-                "a device in the loop has the links it was built with; train without a structural rule".into(),
-            ));
-        }
-        if self.substrate.is_some() {
-            return Err(TrainError::Options(ONE_PLACE.into()));
+            return Err(TrainError::Options(LINKS_STAY.into()));
         }
         self.device = Some(Loop::new(device, &self.engine, clip, self.options.seed.child("device"))?);
         Ok(self)
+    }
+
+    /// As [`with_device`](Self::with_device), with a chip: a function from networks to devices that have the same irregularities. The trainer puts its network on the chip, and does so again
+    /// whenever a structural rule has replaced links.
+    ///
+    /// ```
+    /// use snn_core::{Net, Seed, ms, net::{Connect, Init}, neuron::{Li, Lif}};
+    /// use snn_learn::{DeepR, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+    /// let net = Net::new(ms(1.0)).input("in", 50).population("hidden", 20, Lif::default()).population("out", 2, Li::default())
+    ///     .project("in", "hidden", Connect::Random { p: 0.1 }, Init::normal(0.5)).project("hidden", "out", Connect::All, Init::normal(0.5))
+    ///     .output("out").build(Seed::new(1))?;
+    /// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
+    /// let trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::sgd(0.1), options)?
+    ///     .with_structure(DeepR::new(1e-4))?
+    ///     .with_chip(|network| Ok(Box::new(snn_sparse::Ideal::new(network))), None)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the chip does not take the network, or the rule takes no device.
+    pub fn with_chip(
+        mut self,
+        chip: impl Fn(&Network) -> Result<Box<dyn Device>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+        clip: Option<f64>,
+    ) -> Result<Self, TrainError> {
+        self.check_loop()?;
+        self.device = Some(Loop::of_chip(Box::new(chip), &self.engine, clip, self.options.seed.child("device"))?);
+        Ok(self)
+    }
+
+    /// Whether a device can be in the loop at all.
+    fn check_loop(&self) -> Result<(), TrainError> {
+        if self.substrate.is_some() {
+            return Err(TrainError::Options(ONE_PLACE.into()));
+        }
+        match self.rule.takes_device() {
+            true => Ok(()),
+            false => Err(TrainError::Options(format!(
+                "rule `{}` runs the network by itself and takes no device in the loop; take sparse_bptt, bptt or eprop",
+                self.rule.name()
+            ))),
+        }
     }
 
     /// What the device in the loop has spent so far; `None` without one.

@@ -3,8 +3,8 @@
 use rand::RngExt;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, Li, Lif, Relu};
-use snn_core::{Net, Network, Raster, Seed, Trials, ms};
-use snn_learn::{Bptt, DeepR, Eprop, Form, Loss, Optimiser, Options, Over, Rule, SparseBptt, Stats, TrainError, Trainer};
+use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
+use snn_learn::{Bptt, DeepR, Eprop, Form, GradR, LearnedSignals, Loss, Optimiser, Options, Over, Rule, SparseBptt, Stats, Structure, TrainError, Trainer};
 use snn_sparse::{Costs, Device, DeviceError, Ideal};
 
 fn data() -> Trials {
@@ -34,6 +34,10 @@ fn network() -> Network {
         .project("a", "rates", Connect::All, Init::normal(0.2))
         .project("rates", "out", Connect::All, Init::normal(0.2))
         .project("b", "out", Connect::All, Init::normal(0.5))
+        .population("generator", 10, Lif::default())
+        .population("signals", 20, Li::default())
+        .project("in", "generator", Connect::All, Init::normal(0.4))
+        .project("generator", "signals", Connect::All, Init::normal(0.2))
         .output("out")
         .build(Seed::new(2))
         .unwrap()
@@ -46,7 +50,9 @@ fn trainer(rule: Box<dyn Rule<f32>>) -> Trainer {
 
 fn rules() -> Vec<Box<dyn Rule<f32>>> {
     let eprop = Eprop { feedback: snn_learn::Feedback::Random { std: 1.0, seed: Seed::new(3) }, ..Eprop::default() };
-    vec![Box::new(SparseBptt::default()), Box::new(eprop)]
+    let online = Eprop { form: Form::Online { window: 7 }, ..eprop.clone() };
+    let dense = Bptt::new(SparseBptt::default().surrogate);
+    vec![Box::new(SparseBptt::default()), Box::new(eprop), Box::new(online), Box::new(dense), Box::new(LearnedSignals::new("b", "signals"))]
 }
 
 /// Without the seconds, which differ from run to run.
@@ -106,6 +112,7 @@ impl Device for Lossy {
 fn an_ideal_device_changes_nothing() {
     let data = data();
     for (one, other) in rules().into_iter().zip(rules()) {
+        let name = one.name();
         let (mut alone, mut looped) = (trainer(one), trainer(other).with_device(Box::new(Ideal::new(&network())), None).unwrap());
         for _ in 0..3 {
             let (a, b) = (alone.epoch(&data, &|_| ()).unwrap(), looped.epoch(&data, &|_| ()).unwrap());
@@ -113,8 +120,31 @@ fn an_ideal_device_changes_nothing() {
         }
         assert_eq!(alone.engine().weights(), looped.engine().weights());
         assert_eq!(plain(&alone.evaluate(&data).unwrap()), plain(&looped.evaluate(&data).unwrap()));
-        let costs = looped.device_costs().unwrap();
-        assert!((costs.seconds - (3.0 + 1.0) * 60.0 * 40e-3).abs() < 1e-9, "{} s", costs.seconds);
+        let (costs, runs) = (looped.device_costs().unwrap(), if name == "learned_signals" { 2.0 } else { 1.0 });
+        assert!((costs.seconds - (3.0 * runs + 1.0) * 60.0 * 40e-3).abs() < 1e-9, "{name}: {} s", costs.seconds);
+    }
+}
+
+/// A chip that is the engine gets the links a structural rule chooses: the same weights, links and figures as without it.
+#[test]
+fn an_ideal_chip_follows_links() {
+    fn chip(network: &Network) -> Result<Box<dyn Device>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Box::new(Ideal::new(network)))
+    }
+    let data = data();
+    let structures: [fn() -> Box<dyn Structure>; 2] = [|| Box::new(DeepR::new(1.0)), || Box::new(GradR::new(1.0))];
+    for (structure, rule) in structures.into_iter().flat_map(|s| (0..rules().len()).map(move |r| (s, r))) {
+        let trainer = || trainer(rules().swap_remove(rule)).with_structure(structure()).unwrap();
+        let (mut alone, mut looped) = (trainer(), trainer().with_chip(chip, None).unwrap());
+        for _ in 0..3 {
+            let (a, b) = (alone.epoch(&data, &|_| ()).unwrap(), looped.epoch(&data, &|_| ()).unwrap());
+            assert_eq!(plain(&a), plain(&b));
+            assert!(a.turnover.iter().any(|t| t.pruned > 0), "nothing to follow");
+        }
+        assert_eq!(alone.network().unwrap(), looped.network().unwrap());
+        assert_eq!(plain(&alone.evaluate(&data).unwrap()), plain(&looped.evaluate(&data).unwrap()));
+        let runs = if rule == 4 { 2.0 } else { 1.0 };
+        assert!((looped.device_costs().unwrap().seconds - (3.0 * runs + 1.0) * 60.0 * 40e-3).abs() < 1e-9);
     }
 }
 
@@ -144,21 +174,26 @@ fn any_number_of_threads_gives_the_same_bits() {
 fn what_cannot_be_in_the_loop_is_refused() {
     let device = || Box::new(Ideal::new(&network()));
     let refused = |trainer: Result<Trainer, TrainError>| trainer.err().map_or(String::new(), |e| e.to_string());
-    let dense = refused(trainer(Box::new(Bptt::new(SparseBptt::default().surrogate))).with_device(device(), None));
-    assert!(dense.contains("rule `bptt`") && dense.contains("take sparse_bptt"), "{dense}");
-    let online = Eprop { form: Form::Online { window: 4 }, ..Eprop::default() };
-    let net = Net::new(ms(1.0)).input("in", 3).population("a", 4, Lif::default()).population("out", 2, Li::default());
+    let smooth = Bptt { smooth: true, ..Bptt::new(Surrogate::triangle(1.0, 1.0)) };
+    let soft = Lif { reset_grad: 1.0.into(), ..Lif::default() };
+    let net = Net::new(ms(1.0)).input("in", 3).population("a", 4, soft).population("out", 2, Li::default());
     let net = net.project("in", "a", Connect::All, Init::normal(1.0)).project("a", "out", Connect::All, Init::normal(1.0));
     let small = net.output("out").build(Seed::new(0)).unwrap();
     let options = Options::new(Loss::CrossEntropy(Over::Each), Seed::new(1));
-    let online = Trainer::new(&small, online, Optimiser::sgd(0.1), options).unwrap();
-    assert!(refused(online.with_device(Box::new(Ideal::new(&small)), None)).contains("reverse form"));
+    let smooth = Trainer::new(&small, smooth, Optimiser::sgd(0.1), options).unwrap();
+    let smooth = refused(smooth.with_device(Box::new(Ideal::new(&small)), None));
+    assert!(smooth.contains("rule `bptt`") && smooth.contains("take sparse_bptt"), "{smooth}");
     let other = refused(trainer(Box::new(SparseBptt::default())).with_device(Box::new(Ideal::new(&small)), None));
     assert!(other.contains("another network"), "{other}");
     assert!(refused(trainer(Box::new(SparseBptt::default())).with_device(device(), Some(0.0))).contains("must be positive"));
-    let sparse = Trainer::new(&small, SparseBptt::default(), Optimiser::sgd(0.1), options).unwrap();
-    let rewired = sparse.with_structure(DeepR::new(1e-4)).err().map(|e| e.to_string());
-    assert!(rewired.is_some(), "dense links cannot be rewired anyway");
+    // A device is built with its links: a structural rule needs the chip.
+    let sparse = || trainer(Box::new(SparseBptt::default()));
+    assert!(refused(sparse().with_structure(DeepR::new(1e-4)).unwrap().with_device(device(), None)).contains("with_chip"));
+    assert!(refused(sparse().with_device(device(), None).unwrap().with_structure(DeepR::new(1e-4))).contains("with_chip"));
+    assert_eq!(
+        refused(sparse().with_chip(|_| Err("it is broken".into()), None)),
+        "the chip in the loop does not take the network: it is broken"
+    );
     let mut looped = trainer(Box::new(SparseBptt::default())).with_device(device(), None).unwrap();
     let saved = looped.checkpoint();
     assert!(looped.restore(&saved).unwrap_err().to_string().contains("device in the loop"));

@@ -421,8 +421,7 @@ fn a_total_budget_is_split_by_the_initial_numbers() {
 
 #[test]
 fn what_cannot_be_rewired_is_refused_by_name() {
-    let (dense, sparse, delayed) =
-        (layer(5, 5, Connect::All, Init::normal(1.0)), layer(5, 5, Connect::Random { p: 0.5 }, Init::normal(1.0)), recurrent(0.3, 2.0));
+    let (dense, sparse) = (layer(5, 5, Connect::All, Init::normal(1.0)), layer(5, 5, Connect::Random { p: 0.5 }, Init::normal(1.0)));
     let soft = |l1: f64, temperature: f64, connectivity: Value| SoftDeepR { l1, temperature, connectivity };
     let full = Net::new(ms(1.0)).population("a", 3, Lif::default()).project("a", "a", Connect::Random { p: 1.0 }, Init::normal(1.0));
     let full = full.delay(ms(1.0)).output("a").build(Seed::new(0)).unwrap();
@@ -449,7 +448,6 @@ fn what_cannot_be_rewired_is_refused_by_name() {
             "`grad_r_by_rows`: no projection of the network has listed links",
         ),
         (&sparse, Box::new(GradRByRows { prior: GradR::new(0.1), rows: 0 }), "rows = 0"),
-        (&delayed, Box::new(GradRByRows { prior: GradR::new(0.1), rows: 1 }), "`a` -> `a`: its links have delays of their own"),
     ];
     for (net, rule, what) in cases {
         let error = rule.check(&Clocked::compile(net)).unwrap_err().to_string();
@@ -616,9 +614,17 @@ fn a_share_p_of_the_laplace_prior_is_dormant() {
 
 #[test]
 fn by_rows_memory_is_bounded_and_a_link_comes_back_where_its_gradient_beats_the_prior() {
+    [0.0, ms(3.0)].into_iter().for_each(by_rows);
+}
+
+/// With links of delays up to this.
+fn by_rows(delays: f64) {
     let (n, m, rows, lr, penalty) = (20usize, 90usize, 3usize, 0.1, 0.5);
     let rule = GradRByRows { prior: GradR::new(penalty), rows };
-    let mut bench = Bench::new(&layer(n, m, Connect::Random { p: 0.1 }, Init::normal(1.0)), &rule, Optimiser::sgd(lr), 1);
+    let net = Net::new(ms(1.0)).input("in", n).population("out", m, Li::default());
+    let net = net.project("in", "out", Connect::Random { p: 0.1 }, Init::normal(1.0)).delays(0.0, delays);
+    let mut bench = Bench::new(&net.output("out").build(Seed::new(3)).unwrap(), &rule, Optimiser::sgd(lr), 1);
+    assert_eq!(bench.engine.links().len(), 1 + (delays / ms(1.0)) as usize, "a list for each delay");
     let begin = bench.weights();
     // Live links hold their place against the prior; of the others the pairs with i + j divisible by 7 have a gradient beyond it, in either
     // direction, and the rest one below it.

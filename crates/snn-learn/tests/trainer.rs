@@ -94,7 +94,7 @@ fn each_structure(mut each: impl FnMut(&str, &(dyn Fn() -> Trainer + Sync))) {
         ("deep_r, Dale", 0.0, || Some(Box::new(DeepR { signs: Signs::Source { inhibitory: 0.3 }, ..DeepR::new(0.05) }))),
         ("soft_deep_r", 2.0, || Some(Box::new(SoftDeepR { l1: 0.05, temperature: 1e-3, connectivity: 0.7.into() }))),
         ("grad_r", 2.0, || Some(Box::new(GradR::new(0.3)))),
-        ("grad_r_by_rows", 0.0, || Some(Box::new(GradRByRows { prior: GradR::new(0.01), rows: 4 }))),
+        ("grad_r_by_rows", 2.0, || Some(Box::new(GradRByRows { prior: GradR::new(0.01), rows: 4 }))),
     ];
     let (sgd, adam) = (Optimiser::momentum(0.1, 0.5), Optimiser::adamw(5e-3, 1e-3));
     let choices = [(0, sgd)].into_iter().chain((0..RULES.len()).map(|rule| (rule, adam)));
@@ -244,6 +244,15 @@ const RULES: [Make; 6] = [
         Box::new(LearnedSignals { surrogate, learner: "b".into(), signals: "signals".into(), rate: 0.02, filter: ms(10.0) })
     },
 ];
+
+/// The laws below hold for every rule there is.
+#[test]
+fn no_rule_is_left_out() {
+    let here: Vec<&str> = RULES.iter().map(|rule| rule().name()).collect();
+    for (name, rule) in snn_learn::rule::all::<f32>() {
+        assert!(here.contains(&rule.name()), "{name} is not among the rules of these tests");
+    }
+}
 
 #[test]
 fn one_and_more_threads_give_the_same_bits() {

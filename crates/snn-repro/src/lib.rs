@@ -38,6 +38,7 @@ mod error;
 mod interrupt;
 mod lab;
 pub mod machines;
+pub mod matrix;
 pub mod memory;
 mod paper;
 pub mod papers;

@@ -67,6 +67,9 @@ pub trait Device: Send {
     fn costs(&self) -> &Costs;
 }
 
+/// A machine, always the same one, that is configured with a description: its devices have the same irregularities.
+pub type Chip<'a> = dyn Fn(&Network) -> Result<Box<dyn Device>, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'a;
+
 /// What a machine has spent. Everything here is modelled, not measured.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Costs {

@@ -32,7 +32,7 @@ mod windowed;
 
 pub use bank::{Bank, Cells, Feed, Link, Sign, Source};
 pub use clocked::{Clocked, Record};
-pub use device::{Costs, Device, DeviceError};
+pub use device::{Chip, Costs, Device, DeviceError};
 pub use event_driven::{EventDriven, EventError, Work};
 pub use fan::{Family, Fan};
 pub use ideal::Ideal;

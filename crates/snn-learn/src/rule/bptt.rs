@@ -3,6 +3,7 @@
 use super::adjoint::{Adjoint, Carry, DenseStep, with_states};
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
 use crate::gemm::{Field, add_product, matrix, matrix_mut};
+use crate::in_the_loop::Station;
 use serde::{Deserialize, Serialize};
 use snn_core::neuron::Output;
 use snn_core::{Raster, Surrogate};
@@ -84,11 +85,16 @@ impl<F: Field> Rule<F> for Bptt {
             relinked: engine.relinked(),
             input: Vec::new(),
             rasters: Vec::new(),
+            station: None,
+            recorded: Vec::new(),
             weights: Vec::new(),
             gradient: Vec::new(),
             y: Vec::new(),
             dy: Vec::new(),
         })
+    }
+    fn takes_device(&self) -> bool {
+        !self.smooth // the smoothed network has no events
     }
 }
 
@@ -127,6 +133,9 @@ struct Dense<F: Scalar> {
     relinked: u64, // what they were found in: `Clocked::relinked`
     input: Vec<F>, // [step][trial][channel]
     rasters: Vec<Raster>,
+    /// The device that runs trials; `None`: the dense products do.
+    station: Option<Station>,
+    recorded: Vec<Vec<Raster>>, // by trial and population, of a device
     weights: Vec<Vec<F>>,
     gradient: Vec<F>,
     y: Vec<Block<F>>,
@@ -187,6 +196,11 @@ impl<F: Field> Worker<F> for Dense<F> {
         }
         self.load(job, trials);
         let start = Instant::now();
+        self.recorded.clear();
+        if let Some(station) = &mut self.station {
+            let runs = self.rasters.iter().zip(trials).map(|(raster, &trial)| station.run(engine, raster, trial).into_iter().cloned().collect());
+            self.recorded.extend(runs);
+        }
         self.forward(engine, steps, m);
         let middle = Instant::now();
         self.judge(job, trials, &mut stats);
@@ -206,6 +220,10 @@ impl<F: Field> Worker<F> for Dense<F> {
         stats
     }
 
+    fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
+        std::mem::replace(&mut self.station, station)
+    }
+
     fn bytes(&self) -> usize {
         let planes: usize = self
             .layers
@@ -214,7 +232,7 @@ impl<F: Field> Worker<F> for Dense<F> {
             .sum();
         self.input.capacity() * size_of::<F>()
             + (planes + self.y.capacity() + self.dy.capacity()) * size_of::<Block<F>>()
-            + self.rasters.iter().map(Raster::bytes).sum::<usize>()
+            + self.rasters.iter().chain(self.recorded.iter().flatten()).map(Raster::bytes).sum::<usize>()
     }
 }
 
@@ -334,7 +352,12 @@ impl<F: Field> Dense<F> {
         let all = t * m * w..(t + 1) * m * w;
         if cells.output().is_events() {
             let (u, z, slope) = (&layer.u[all.clone()], &mut layer.z[all.clone()], &mut layer.slope[all]);
-            let counts = engine.simd().run(Emit { rule: self.rule, output: cells.output(), size: cells.size(), u, z, slope });
+            let mut counts = engine.simd().run(Emit { rule: self.rule, output: cells.output(), size: cells.size(), u, z, slope });
+            if !self.recorded.is_empty() {
+                let rectified = cells.output() == Output::Rectified;
+                counts[0] = told(self.recorded.iter().map(|trial| &trial[p]), t, z, rectified.then_some(slope));
+                counts[1] = if rectified { counts[0] } else { counts[1] };
+            }
             layer.counts.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
         } else {
             layer.slope[all].fill(Block::splat(F::of(1.0)));
@@ -444,6 +467,25 @@ impl<F: Field> Dense<F> {
         let into = flat_mut(&mut gradients.links[k]);
         self.places[k].iter().for_each(|&(slot, place)| into[slot as usize] += self.gradient[place as usize]);
     }
+}
+
+/// Puts the events that a device recorded at step `t`, one raster per trial, in the place of the outputs; the derivative of a rectified unit is 1 at its events. Returns
+/// their number.
+fn told<'a, F: Scalar>(trials: impl ExactSizeIterator<Item = &'a Raster>, t: usize, z: &mut [Block<F>], slope: Option<&mut [Block<F>]>) -> u64 {
+    let (width, mut count) = (z.len() / trials.len() * LANES, 0);
+    let (z, mut slope) = (flat_mut(z), slope.map(flat_mut));
+    z.fill(F::default());
+    slope.iter_mut().for_each(|slope| slope.fill(F::default()));
+    for (k, raster) in trials.enumerate() {
+        let values = raster.values_at(t);
+        for (n, &j) in raster.at(t).iter().enumerate() {
+            let place = k * width + j as usize;
+            z[place] = F::of(values.get(n).copied().unwrap_or(1.0));
+            slope.iter_mut().for_each(|slope| slope[place] = F::of(1.0));
+            count += 1;
+        }
+    }
+    count
 }
 
 /// The two things done with a projection from an input that is given as events.

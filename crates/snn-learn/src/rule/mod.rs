@@ -1,18 +1,34 @@
 //! Learning rules. A rule turns trials into weight gradients; it sees a neuron's local derivatives, never the neuron.
 //!
-//! To add a rule: one file beside this one, one line here.
+//! To add a rule: one file beside this one, one line in `rules!`.
 
 mod adjoint;
-mod bptt;
-mod eprop;
 mod fan;
-mod sparse_bptt;
 mod trial;
 
-pub use bptt::Bptt;
-pub use eprop::{Eprop, Feedback, Form, LearnedSignals, SyntheticGradients};
-pub use sparse_bptt::SparseBptt;
+macro_rules! rules {
+    ($($file:ident :: { $($Item:ident),+ }: $($name:literal = $rule:expr),+;)+) => {
+        $(mod $file; pub use $file::{$($Item),+};)+
 
+        /// Every rule with its usual options, by a name of its own: for tests and tables over the registry. Those that work with populations of their own name them `learner`,
+        /// `signals` and `predictor`.
+        pub fn all<F: Field>() -> Vec<(&'static str, Box<dyn Rule<F>>)> {
+            vec![$($(($name, Box::new($rule))),+),+]
+        }
+    };
+}
+
+rules! {
+    sparse_bptt::{SparseBptt}: "sparse_bptt" = SparseBptt::default();
+    bptt::{Bptt}: "bptt" = Bptt::new(SparseBptt::default().surrogate);
+    eprop::{Eprop, Feedback, Form, LearnedSignals, SyntheticGradients}:
+        "eprop" = Eprop::default(),
+        "eprop, online" = Eprop { form: Form::Online { window: 8 }, ..Eprop::default() },
+        "synthetic_gradients" = SyntheticGradients::new("predictor"),
+        "learned_signals" = LearnedSignals::new("learner", "signals");
+}
+
+use crate::gemm::Field;
 use crate::in_the_loop::Station;
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
@@ -179,16 +195,16 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
         let why = "has escape noise, and a spike by chance has no surrogate derivative; take the noise out, or a rule that learns while the network runs".into();
         return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
+    if let Some(p) = draft.populations.iter().find(|p| p.model.apart()) {
+        let why = format!("({}) hears excitation and inhibition apart, and rules take models with one input", p.model.name());
+        return Err(RuleError::Population { rule, population: p.name.clone(), why });
+    }
     // What changes from step to step, or counts otherwise than it was sent, has no place in the local derivatives.
     if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Weighted || p.model.period() > 1) {
         let why = format!(
             "({}) follows a schedule of its own, and rules take models that are the same at every step; convert a trained network instead",
             p.model.name()
         );
-        return Err(RuleError::Population { rule, population: p.name.clone(), why });
-    }
-    if let Some(p) = draft.populations.iter().find(|p| p.model.apart()) {
-        let why = format!("({}) hears excitation and inhibition apart, and rules take models with one input", p.model.name());
         return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
     match draft.inputs.len() {

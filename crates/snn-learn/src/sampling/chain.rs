@@ -1,9 +1,9 @@
 //! Chains of states under clamps, from whatever samples them, and what is done with states.
 
-use super::{Boltzmann, Calibration, Chip, LifSampling, Moments, SamplingError, read_states};
+use super::{Boltzmann, Calibration, LifSampling, Moments, SamplingError, read_states};
 use rayon::prelude::*;
 use snn_core::{Raster, Seed};
-use snn_sparse::Device;
+use snn_sparse::{Chip, Device};
 use std::collections::BTreeMap;
 
 /// What each unit is held at; `None`: it is free.

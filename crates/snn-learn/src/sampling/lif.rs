@@ -1,12 +1,12 @@
 //! From a distribution to conductance neurons in noise: activation, weights, clamps, and states read from spikes.
 
-use super::{Boltzmann, Chip, SamplingError, sigmoid};
+use super::{Boltzmann, SamplingError, sigmoid};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use snn_core::net::{Connect, Draft, Init, Links, Projection};
 use snn_core::neuron::{Lif, LifCond};
 use snn_core::{Net, Network, Raster, Seed, Value, ms};
-use snn_sparse::Device;
+use snn_sparse::{Chip, Device};
 use std::ops::Range;
 
 /// How a Boltzmann distribution becomes a network of [`LifCond`] neurons that sample from it.

@@ -10,7 +10,7 @@
 //!   [`moments`], [`averages`], learning by contrast ([`learn`]).
 //!
 //! A device is used as it is: what it made of weights and neurons is seen in recorded spikes only. Its neurons are set when it is configured, so a machine
-//! is a function from descriptions to devices ([`Chip`]) that keeps its irregularities.
+//! is a function from descriptions to devices ([`Chip`](snn_sparse::Chip)) that keeps its irregularities.
 
 mod boltzmann;
 mod chain;
@@ -20,11 +20,8 @@ pub use boltzmann::{Boltzmann, Histogram, MOST_ENUMERATED, Moments, neural_sampl
 pub use chain::{Chain, Clamp, Gibbs, LifChain, averages, learn, moments};
 pub use lif::{Calibration, LifSampling, Noise, Sweep, read_states};
 
-use snn_core::{Network, NetworkError};
-use snn_sparse::{Device, DeviceError};
-
-/// A machine, always the same one, that is configured with a description.
-pub type Chip<'a> = dyn Fn(&Network) -> Result<Box<dyn Device>, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
+use snn_core::NetworkError;
+use snn_sparse::DeviceError;
 
 /// Why a distribution is not sampled.
 #[derive(Debug, thiserror::Error)]

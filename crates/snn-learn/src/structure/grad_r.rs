@@ -1,7 +1,7 @@
 //! Gradient rewiring: dormant links follow the gradient too.
 
 use super::{
-    State, Strengths, Structure, StructureError, Turnover, Update, Wiring, coin, listed, parameter, projection, signed, stream, untouched,
+    State, Strengths, Structure, StructureError, Turnover, Update, Wiring, coin, listed, parameter, signed, stream, untouched,
     with_strengths,
 };
 use crate::optim::Optimiser;
@@ -123,9 +123,9 @@ impl Wiring for Exact {
 /// So a link comes back where its gradient beats the prior, `−s·∂L/∂w/d > α`: at θ = 0 this is what the exact rule would do. `d` is 1 for
 /// gradient descent; for Adam it is the root of the mean squared gradient over the live links of the projection, which is also what a link
 /// that comes back begins with. The sign of a pair is a function of the seed, and initial weights are turned to it. Self-connections are
-/// never looked at.
+/// never looked at. Where links have delays of their own, that of a dormant link is a function of the seed too.
 ///
-/// Runs on listed links with one delay for all; other projections are left to the optimiser. Memory: that of the live links, and of
+/// Runs on listed links; other projections are left to the optimiser. Memory: that of the live links, and of
 /// `rows · targets` more.
 ///
 /// | parameter | meaning | range |
@@ -150,15 +150,9 @@ impl Structure for GradRByRows {
     fn check(&self, engine: &Clocked<f32>) -> Result<(), StructureError> {
         self.prior.check(BY_ROWS)?;
         parameter(BY_ROWS, "rows", self.rows as f64, self.rows > 0, "1 or more")?;
-        let taken: Vec<usize> = (0..engine.links().len()).filter(|&k| listed(engine, k).is_some()).collect();
-        if let Some(&k) = taken.iter().find(|&&k| engine.links()[k].subset.is_some()) {
-            let p = projection(engine, k);
-            let why = "its links have delays of their own; give it one delay for all".into();
-            return Err(StructureError::Projection { rule: BY_ROWS, from: p.from.clone(), to: p.to.clone(), why });
-        }
-        match taken.is_empty() {
-            true => Err(StructureError::Nothing { rule: BY_ROWS, wanted: "listed links" }),
-            false => Ok(()),
+        match (0..engine.links().len()).any(|k| listed(engine, k).is_some()) {
+            true => Ok(()),
+            false => Err(StructureError::Nothing { rule: BY_ROWS, wanted: "listed links" }),
         }
     }
 
@@ -168,8 +162,9 @@ impl Structure for GradRByRows {
             let Some(csr) = listed(engine, k) else { continue };
             let link = &engine.links()[k];
             let (sources, targets) = (engine.size(link.from) as u32, engine.cells()[link.to].size() as u32);
-            let signs = stream(engine, link.projection, seed).child("signs");
-            let list = List { k, sources, targets, signs, recurrent: link.from == Source::Population(link.to) };
+            let parts = (0..engine.links().len()).filter(|&other| engine.links()[other].projection == link.projection).collect();
+            let (pairs, recurrent) = (stream(engine, link.projection, seed), link.from == Source::Population(link.to));
+            let list = List { k, sources, targets, signs: pairs.child("signs"), parts, delays: pairs.child("delays"), recurrent };
             let negative: Vec<bool> = csr.cells().map(|(i, j)| list.negative(i, j)).collect();
             let w = flat_mut(engine.links_mut()[k].store.weights_mut());
             w.iter_mut().zip(negative).for_each(|(w, negative)| *w = signed(w.abs(), negative));
@@ -185,12 +180,26 @@ struct List {
     sources: u32,
     targets: u32,
     signs: Seed,
+    /// The lists of the projection: one for each delay, if its links have delays of their own.
+    parts: Vec<usize>,
+    delays: Seed,
     recurrent: bool,
 }
 
 impl List {
     fn negative(&self, i: u32, j: u32) -> bool {
-        coin(self.signs, u64::from(i) * u64::from(self.targets) + u64::from(j))
+        coin(self.signs, self.pair(i, j))
+    }
+
+    fn pair(&self, i: u32, j: u32) -> u64 {
+        u64::from(i) * u64::from(self.targets) + u64::from(j)
+    }
+
+    /// Whether a dormant link of this pair would have the delay of this list, and is not live with another.
+    fn takes(&self, i: u32, j: u32, engine: &Clocked<f32>) -> bool {
+        let place = self.delays.nth(self.pair(i, j)).value() % self.parts.len() as u64;
+        let elsewhere = |&k: &usize| k != self.k && listed(engine, k).is_some_and(|csr| csr.find(i, j).is_some());
+        self.parts[place as usize] == self.k && !self.parts.iter().any(elsewhere)
     }
 }
 
@@ -208,6 +217,10 @@ impl Wiring for ByRows {
     fn update(&mut self, update: &mut Update<'_>) -> Vec<Turnover> {
         for k in (0..update.engine.links().len()).filter(|k| self.lists.iter().all(|list| list.k != *k)) {
             update.optimise(k);
+        }
+        for list in &self.lists {
+            let entry = &mut self.turnover[update.engine.links()[list.k].projection];
+            *entry = Turnover { possible: entry.possible, ..Turnover::default() };
         }
         for n in 0..self.lists.len() {
             self.list(n, update);
@@ -235,7 +248,7 @@ impl ByRows {
             }
         };
         let entry = &mut turnover[update.engine.links()[list.k].projection];
-        (entry.live, entry.pruned, entry.grown) = (live as u64, 0, 0);
+        let (mut pruned, mut grown) = (0, 0);
         gone.clear();
         let weights = flat_mut(update.engine.links_mut()[list.k].store.weights_mut());
         let gradient = flat(&update.gradients.links[list.k]);
@@ -250,15 +263,15 @@ impl ByRows {
             weights[slot] = signed(theta, negative);
             if theta <= 0.0 {
                 gone.push(slot as u32);
-                entry.pruned += u64::from(!looked_at(before));
+                pruned += u64::from(!looked_at(before));
             } else if looked_at(before) {
-                entry.grown += 1;
+                grown += 1;
                 if let Some(second) = update.moments.second.get_mut(list.k) {
                     flat_mut(second)[slot] = mean;
                 }
             }
         }
-        entry.live = entry.live + entry.grown - entry.pruned;
+        entry.add(&Turnover { live: entry.live + live as u64 + grown - pruned, possible: entry.possible, pruned, grown });
         // The next sources.
         new.clear();
         let first = (update.moments.updates.wrapping_mul(rule.rows as u64) % u64::from(list.sources)) as u32;
@@ -266,7 +279,7 @@ impl ByRows {
         for row in 0..list.sources.min(rule.rows as u32) {
             let i = (first + row) % list.sources;
             let free = |j: u32| csr.find(i, j).is_none_or(|slot| gone.binary_search(&slot).is_ok());
-            new.extend((0..list.targets).filter(|&j| !(list.recurrent && i == j) && free(j)).map(|j| (i, j)));
+            new.extend((0..list.targets).filter(|&j| !(list.recurrent && i == j) && free(j) && list.takes(i, j, update.engine)).map(|j| (i, j)));
         }
         update.relink(list.k, gone, new.iter().copied(), work);
         let weights = flat_mut(update.weights(list.k));

@@ -7,23 +7,31 @@
 //! | [`GradR`] | one per possible link | exact | every source to every target, convolutions |
 //! | [`GradRByRows`] (not from the paper) | the live links, and the dormant ones of a few sources | of these sources | listed links |
 //!
-//! To add a rule: one file beside this one, one line here. A [`Structure`] is configuration; its [`Wiring`] takes the place of the
+//! To add a rule: one file beside this one, one line in `structures!`. A [`Structure`] is configuration; its [`Wiring`] takes the place of the
 //! optimiser's update in [`Trainer`](crate::Trainer), so that any [`Rule`](crate::Rule) and any [`Optimiser`] go with it.
 
-mod deep_r;
-mod grad_r;
-mod soft_deep_r;
+macro_rules! structures {
+    ($($file:ident :: { $($Item:ident),+ }: $($rule:expr),+;)+) => {
+        $(mod $file; pub use $file::{$($Item),+};)+
 
-pub use deep_r::{Budget, DeepR, Signs};
-pub use grad_r::{GradR, GradRByRows};
-pub use soft_deep_r::SoftDeepR;
+        /// Every structural rule with mild settings: for tests and tables over the registry.
+        pub fn all() -> Vec<Box<dyn Structure>> {
+            vec![$($(Box::new($rule)),+),+]
+        }
+    };
+}
+
+structures! {
+    deep_r::{Budget, DeepR, Signs}: DeepR::new(0.01);
+    soft_deep_r::{SoftDeepR}: SoftDeepR { l1: 0.01, temperature: 1e-4, connectivity: 0.7.into() };
+    grad_r::{GradR, GradRByRows}: GradR::new(0.01), GradRByRows { prior: GradR::new(0.01), rows: 4 };
+}
 
 use crate::optim::{Moments, Optimiser};
 use crate::rule::Gradients;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use snn_core::Seed;
-use snn_core::net::Projection;
 use snn_sparse::lanes::{bits, flat, flat_mut};
 use snn_sparse::store::{Csr, Rewiring};
 use snn_sparse::{Block, Clocked, LANES, Store, Synapses};
@@ -220,10 +228,6 @@ fn listed(engine: &Clocked<f32>, k: usize) -> Option<&Csr<f32>> {
     }
 }
 
-/// The projection of `links()[k]`.
-fn projection(engine: &Clocked<f32>, k: usize) -> &Projection {
-    &engine.network().draft().projections[engine.links()[k].projection]
-}
 
 /// A stream of numbers for a projection, by its name, and by its number among those of the same name: another projection changes nothing.
 fn stream(engine: &Clocked<f32>, projection: usize, seed: Seed) -> Seed {

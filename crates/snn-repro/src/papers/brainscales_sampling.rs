@@ -224,7 +224,7 @@ fn theory(lab: &mut Lab, how: &LifSampling, calibrations: &[Calibration]) -> Res
 
 /// D_KL of a target before and after learning its parameters anew in the loop.
 struct Loop<'a> {
-    chip: &'a snn_learn::sampling::Chip<'a>,
+    chip: &'a snn_sparse::Chip<'a>,
     how: &'a LifSampling,
     calibrations: &'a [Calibration],
     /// Updates of the loop.

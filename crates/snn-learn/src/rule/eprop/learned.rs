@@ -1,11 +1,12 @@
 //! E-prop 2: a network that learns to teach another one, in one update.
 
+use crate::in_the_loop::Station;
 use crate::rule::adjoint::{Adjoint, Along, with_states};
 use crate::rule::sparse_bptt::Sparse;
 use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
 use serde::{Deserialize, Serialize};
 use snn_core::neuron::decay;
-use snn_core::{Dataset, Raster, Surrogate};
+use snn_core::{Dataset, Raster, Surrogate, ms};
 use snn_sparse::lanes::{Isa, Kernel, bits, flat, flat_mut};
 use snn_sparse::{Block, Clocked, LANES, Record, Scalar, Store, Synapses};
 use std::time::Instant;
@@ -36,7 +37,7 @@ const NAME: &str = "learned_signals";
 /// **Learner and generator are populations of one network.** So all weights are trained, saved and counted alike. The learner has events, one population of
 /// any model, with any links and delays. The generator is whatever leads to the readout `signals`, which is graded (`li`), not the output, and has one unit for
 /// each neuron of the learner. Channels that say what is wanted must not lead to the learner: give it the others with [`Connect::Sources`](snn_core::net::Connect).
-/// In the second run the generator runs again, unheard.
+/// In the second run the generator runs again, unheard. With a device in the loop both runs are on it, with the same trial's noise, and the weights are written in between.
 ///
 /// Loss and penalty are those of the second run, spikes and multiply-accumulates are counted in both. `Trainer::evaluate` runs the network before the update;
 /// `Trainer::gradient` gives the loss after it, without moving a weight; [`adapted`](Self::adapted) gives the network after it.
@@ -90,6 +91,12 @@ pub struct LearnedSignals {
 }
 
 impl LearnedSignals {
+    /// With this learner and this readout of learning signals: the usual surrogate, η = 0.01, traces filtered with 20 ms.
+    pub fn new(learner: &str, signals: &str) -> Self {
+        let surrogate = Surrogate::triangle(0.3, 1.0);
+        LearnedSignals { surrogate, learner: learner.into(), signals: signals.into(), rate: 0.01, filter: ms(20.0) }
+    }
+
     /// The network as it is after the update on trial `index` of `data`. Where links were replaced since it was built, it runs with the links as they are, but
     /// cannot be [described](Clocked::describe).
     ///
@@ -164,6 +171,9 @@ impl<F: Scalar> Rule<F> for LearnedSignals {
         let (learner, signals) = self.populations(engine).unwrap_or_default();
         Box::new(Learned::new(self, engine, learner, signals))
     }
+    fn takes_device(&self) -> bool {
+        true
+    }
 }
 
 struct Learned<F: Scalar> {
@@ -218,7 +228,9 @@ impl<F: Scalar> Learned<F> {
     /// Takes the weights as they are after so many updates of the outer loop.
     fn begin(&mut self, engine: &Clocked<F>, updates: u64) {
         if self.relinked != engine.relinked() {
+            let station = self.first.play_on(None);
             *self = Learned::new(&self.rule.clone(), engine, self.learner, self.signals);
+            self.first.play_on(station);
         }
         for (to, from) in self.after.links_mut().iter_mut().zip(engine.links()) {
             to.store.weights_mut().copy_from_slice(from.store.weights());
@@ -289,7 +301,11 @@ impl<F: Scalar> Worker<F> for Learned<F> {
             stats.tally(engine, &self.first.trial.input, &self.first.trial.record);
             self.error.clear();
             let second = Job { engine: &self.after, ..*job };
+            let station = self.first.play_on(None).map(|station| station.with_weights(&self.after));
+            self.second.play_on(station);
             stats.add(&self.second.learn(&second, &[trial], &mut self.error));
+            let station = self.second.play_on(None).map(|station| station.with_weights(engine));
+            self.first.play_on(station);
             let middle = Instant::now();
             for (sum, error) in gradients.links.iter_mut().zip(&self.error.links) {
                 sum.iter_mut().zip(error).for_each(|(sum, error)| *sum = sum.plus(error));
@@ -298,6 +314,10 @@ impl<F: Scalar> Worker<F> for Learned<F> {
             stats.backward_s += middle.elapsed().as_secs_f64();
         }
         stats
+    }
+
+    fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
+        self.first.play_on(station)
     }
 
     fn bytes(&self) -> usize {

@@ -173,7 +173,7 @@ impl<F: Scalar> Rule<F> for Eprop {
         Box::new(Sparse::new(engine, self.surrogate, by_population, order.map(|p| (vec![p], false)).collect()))
     }
     fn takes_device(&self) -> bool {
-        self.form == Form::Reverse
+        true
     }
     fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
         match (&self.feedback, engine.outputs()) {

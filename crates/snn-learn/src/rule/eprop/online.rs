@@ -6,6 +6,7 @@
 //! the state before the window is what is left of each number kept there.
 
 use super::synthetic::Teacher;
+use crate::in_the_loop::Station;
 use crate::rule::adjoint::{Adjoint, Carry, with_states};
 use crate::rule::sparse_bptt::Way;
 use crate::rule::trial::Trial;
@@ -818,7 +819,8 @@ impl<F: Scalar> Worker<F> for Online<F> {
         self.feeds.iter_mut().for_each(|feed| feed.gather(engine, &self.ways));
         // Where every error is known at its step, the network runs as far as the rule has come, and nothing grows with the trial.
         let known = job.loss.stepwise() && job.regulariser.known_before(!job.rates.is_empty());
-        let in_pieces = known && self.signals.iter().all(|signal| signal.delay == 0);
+        // A device runs whole trials.
+        let in_pieces = known && self.signals.iter().all(|signal| signal.delay == 0) && self.trial.station.is_none();
         for &trial in trials {
             self.links.iter_mut().flatten().for_each(Links::begin);
             self.teacher.iter_mut().for_each(Teacher::begin);
@@ -846,6 +848,10 @@ impl<F: Scalar> Worker<F> for Online<F> {
             links.iter_mut().for_each(|links| links.end(gradient));
         }
         stats
+    }
+
+    fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
+        std::mem::replace(&mut self.trial.station, station)
     }
 
     fn bytes(&self) -> usize {

@@ -5,7 +5,7 @@ use crate::rule::adjoint::{Adjoint, Carry, with_states};
 use crate::rule::trial::Trial;
 use crate::rule::{Gradients, Rule, RuleError, Stats, Worker, check_common};
 use serde::{Deserialize, Serialize};
-use snn_core::{Surrogate, Trains};
+use snn_core::{Network, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
 use snn_sparse::{Block, Clocked, LANES, Scalar, Source, Store, Synapses, Trace};
 use std::ops::Range;
@@ -76,6 +76,17 @@ pub struct SyntheticGradients {
 }
 
 impl SyntheticGradients {
+    /// With this predictor: windows of 20 steps, outputs in tenths, both losses alike.
+    pub fn new(predictor: &str) -> Self {
+        SyntheticGradients { surrogate: Surrogate::triangle(0.3, 1.0), window: 20, predictor: predictor.into(), gain: 0.1, weight: 1.0 }
+    }
+
+    /// How many units the predictor must have in this network; it may have any number now. `None` if there is no such population.
+    pub fn units(&self, network: &Network) -> Option<usize> {
+        let engine = Clocked::<f32>::compile(network);
+        Some(Places::new(&engine, self.predictor(&engine)?).end)
+    }
+
     fn predictor<F: Scalar>(&self, engine: &Clocked<F>) -> Option<usize> {
         engine.network().draft().populations.iter().position(|p| p.name == self.predictor)
     }
@@ -130,6 +141,9 @@ impl<F: Scalar> Rule<F> for SyntheticGradients {
         // `check` has found it.
         let teacher = self.predictor(engine).map(|predictor| Teacher::new(engine, self, predictor));
         Box::new(Online::new(engine, self.surrogate, Vec::new(), self.window, teacher))
+    }
+    fn takes_device(&self) -> bool {
+        true
     }
 }
 

@@ -5,8 +5,9 @@ use anyhow::Result;
 use snn_core::Seed;
 use snn_data::{Digits, ImageSet, StrokeParams, split};
 use snn_learn::sampling::{
-    Boltzmann, Calibration, Chain, Chip, Clamp, Gibbs, LifChain, LifSampling, Noise, Sweep, averages, learn, moments,
+    Boltzmann, Calibration, Chain, Clamp, Gibbs, LifChain, LifSampling, Noise, Sweep, averages, learn, moments,
 };
+use snn_sparse::Chip;
 
 use crate::{Axes, Lab, Scale};
 
