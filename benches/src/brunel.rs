@@ -4,7 +4,7 @@
 //! in-degree, a Poisson train into every neuron. The benchmark every simulator of the field reports; a synaptic event is one spike
 //! arriving over one recurrent link.
 
-use crate::{Figure, Log, Report, row};
+use crate::{Bench, Figure, Log, Report, row};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::LifRefractory;
 use snn_core::{Net, Network, NetworkError, Seed, ms};
@@ -89,8 +89,11 @@ fn rate(record: &Record<f32>, from: usize) -> f64 {
     spikes as f64 / neuron_seconds
 }
 
+/// The question, and how to answer it.
+pub const BENCH: Bench = Bench { name: "brunel", question: "How fast does a balanced random network run?", run: brunel };
+
 /// Runs the network at several sizes, with one thread and with two.
-pub fn brunel(quick: bool, log: Log<'_>) -> Report {
+fn brunel(quick: bool, log: Log<'_>) -> Report {
     let mut report = Report { bench: "brunel", rows: Vec::new(), summary: Vec::new(), notes: Vec::new() };
     let mut figure = |what: String, value: f64, wanted: &str| report.summary.push(Figure { what, value, wanted: wanted.into() });
     let (sizes, steps): (&[_], _) = if quick { (&[1000], 2 * SETTLING) } else { (&[1000, 4000, 10_000], 12_000) };

@@ -3,7 +3,7 @@
 //! Both get the same images, in batches of their own choice, on all threads. Of the spiking network everything is timed from pixels to answers; it runs in windows, so
 //! that a row of weights is read once for each source that fired. The best of several repeats counts.
 
-use crate::{Figure, Log, Report};
+use crate::{Bench, Figure, Log, Report};
 use serde::Serialize;
 use snn_convert::reference::Reference;
 use snn_convert::{Calibration, Codes, FewSpikes, Forward, Gates, Runner, Scheme};
@@ -48,7 +48,10 @@ struct Row {
     dense_macs: usize,
 }
 
-pub(crate) fn convert(quick: bool, log: Log<'_>) -> Report {
+/// The question, and how to answer it.
+pub const BENCH: Bench = Bench { name: "convert", question: "Does a few-spikes network classify as many images a second as the dense network it was made of?", run: convert };
+
+fn convert(quick: bool, log: Log<'_>) -> Report {
     let mut report = Report { bench: "convert", rows: Vec::new(), summary: Vec::new(), notes: Vec::new() };
     let Some(dir) = std::env::var_os("SNN_DATA") else {
         report.notes.push(

@@ -4,7 +4,7 @@
 //! (e-prop's triangle, as wide as the threshold, or the narrow window of the train-step bench) and batch. The gradient of the whole batch is timed, the
 //! rules in turn, the best of several rounds.
 
-use crate::{Figure, Log, Report, row};
+use crate::{Bench, Figure, Log, Report, row};
 use rand::RngExt;
 use serde_json::json;
 use snn_core::net::{Connect, Init};
@@ -68,8 +68,11 @@ fn on_processor() -> f64 {
     seconds.unwrap_or_else(|| START.elapsed().as_secs_f64())
 }
 
+/// The question, and how to answer it.
+pub const BENCH: Bench = Bench { name: "eprop", question: "What does a training step of e-prop cost, backwards and online?", run: eprop };
+
 /// Runs the bench. `quick` takes a small batch and one round.
-pub fn eprop(quick: bool, log: Log<'_>) -> Report {
+fn eprop(quick: bool, log: Log<'_>) -> Report {
     let (batch, rounds) = if quick { (8, 1) } else { (32, 12) };
     let data = data(batch);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap_or_else(|e| panic!("one thread: {e}"));

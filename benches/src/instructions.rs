@@ -6,15 +6,18 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::{Figure, Log, Report, row};
+use crate::{Bench, Figure, Log, Report, row};
 
 /// Runs that stand for the hot paths: training, online learning, rewiring, conversion, devices.
 const PAPERS: [&str; 5] = ["ssgd", "eprop", "deep_r", "fs_conversion", "pcm_eprop"];
 /// Functions listed of each.
 const TOP: usize = 10;
 
+/// The question, and how to answer it.
+pub const BENCH: Bench = Bench { name: "instructions", question: "How many instructions do whole runs take, and which functions?", run: instructions };
+
 /// Runs every paper at smoke scale on one thread under callgrind. `quick` takes the first alone.
-pub fn instructions(quick: bool, log: Log<'_>) -> Report {
+fn instructions(quick: bool, log: Log<'_>) -> Report {
     let mut report = Report { bench: "instructions", rows: Vec::new(), summary: Vec::new(), notes: Vec::new() };
     for paper in PAPERS.into_iter().take(if quick { 1 } else { PAPERS.len() }) {
         log(&format!("{paper}: some 50 times slower than without counting"));

@@ -1,21 +1,7 @@
 //! Speed questions and their answers. `cargo xtask bench NAME` runs one; all figures of a report come from one run on one machine.
 
-pub mod brunel;
-mod convert;
-mod eprop;
-mod instructions;
-mod product;
-mod train_step;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-use brunel::brunel;
-use convert::convert;
-use eprop::eprop;
-use instructions::instructions;
-use product::product;
-use train_step::train_step;
 
 /// A bench: its name, the question it answers, and how to run it.
 pub struct Bench {
@@ -33,27 +19,17 @@ pub type Run = fn(quick: bool, log: Log<'_>) -> Report;
 /// Where a bench says how far it is.
 pub type Log<'a> = &'a mut dyn FnMut(&str);
 
-/// All benches. To add one: one file beside `train_step.rs`, one line here.
-pub const ALL: &[Bench] = &[
-    Bench {
-        name: "train-step",
-        question: "What does one training step cost, sparse and dense, and with what does it grow?",
-        run: train_step,
-    },
-    Bench {
-        name: "product",
-        question: "Does the time of a training step fall with activity and with connectivity, and with both at once?",
-        run: product,
-    },
-    Bench { name: "eprop", question: "What does a training step of e-prop cost, backwards and online?", run: eprop },
-    Bench { name: "brunel", question: "How fast does a balanced random network run?", run: brunel },
-    Bench {
-        name: "convert",
-        question: "Does a few-spikes network classify as many images a second as the dense network it was made of?",
-        run: convert,
-    },
-    Bench { name: "instructions", question: "How many instructions do whole runs take, and which functions?", run: instructions },
-];
+/// Declares the module of each bench and lists them in the given order. To add one: `x.rs` with a `pub const BENCH: Bench`, and `x` in the list below.
+macro_rules! benches {
+    ($($public:vis $name:ident),+ $(,)?) => {
+        $($public mod $name;)+
+
+        /// All benches.
+        pub const ALL: &[Bench] = &[$($name::BENCH),+];
+    };
+}
+
+benches! { train_step, product, eprop, pub brunel, convert, instructions }
 
 /// What a bench found.
 #[derive(Clone, Debug, Serialize)]

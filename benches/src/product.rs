@@ -6,7 +6,7 @@
 //! that a busy machine spoils no ratio.
 
 use crate::train_step::{SHD, Shape, gradient_trainer, hidden};
-use crate::{Figure, Log, Report, row};
+use crate::{Bench, Figure, Log, Report, row};
 use serde_json::json;
 use snn_core::Dataset;
 use snn_learn::{SparseBptt, Stats, Trainer};
@@ -27,8 +27,11 @@ fn seconds(stats: &Stats) -> f64 {
     stats.forward_s + stats.backward_s
 }
 
+/// The question, and how to answer it.
+pub const BENCH: Bench = Bench { name: "product", question: "Does the time of a training step fall with activity and with connectivity, and with both at once?", run: product };
+
 /// Runs the bench. `quick` takes the corners of the table, a small batch and few rounds.
-pub fn product(quick: bool, log: Log<'_>) -> Report {
+fn product(quick: bool, log: Log<'_>) -> Report {
     let corner = |x: f64, list: [f64; 4]| !quick || x == list[0] || x == list[3];
     let (batch, rounds) = if quick { (4, 1) } else { (32, 15) };
     let mut cells = Vec::new();

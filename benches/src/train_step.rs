@@ -4,7 +4,7 @@
 //! layers spike at the wanted rate, the surrogate's window so that the wanted share of entries is active. Both rules get the same
 //! network, surrogate and batch; the gradient of a whole batch is timed, the best of several repeats counts.
 
-use crate::{Figure, Log, Report};
+use crate::{Bench, Figure, Log, Report};
 use rand::RngExt;
 use serde::Serialize;
 use snn_core::net::{Connect, Init};
@@ -227,8 +227,11 @@ fn faer_rate(shape: &Shape) -> f64 {
     2.0 * (m * k * n) as f64 / best * 1e-9
 }
 
+/// The question, and how to answer it.
+pub const BENCH: Bench = Bench { name: "train-step", question: "What does one training step cost, sparse and dense, and with what does it grow?", run: train_step };
+
 /// Runs the bench. `quick` takes small batches and few points.
-pub fn train_step(quick: bool, log: Log<'_>) -> Report {
+fn train_step(quick: bool, log: Log<'_>) -> Report {
     let mut rows: Vec<Row> = Vec::new();
     let mut summary = Vec::new();
     let repeats = if quick { 1 } else { 4 };

@@ -121,6 +121,10 @@ impl<W: World, R: OnlineRule> ClosedLoop<W, R> {
     pub fn device(&self) -> &dyn Device {
         &*self.device
     }
+    /// The device, to read or write weights between trials.
+    pub fn device_mut(&mut self) -> &mut dyn Device {
+        &mut *self.device
+    }
     /// What the network heard in the trial.
     pub fn input(&self) -> &Raster {
         &self.input

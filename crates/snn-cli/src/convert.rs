@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 use snn_convert::report::{Evaluation, Report};
-use snn_convert::{Amos, Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rate, Rounding, Scheme, Tally};
+use snn_convert::{Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rounding, Scheme, Tally, scheme};
 use snn_core::Seed;
 use snn_core::ann::{Ann, Graph, Node, Op};
 use snn_io::{json, onnx};
@@ -28,9 +29,6 @@ pub const EXAMPLES: &str = "Examples:
   snn convert net.onnx --scheme amos --steps 10 --calibrate train.npz --evaluate test.npz --scale 255 --mean 0.1307 --std 0.3081
                                                   the network takes (x/255 - 0.1307)/0.3081
 
-Schemes: `few_spikes` (also `fs`): K time steps for each layer, one neuron a gate; a new input every K steps. `amos`: K neurons for each gate, each fires
-once at most; a new input at every step. `rate`: integrate-and-fire neurons for K steps, rectifiers only.
-
 Numbers are divided by --scale first. With --mean and --std the network then gets (x - mean)/std, computed by the first layer.";
 
 #[derive(clap::Args)]
@@ -39,8 +37,8 @@ pub struct Args {
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
     /// How gates become spikes.
-    #[arg(long, value_enum, value_name = "SCHEME")]
-    scheme: SchemeName,
+    #[arg(long, value_name = "SCHEME", value_parser = schemes())]
+    scheme: String,
     /// K: steps of a code, or of a run with rates.
     #[arg(long, value_name = "K")]
     steps: usize,
@@ -100,13 +98,11 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum SchemeName {
-    #[value(alias = "fs")]
-    FewSpikes,
-    Amos,
-    Rate,
+/// The names of all schemes.
+fn schemes() -> PossibleValuesParser {
+    let schemes = scheme::all(&Codes::new(1)).into_iter();
+    let value = |scheme: Box<dyn Scheme>| PossibleValue::new(scheme.name()).aliases(scheme.short()).help(scheme.about());
+    schemes.map(value).collect::<Vec<_>>().into()
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -195,7 +191,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     if let Some(test) = &test {
         document.report = subject.evaluate(&converted, test, &interrupt)?;
         document.reference_accuracy = reference(args, test, &interrupt)?;
-        document.accuracy_by_code = subject.curve(args, test, &interrupt)?;
+        document.accuracy_by_code = subject.curve(args, &converted, test, &interrupt)?;
     }
     if let Some(dir) = &args.report {
         write(dir, &document)?;
@@ -225,11 +221,11 @@ impl Subject {
             NegativeName::Turns => Negative::Turns,
         };
         let codes = Codes { steps, rounding, negative, fit: args.fit.then(|| Fit::few_spikes(steps, (0.0, 1.0))) };
-        let scheme: Box<dyn Scheme> = match args.scheme {
-            SchemeName::FewSpikes => Box::new(FewSpikes { codes, pause: args.pause }),
-            _ if args.pause > 0 => bail!("--pause is for --scheme few_spikes, whose layers work in windows; leave it out"),
-            SchemeName::Amos => Box::new(Amos { codes }),
-            SchemeName::Rate => Box::new(Rate { steps }),
+        let scheme = scheme::by_name(&args.scheme, &codes).with_context(|| format!("no scheme is called {}", args.scheme))?;
+        let scheme: Box<dyn Scheme> = match args.pause {
+            0 => scheme,
+            pause if scheme.name() == "few_spikes" => Box::new(FewSpikes { codes, pause }),
+            _ => bail!("--pause is for --scheme few_spikes, whose layers work in windows; leave it out"),
         };
         Ok(scheme.convert(&self.gates, &self.calibration, Seed::new(args.seed))?)
     }
@@ -244,10 +240,10 @@ impl Subject {
         Ok(evaluation.report())
     }
 
-    /// The accuracy with fewer steps, each converted anew.
-    fn curve(&self, args: &Args, test: &Data, interrupt: &Interrupt) -> Result<Vec<(usize, f64)>> {
+    /// The accuracy with fewer steps, each converted anew; nothing where the answer of one conversion can be read at every step.
+    fn curve(&self, args: &Args, converted: &Converted, test: &Data, interrupt: &Interrupt) -> Result<Vec<(usize, f64)>> {
         let mut curve = Vec::new();
-        if !args.curve || matches!(args.scheme, SchemeName::Rate) {
+        if !args.curve || converted.timing.interval.is_none() {
             return Ok(curve);
         }
         let every = if args.negative == NegativeName::Turns { 2 } else { 1 };

@@ -7,7 +7,7 @@
 //! | [`Calibration`] | the ranges of the layers over data |
 //! | [`Unit`], [`Fit`], [`fits`] | a gate as a few binary decisions: in closed form, found for any function, found already |
 //! | [`Codes`] | which layer gets which |
-//! | [`FewSpikes`], [`Amos`], [`Rate`] | schemes: gates into a [`Network`](snn_core::Network) that any engine runs |
+//! | [`scheme`] | [`FewSpikes`], [`Amos`], [`Rate`]: gates into a [`Network`](snn_core::Network) that any engine runs |
 //! | [`Runner`] | a [`Converted`] network over many inputs: answers, spikes, additions |
 //! | [`Forward`] | the dense run of an [`Ann`](snn_core::ann::Ann): calibration, oracle |
 //! | [`report`] | what a converted network does, against the one it was made from |

@@ -262,7 +262,7 @@ fn what_cannot_be_converted_is_refused_by_name() {
 #[test]
 fn a_converted_network_is_a_file() {
     let gates = Gates::new(&image_network(5, Activation::Relu)).unwrap();
-    for scheme in snn_convert::scheme::all(Codes::new(4)) {
+    for scheme in snn_convert::scheme::all(&Codes::new(4)) {
         let converted = scheme.convert(&gates, &dyadic(&gates, 4, 0.0), Seed::new(0)).unwrap();
         let text = serde_json::to_string(&converted).unwrap();
         assert_eq!(serde_json::from_str::<Converted>(&text).unwrap(), converted);

@@ -43,70 +43,23 @@
 //! # Ok::<(), snn_data::DataError>(())
 //! ```
 //!
+//! To add a data set, an encoder or a generated task: one file, and its name in `modules!`. An environment has its place in `environment.rs`, a world in `world.rs`.
+//!
 //! Next: [`encode`] for the two kinds of encoder, [`Images`] and [`Nmnist`] for data sets that are files.
 #![forbid(unsafe_code)]
 
-mod cochlea;
-mod crossing;
-mod delta;
-mod digits;
-mod drawn;
-mod drive;
-pub mod encode;
-mod environment;
-mod error;
-mod evidence;
 mod files;
 mod fire;
-mod images;
-mod log_mel;
-mod mel;
-mod nmnist;
-mod packed;
-mod pattern;
-mod prototype;
-mod randman;
-mod sequential;
-mod shd;
-mod split;
-mod spoken;
-mod store_recall;
-mod strokes;
-mod target_networks;
-mod templates;
-mod tones;
-mod world;
-mod xor;
 
-pub use cochlea::{Cochlea, CochleaParams, erb, erb_frequency, erb_number};
-pub use crossing::{Crossings, PixelCrossings};
-pub use delta::Delta;
-pub use digits::Digits;
-pub use drawn::{Answer, Drawn, Task};
-pub use drive::Drive;
-pub use encode::{Analog, Encoder, Latency, Poisson, Rate, SignalEncoder};
-pub use environment::{
-    Action, Actions, Arms, Bandit, BanditParams, DelayedCue, DelayedCueParams, Environment, Feedback, Mdp, MdpParams, MdpTables,
-    Navigation, NavigationParams,
-};
-pub use error::DataError;
-pub use evidence::EvidenceParams;
-pub use images::{AnalogImages, Encoded, ImageSet, Images, LatencyImages, Pooled};
-pub use log_mel::{LogMel, LogMelParams};
-pub use mel::{Mel, MelParams, MelScale};
-pub use nmnist::{Nmnist, NmnistParams};
-pub use packed::Generated;
-pub use pattern::{PatternParams, Sine, superposed_sines, superposed_sines_unmoved};
-pub use prototype::{PrototypeImages, PrototypeParams};
-pub use randman::RandmanParams;
-pub use sequential::{Sequential, SequentialParams};
-pub use shd::{Shd, ShdParams};
-pub use split::{Split, split};
-pub use spoken::{FrontEnd, Recording, SoundCode, SpokenDigits, SpokenParams, recordings};
-pub use store_recall::{StoreRecallParams, Symbol};
-pub use strokes::{StrokeImages, StrokeParams};
-pub use target_networks::{Episode, TargetNetwork, TargetNetworkParams};
-pub use templates::TemplateParams;
-pub use tones::{GLOBAL_TAGS, LOCAL_TAGS, TIMBRE_TAGS, TONE_TAGS, Timbre, ToneParams, Tones, Tune};
-pub use world::{RatePatterns, RatePatternsParams, Score, World};
-pub use xor::XorParams;
+/// Declares the module of each file. What is public there is public here.
+macro_rules! modules {
+    ($($file:ident),+ $(,)?) => { $(mod $file; pub use $file::*;)+ };
+}
+
+pub mod encode;
+pub use encode::*;
+
+modules! {
+    cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, nmnist, packed, pattern, prototype, randman,
+    sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, tones, world, xor
+}

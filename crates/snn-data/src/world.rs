@@ -1,8 +1,6 @@
 //! Worlds at the pace of a network: for rules that learn while it runs.
 
-mod rate_patterns;
-
-pub use rate_patterns::{RatePatterns, RatePatternsParams, Score};
+modules! { rate_patterns }
 
 use snn_core::Seed;
 

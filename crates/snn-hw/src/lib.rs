@@ -3,32 +3,39 @@
 //! A [`Machine`] takes any [`Network`](snn_core::Network). [`Machine::map`] says what would become of it: what fits, what is rounded, lost or refused, by name.
 //! [`Machine::build`] gives a [`Device`](snn_sparse::Device) that runs it. Learning rules know devices, never machines.
 //!
-//! * [`Ideal`]: no limits: the software engine, to compare with.
-//! * [`BrainScales`]: analogue neurons at 10,000 times biological speed, no two alike.
-//! * [`dls`]: HICANN-DLS: a small analogue chip with plasticity programs of its own.
-//! * [`Pcm`]: crossbars of phase-change memory; [`pcm`] also has the devices themselves, and learning on them.
-//! * [`Spinnaker2`]: many small processors, fixed point, real time.
+//! [`all`] lists them: [`Ideal`], without limits, is what the others are compared with.
 //!
-//! To add a machine: one file beside this one, and one line in [`all`]. The conformance suite then runs on it (`tests/conformance.rs`).
+//! To add a machine: one file beside this one with a settings type that is `Default` and `impl Machine`, and its place in `machines!`. The conformance suite
+//! (`tests/conformance.rs`), `snn machines` and `snn map` then know it.
 //!
 //! Not here: learning (`snn-learn`), papers' constants (`snn-repro`). Every time and energy is modelled from named constants, never measured.
 #![forbid(unsafe_code)]
 
-mod brainscales;
 mod calibrate;
-pub mod dls;
-mod ideal;
 mod machine;
 mod params;
-pub mod pcm;
 mod report;
-pub mod spinnaker2;
 
-pub use brainscales::BrainScales;
 pub use calibrate::{Curves, calibrate};
-pub use ideal::Ideal;
-pub use machine::{Machine, all, by_name};
+pub use machine::Machine;
 pub use params::with_params;
-pub use pcm::Pcm;
 pub use report::{Finding, Kind, MapError, Place, Report, Resource};
-pub use spinnaker2::Spinnaker2;
+
+/// Declares the module of each machine and lists them in the given order.
+macro_rules! machines {
+    ($($public:vis $file:ident :: $Machine:ident),+ $(,)?) => {
+        $($public mod $file; pub use $file::$Machine;)+
+
+        /// Every machine with its usual settings.
+        pub fn all() -> Vec<Box<dyn Machine>> {
+            vec![$(Box::<$Machine>::default(),)+]
+        }
+    };
+}
+
+machines! { ideal::Ideal, pub spinnaker2::Spinnaker2, brainscales::BrainScales, pub dls::Dls, pub pcm::Pcm, int8::Int8 }
+
+/// The machine of this name with its usual settings.
+pub fn by_name(name: &str) -> Option<Box<dyn Machine>> {
+    all().into_iter().find(|machine| machine.name() == name)
+}

@@ -18,19 +18,3 @@ pub trait Machine: Send + Sync {
     /// [`MapError`] with everything the report refuses.
     fn build(&self, network: &Network, device: Seed) -> Result<Box<dyn Device>, MapError>;
 }
-
-/// Every machine with its usual settings.
-pub fn all() -> Vec<Box<dyn Machine>> {
-    vec![
-        Box::new(crate::Ideal),
-        Box::<crate::Spinnaker2>::default(),
-        Box::<crate::BrainScales>::default(),
-        Box::<crate::dls::Dls>::default(),
-        Box::<crate::Pcm>::default(),
-    ]
-}
-
-/// The machine of this name with its usual settings.
-pub fn by_name(name: &str) -> Option<Box<dyn Machine>> {
-    all().into_iter().find(|machine| machine.name() == name)
-}

@@ -23,9 +23,18 @@ pub struct Amos {
 
 const NAME: &str = "amos";
 
+impl From<Codes> for Amos {
+    fn from(codes: Codes) -> Self {
+        Amos { codes }
+    }
+}
+
 impl Scheme for Amos {
     fn name(&self) -> &'static str {
         NAME
+    }
+    fn about(&self) -> &'static str {
+        "K neurons for each gate, each fires once at most; a new input at every step"
     }
 
     fn convert(&self, gates: &Gates, calibration: &Calibration, seed: Seed) -> Result<Converted, ConvertError> {

@@ -30,9 +30,21 @@ impl FewSpikes {
 
 const NAME: &str = "few_spikes";
 
+impl From<Codes> for FewSpikes {
+    fn from(codes: Codes) -> Self {
+        FewSpikes::new(codes)
+    }
+}
+
 impl Scheme for FewSpikes {
     fn name(&self) -> &'static str {
         NAME
+    }
+    fn short(&self) -> Option<&'static str> {
+        Some("fs")
+    }
+    fn about(&self) -> &'static str {
+        "K time steps for each layer, one neuron a gate; a new input every K steps"
     }
 
     fn convert(&self, gates: &Gates, calibration: &Calibration, seed: Seed) -> Result<Converted, ConvertError> {

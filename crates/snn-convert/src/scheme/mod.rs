@@ -1,12 +1,6 @@
-//! Ways to write gates as spikes. To add one: a file beside this one, and a line in [`all`].
-
-mod amos;
-mod few_spikes;
-mod rate;
-
-pub use amos::Amos;
-pub use few_spikes::FewSpikes;
-pub use rate::Rate;
+//! Ways to write gates as spikes.
+//!
+//! To add one: one file beside this one with `impl Scheme` and `From<Codes>`, and its place in `schemes!`. The tests over all schemes and `snn convert` then know it.
 
 use crate::calibrate::Calibration;
 use crate::codes::Codes;
@@ -21,6 +15,12 @@ use snn_core::{Seed, Value, ms};
 pub trait Scheme: Send + Sync {
     /// Name, for files and tables.
     fn name(&self) -> &'static str;
+    /// A shorter name for the command line, if it has one.
+    fn short(&self) -> Option<&'static str> {
+        None
+    }
+    /// What becomes of gates and steps, in a line.
+    fn about(&self) -> &'static str;
     /// The spiking network of these gates.
     ///
     /// # Errors
@@ -28,9 +28,23 @@ pub trait Scheme: Send + Sync {
     fn convert(&self, gates: &Gates, calibration: &Calibration, seed: Seed) -> Result<Converted, ConvertError>;
 }
 
-/// Every scheme, with `codes` for those that have codes; the rate-coded one runs for as many steps as they have.
-pub fn all(codes: Codes) -> Vec<Box<dyn Scheme>> {
-    vec![Box::new(FewSpikes::new(codes.clone())), Box::new(Rate { steps: codes.steps }), Box::new(Amos { codes })]
+/// Declares the module of each scheme and lists them in the given order.
+macro_rules! schemes {
+    ($($file:ident :: $Scheme:ident),+ $(,)?) => {
+        $(mod $file; pub use $file::$Scheme;)+
+
+        /// Every scheme, with `codes` for those that have codes; the rate-coded one runs for as many steps as they have.
+        pub fn all(codes: &Codes) -> Vec<Box<dyn Scheme>> {
+            vec![$(Box::new($Scheme::from(codes.clone())),)+]
+        }
+    };
+}
+
+schemes! { few_spikes::FewSpikes, amos::Amos, rate::Rate }
+
+/// The scheme of this name, or short name, with these codes.
+pub fn by_name(name: &str, codes: &Codes) -> Option<Box<dyn Scheme>> {
+    all(codes).into_iter().find(|scheme| scheme.name() == name || scheme.short() == Some(name))
 }
 
 /// A network under construction.

@@ -1,6 +1,6 @@
 use super::{Build, Scheme, value};
 use crate::calibrate::Calibration;
-use crate::codes::CodeError;
+use crate::codes::{CodeError, Codes};
 use crate::converted::{Coded, ConvertError, Converted, Place, Timing};
 use crate::gates::{Function, Gates};
 use crate::map::Map;
@@ -26,9 +26,18 @@ pub struct Rate {
 
 const NAME: &str = "rate";
 
+impl From<Codes> for Rate {
+    fn from(codes: Codes) -> Self {
+        Rate { steps: codes.steps }
+    }
+}
+
 impl Scheme for Rate {
     fn name(&self) -> &'static str {
         NAME
+    }
+    fn about(&self) -> &'static str {
+        "integrate-and-fire neurons for K steps, rectifiers only"
     }
 
     fn convert(&self, gates: &Gates, calibration: &Calibration, _: Seed) -> Result<Converted, ConvertError> {

@@ -133,7 +133,7 @@ macro_rules! models {
 
 models! {
     if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, psp::Psp,
-    threshold::Threshold, few_spikes::FewSpikes, relu::Relu, li::Li, sum::Sum
+    izhikevich::Izhikevich, threshold::Threshold, few_spikes::FewSpikes, relu::Relu, li::Li, sum::Sum
 }
 
 pub use lif::Reset;
@@ -307,7 +307,7 @@ pub struct Jacobian {
 
 /// The Jacobian of one step of `N` at `(s, z, x)`, by running [`Neuron::step`] on dual numbers.
 ///
-/// In every model so far it depends on `z` at most, never on `s` or `x` (a law test holds this): the engine keeps it as two constants.
+/// Of an [`AFFINE`](Neuron::AFFINE) model it depends on `z` at most, never on `s` or `x` (a law test holds this): the engine keeps it as two constants.
 pub fn jacobian<N: Neuron>(c: N::Consts<f64>, s: &[f64], z: f64, x: f64) -> Jacobian {
     const Z: usize = MAX_STATE;
     const X: usize = MAX_STATE + 1;

@@ -61,7 +61,7 @@ impl MdpParams {
         count(OF, "decisions · window", self.decisions.saturating_mul(self.window))?;
         count(OF, "group · states", self.group.saturating_mul(self.states))?;
         rate(OF, "rate", self.rate, self.dt)?;
-        Ok(Mdp { params: *self, tables: Tables::draw(self.states, self.actions, Seed::new(0)), state: 0, clock: Clock::new(OF) })
+        Ok(Mdp { params: *self, tables: MdpTables::draw(self.states, self.actions, Seed::new(0)), state: 0, clock: Clock::new(OF) })
     }
 }
 
@@ -76,7 +76,7 @@ impl MdpParams {
 /// assert!(best.iter().zip(world.values(&world.at_random(), 0.9)).all(|(best, random)| *best >= random));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tables {
+pub struct MdpTables {
     states: usize,
     actions: usize,
     /// `[state][action][next]`.
@@ -85,7 +85,7 @@ pub struct Tables {
     reward: Vec<f64>,
 }
 
-impl Tables {
+impl MdpTables {
     /// Draws a world: entries of transition rows uniform in 0…1 and the rows normalised, rewards `r(s, a)` uniform in 0…1.
     pub fn draw(states: usize, actions: usize, seed: Seed) -> Self {
         let mut rng = seed.rng();
@@ -96,7 +96,7 @@ impl Tables {
             // All entries are 0 with a probability that is none.
             row.iter_mut().for_each(|p| *p = if total > 0.0 { *p / total } else { 1.0 / states as f64 });
         }
-        Tables { states, actions, next, reward: uniform(states * actions) }
+        MdpTables { states, actions, next, reward: uniform(states * actions) }
     }
 
     /// Probabilities of the states after an action.
@@ -182,7 +182,7 @@ impl Tables {
 #[derive(Clone, Debug)]
 pub struct Mdp {
     params: MdpParams,
-    tables: Tables,
+    tables: MdpTables,
     state: usize,
     clock: Clock,
 }
@@ -197,7 +197,7 @@ impl Mdp {
         self.params.states
     }
     /// The world of this episode.
-    pub fn tables(&self) -> &Tables {
+    pub fn tables(&self) -> &MdpTables {
         &self.tables
     }
 }
@@ -220,7 +220,7 @@ impl Environment for Mdp {
     }
     fn reset(&mut self, seed: Seed) {
         self.clock.reset(seed, self.params.decisions);
-        self.tables = Tables::draw(self.params.states, self.params.actions, seed.child("world"));
+        self.tables = MdpTables::draw(self.params.states, self.params.actions, seed.child("world"));
         self.state = 0;
     }
     fn observe(&self, from: usize, into: &mut Raster) -> Result<(), DataError> {
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_chain_by_hand() {
         // State 0: stay for 0.1, or go to state 1 for nothing. State 1: stay for 1, or go back for 0.5.
-        let world = Tables { states: 2, actions: 2, next: vec![1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0], reward: vec![0.1, 0.0, 1.0, 0.5] };
+        let world = MdpTables { states: 2, actions: 2, next: vec![1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0], reward: vec![0.1, 0.0, 1.0, 0.5] };
         let (values, policy) = world.optimal(0.5);
         assert_eq!(policy, [1, 0]);
         assert!((values[0] - 1.0).abs() < 1e-9 && (values[1] - 2.0).abs() < 1e-9, "{values:?}");
@@ -271,7 +271,7 @@ mod tests {
             let n = 1500;
             let (mut sums, mut squares) = ([0.0; 2], [0.0; 2]);
             for k in 0..n {
-                let world = Tables::draw(states, actions, Seed::new(11).nth(k));
+                let world = MdpTables::draw(states, actions, Seed::new(11).nth(k));
                 let mean = |v: &[f64]| v.iter().sum::<f64>() / states as f64;
                 for (i, v) in [mean(&world.optimal(0.9).0), mean(&world.values(&world.at_random(), 0.9))].into_iter().enumerate() {
                     sums[i] += v / n as f64;

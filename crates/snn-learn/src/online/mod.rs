@@ -1,11 +1,10 @@
 //! Rules that learn while a network runs: events and a reward go in at every step, weights come out now and then.
 //!
 //! Such a rule has one projection, and never sees what the network runs on: whoever runs the loop (`snn_arch::ClosedLoop`) carries spikes
-//! from a [`Device`](snn_sparse::Device) to the rule and weights back. To add a rule: one file beside this one, one line here.
-
-mod synaptic_sampling;
-
-pub use synaptic_sampling::{Sampling, SynapticSampling};
+//! from a [`Device`](snn_sparse::Device) to the rule and weights back.
+//!
+//! To add a rule: one file beside this one with its parameters ([`Online`]) and its state ([`OnlineRule`]), and its place in `rules!`. The laws below, and the
+//! test that every rule lives on every machine (`snn-arch/tests/closed_loop.rs`), then hold for it too.
 
 use rand_distr::{Distribution, StandardNormal};
 use snn_core::Seed;
@@ -38,6 +37,45 @@ pub trait OnlineRule: Send {
     fn take(&mut self) -> Option<&[f32]>;
 }
 
+impl<R: OnlineRule + ?Sized> OnlineRule for Box<R> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn step(&mut self, moment: &Moment<'_>) -> Result<(), OnlineError> {
+        (**self).step(moment)
+    }
+    fn take(&mut self) -> Option<&[f32]> {
+        (**self).take()
+    }
+}
+
+/// A rule as data: its parameters.
+pub trait Online: Send + Sync {
+    /// Name, for tables and errors.
+    fn name(&self) -> &'static str;
+    /// The rule at work on these links, which have these weights; chance comes from the seed.
+    ///
+    /// # Errors
+    /// [`OnlineError`]: an impossible parameter, links that share weights, weights of another number.
+    fn on(&self, wires: Wires<'_>, weights: &[f32], seed: Seed) -> Result<Box<dyn OnlineRule>, OnlineError>;
+}
+
+/// Declares the module of each rule and lists them in the given order.
+macro_rules! rules {
+    ($($file:ident :: $Rule:ident),+ $(,)?) => {
+        $(mod $file; pub use $file::$Rule;)+
+
+        /// Every rule with its default parameters.
+        pub fn all() -> Vec<Box<dyn Online>> {
+            vec![$(Box::<$Rule>::default(),)+]
+        }
+    };
+}
+
+rules! { synaptic_sampling::SynapticSampling, hebb::Hebb }
+
+pub use synaptic_sampling::Sampling;
+
 /// What a rule is told of the projection it learns on.
 #[derive(Clone, Copy, Debug)]
 pub struct Wires<'a> {
@@ -49,6 +87,16 @@ pub struct Wires<'a> {
     pub targets: usize,
     /// Time step (s).
     pub dt: f64,
+}
+
+impl Wires<'_> {
+    /// Number of links, each of which has a weight of its own: `rule` asks.
+    fn count(&self, rule: &'static str) -> Result<usize, OnlineError> {
+        match self.links {
+            Links::All | Links::Csr { .. } => Ok(self.links.count(self.sources, self.targets)),
+            _ => Err(OnlineError::SharedWeights { rule }),
+        }
+    }
 }
 
 /// Why a rule cannot learn.
@@ -115,4 +163,56 @@ impl<F: FnMut(&mut [f64]) + Send> Normals for F {
 pub fn normals(seed: Seed) -> Box<dyn Normals> {
     let mut rng = seed.rng();
     Box::new(move |into: &mut [f64]| into.iter_mut().for_each(|x| *x = StandardNormal.sample(&mut rng)))
+}
+
+#[cfg(test)]
+mod laws {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WIRES: Wires<'static> = Wires { links: &Links::All, sources: 4, targets: 3, dt: 1e-3 };
+
+    /// The weights after every step of a life in which everybody fires now and then.
+    fn life(rule: &dyn Online, start: &[f32], seed: u64, steps: u64) -> Vec<Option<Vec<f32>>> {
+        let mut rule = rule.on(WIRES, start, Seed::new(seed)).unwrap();
+        let fires = |n: u32, t: u64| (0..n).filter(|i| Seed::new(9).nth(8 * t + u64::from(*i)).value() % 5 == 0).collect::<Vec<u32>>();
+        let weights = (0..steps).map(|t| {
+            let (pre, post) = (fires(4, t), fires(3, t + steps));
+            rule.step(&Moment { pre: &pre, post: &post, chance: &[0.2; 3], reward: 1.0 }).unwrap();
+            rule.take().map(<[f32]>::to_vec)
+        });
+        weights.collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+        #[test]
+        fn hold_for_every_rule(start in prop::collection::vec(0.1f32..2.0, 12), seed in any::<u64>()) {
+            for rule in all() {
+                let (name, first) = (rule.name(), life(&*rule, &start, seed, 400));
+                prop_assert!(first == life(&*rule, &start, seed, 400), "{name}: the same seed, another life");
+                let given: Vec<&Vec<f32>> = first.iter().flatten().collect();
+                prop_assert!(given.iter().all(|w| w.len() == 12 && w.iter().all(|x| x.is_finite())), "{name}: {given:?}");
+                prop_assert!(given.last().is_some_and(|last| **last != start), "{name}: learns nothing");
+                // It begins where it was told to, and weights are given once.
+                let mut begun = rule.on(WIRES, &start, Seed::new(seed)).unwrap();
+                if let Some(weights) = begun.take() {
+                    prop_assert!(weights.iter().zip(&start).all(|(a, b)| (a - b).abs() < 1e-4), "{name}: {weights:?}, not {start:?}");
+                }
+                prop_assert!(begun.take().is_none() && begun.name() == name, "{name}: gives the same weights again");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_links_and_weights_are_refused() {
+        let pool = snn_core::net::SumPool2d::new(1, 4, 4, (2, 2));
+        for rule in all() {
+            let name = rule.name();
+            let refused = |wires, weights: &[f32]| rule.on(wires, weights, Seed::new(1)).err();
+            assert_eq!(refused(WIRES, &[0.5; 11]), Some(OnlineError::State { rule: name, expected: 12, found: 11 }));
+            let shared = Wires { links: &Links::SumPool2d(pool), sources: 16, targets: 4, dt: 1e-3 };
+            assert_eq!(refused(shared, &[0.5]), Some(OnlineError::SharedWeights { rule: name }));
+        }
+    }
 }

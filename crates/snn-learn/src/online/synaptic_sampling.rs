@@ -1,9 +1,8 @@
 //! Reward-based synaptic sampling.
 
-use super::{Moment, Normals, OnlineError, OnlineRule, Wires};
+use super::{Moment, Normals, Online, OnlineError, OnlineRule, Wires, normals};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use snn_core::net::Links;
 use snn_core::neuron::decay;
 use snn_core::{Real, Seed};
 use snn_sparse::Simd;
@@ -145,10 +144,7 @@ impl SynapticSampling {
     ) -> Result<Sampling<R>, OnlineError> {
         self.check()?;
         let Wires { links, sources, targets, dt } = wires;
-        if !matches!(links, Links::All | Links::Csr { .. }) {
-            return Err(OnlineError::SharedWeights { rule: NAME });
-        }
-        let count = links.count(sources, targets);
+        let count = wires.count(NAME)?;
         let n = count * self.copies;
         if parameters.len() != n {
             return Err(OnlineError::State { rule: NAME, expected: n, found: parameters.len() });
@@ -240,6 +236,23 @@ impl SynapticSampling {
             _ if self.low >= self.high => refuse("low", self.low, "below `high`"),
             _ => Ok(()),
         }
+    }
+}
+
+/// In `f32`. The synapses of a link share its weight equally; those of a link without weight begin just retracted.
+impl Online for SynapticSampling {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn on(&self, wires: Wires<'_>, weights: &[f32], seed: Seed) -> Result<Box<dyn OnlineRule>, OnlineError> {
+        let copies = self.copies.max(1);
+        if weights.len() != wires.count(NAME)? {
+            return Err(OnlineError::State { rule: NAME, expected: wires.count(NAME)?, found: weights.len() });
+        }
+        let parameter = |w: f32| if w > 0.0 { self.offset + (f64::from(w) / (self.scale * copies as f64)).ln() } else { -JUST_THERE };
+        let parameters: Vec<f64> = weights.iter().flat_map(|w| std::iter::repeat_n(parameter(*w), copies)).collect();
+        Ok(Box::new(self.begin::<f32>(wires, &parameters, normals(seed.child("noise")), seed.child("moves"))?))
     }
 }
 
