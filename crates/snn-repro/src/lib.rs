@@ -31,8 +31,10 @@
 //!
 //! Read next: the files under `papers/`.
 
+mod checkpoint;
 mod conversion;
 pub mod dense;
+mod digits;
 mod docs;
 mod error;
 mod interrupt;
@@ -48,7 +50,7 @@ mod reward;
 mod run;
 mod search;
 mod store;
-mod table;
+pub mod table;
 mod train;
 
 pub use docs::{render_details, render_table, update};
@@ -57,7 +59,7 @@ pub use interrupt::Interrupt;
 pub use lab::Lab;
 pub use paper::{Bound, Claim, Cost, Paper, Scale, Verdict};
 pub use plot::Axes;
-pub use progress::{Progress, say};
+pub use progress::{Bars, Progress, say};
 pub use result::{ClaimResult, RunResult};
 pub use run::{Settings, check_out, reproduce};
 pub use search::Generation;
