@@ -6,6 +6,7 @@
 
 use snn_benches::brunel::Brunel;
 use snn_core::Seed;
+use snn_core::stats::{mean, variance};
 use snn_sparse::{Clocked, Record, Wants};
 use std::time::Instant;
 
@@ -30,12 +31,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         spikes.iter().for_each(|(t, unit)| trains[unit as usize].push(t as f64));
         let cv = |train: &Vec<f64>| {
             let gaps: Vec<f64> = train.windows(2).map(|w| w[1] - w[0]).collect();
-            let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
-            (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt() / mean
+            variance(&gaps).sqrt() / mean(&gaps)
         };
         let cvs: Vec<f64> = trains.iter().filter(|train| train.len() > 4).map(cv).collect();
         let rate = spikes.len() as f64 / (spikes.units() as f64 * seconds);
-        println!("{}: {rate:.1} Hz, CV of intervals {:.2}", population.name, cvs.iter().sum::<f64>() / cvs.len() as f64);
+        println!("{}: {rate:.1} Hz, CV of intervals {:.2}", population.name, mean(&cvs));
     }
     Ok(())
 }

@@ -3,9 +3,10 @@
 //! Both get the same images, in batches of their own choice, on all threads. Of the spiking network everything is timed from pixels to answers; it runs in windows, so
 //! that a row of weights is read once for each source that fired. The best of several repeats counts.
 
-use crate::{Bench, Figure, Log, Report};
+use crate::{Bench, Figure, Log, Report, fields};
 use serde::Serialize;
 use snn_convert::reference::Reference;
+use snn_convert::report::{Work, right};
 use snn_convert::{Calibration, Codes, FewSpikes, Forward, Gates, Runner, Scheme};
 use snn_core::Seed;
 use snn_data::{ImageSet, Images, Split};
@@ -71,9 +72,7 @@ fn convert(quick: bool, log: Log<'_>) -> Report {
                     format!("{} ({}): images a second of the few-spikes network over those of the dense library", row.network, row.kind);
                 let wanted = if row.kind == "MLP" { "≥ 1 for one of the MLPs" } else { "" };
                 report.summary.push(Figure { what, value: row.ratio, wanted: wanted.into() });
-                if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&row) {
-                    report.rows.push(fields);
-                }
+                report.rows.push(fields(&row));
             }
             Err(error) => report.notes.push(format!("{}: not measured: {error}", subject.name)),
         }
@@ -89,14 +88,7 @@ fn convert(quick: bool, log: Log<'_>) -> Report {
 fn measure(subject: &Subject, dir: &Path, count: usize) -> Result<Row, Box<dyn std::error::Error>> {
     let path = dir.join("onnx").join(subject.name).with_extension("onnx");
     let images = |split| if subject.fashion { Images::fashion_mnist(dir, split) } else { Images::mnist(dir, split) };
-    let pixels = |images: &Images, count: usize| {
-        let mut image = vec![0.0; images.pixels_each()];
-        let each = (0..count).flat_map(|k| {
-            images.intensities(k, &mut image);
-            image.iter().map(|x| subject.white * x).collect::<Vec<f32>>()
-        });
-        each.collect::<Vec<f32>>()
-    };
+    let pixels = |images: &Images, count: usize| images.numbers(0..count).iter().map(|x| subject.white * x).collect::<Vec<f32>>();
     let test = images(Split::Test)?;
     let (train, numbers) = (pixels(&images(Split::Train)?, 1_000), pixels(&test, count));
     let ann = snn_io::onnx::read(&path)?;
@@ -114,12 +106,9 @@ fn measure(subject: &Subject, dir: &Path, count: usize) -> Result<Row, Box<dyn s
         outcome = runner.run(&numbers);
         spiking_s = spiking_s.min(start.elapsed().as_secs_f64());
     }
-    let accuracy = |answers: &[f32]| {
-        let largest = |y: &[f32]| (0..y.len()).fold(0, |best, j| if y[j] > y[best] { j } else { best });
-        let right = answers.chunks(answers.len() / count).enumerate().filter(|(k, y)| largest(y) == test.label(*k)).count();
-        100.0 * right as f64 / count as f64
-    };
-    let tally = &outcome.tally;
+    let labels: Vec<usize> = (0..count).map(|k| test.label(k)).collect();
+    let accuracy = |answers: &[f32]| 100.0 * right(answers, &labels) as f64 / count as f64;
+    let work = Work::of(&outcome.tally);
     Ok(Row {
         network: subject.name,
         kind: subject.kind,
@@ -130,8 +119,8 @@ fn measure(subject: &Subject, dir: &Path, count: usize) -> Result<Row, Box<dyn s
         dense_images_s: count as f64 / dense_s,
         spiking_images_s: count as f64 / spiking_s,
         ratio: dense_s / spiking_s,
-        spikes: tally.spikes.iter().sum::<u64>() as f64 / count as f64,
-        synaptic: tally.synaptic as f64 / count as f64,
+        spikes: work.spikes,
+        synaptic: work.synaptic,
         dense_macs: ann.macs(),
     })
 }

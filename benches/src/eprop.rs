@@ -4,12 +4,12 @@
 //! (e-prop's triangle, as wide as the threshold, or the narrow window of the train-step bench) and batch. The gradient of the whole batch is timed, the
 //! rules in turn, the best of several rounds.
 
-use crate::{Bench, Figure, Log, Report, row};
-use rand::RngExt;
+use crate::train_step::{SHD, Shape};
+use crate::{Bench, Figure, Log, Report, on_threads, row};
 use serde_json::json;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, Li, Lif, Model};
-use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
+use snn_core::{Net, Network, Seed, Surrogate, Trials, ms};
 use snn_learn::{Eprop, Feedback, Form, Loss, Optimiser, Options, Over, Rule, SparseBptt, Stats, Trainer};
 
 const INPUTS: usize = 700;
@@ -21,17 +21,6 @@ const DENSITY: f64 = 0.015;
 const SPIKES: f64 = 0.012;
 /// Steps per window of the online form that the figures use.
 const WINDOW: usize = 50;
-
-fn data(batch: usize) -> Trials {
-    let mut trials = Trials::new("poisson", INPUTS, STEPS, OUTPUTS);
-    for k in 0..batch {
-        let mut rng = Seed::new(1).child("poisson").nth(k as u64).rng();
-        let mut raster = Raster::new(INPUTS, STEPS);
-        raster.write(|_, list| list.extend((0..INPUTS as u32).filter(|_| rng.random_bool(DENSITY))));
-        trials.push(raster, k % OUTPUTS);
-    }
-    trials
-}
 
 /// The network with a share `p` of the links into the hidden layer, their weights scaled.
 fn network(model: &Model, p: f64, scale: f64) -> Network {
@@ -74,8 +63,8 @@ pub const BENCH: Bench = Bench { name: "eprop", question: "What does a training 
 /// Runs the bench. `quick` takes a small batch and one round.
 fn eprop(quick: bool, log: Log<'_>) -> Report {
     let (batch, rounds) = if quick { (8, 1) } else { (32, 12) };
-    let data = data(batch);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap_or_else(|e| panic!("one thread: {e}"));
+    let data = Shape { inputs: INPUTS, outputs: OUTPUTS, steps: STEPS, density: DENSITY, batch, ..SHD }.data();
+    let pool = on_threads(1);
     let wide = Surrogate::triangle(0.3, 1.0);
     let narrow = Surrogate::fast_sigmoid(100.0).window(0.2);
     let windows: &[usize] = if quick { &[1, WINDOW] } else { &[1, 8, 25, WINDOW, STEPS] };

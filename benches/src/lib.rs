@@ -55,6 +55,19 @@ pub struct Figure {
     pub wanted: String,
 }
 
+/// A measurement from a struct of numbers and texts.
+fn fields(row: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(row) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// A pool of so many threads.
+fn on_threads(count: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap_or_else(|e| panic!("{count} threads: {e}"))
+}
+
 /// A measurement from its fields.
 fn row<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.into(), value)).collect()

@@ -6,7 +6,7 @@
 //! that a busy machine spoils no ratio.
 
 use crate::train_step::{SHD, Shape, gradient_trainer, hidden};
-use crate::{Bench, Figure, Log, Report, row};
+use crate::{Bench, Figure, Log, Report, on_threads, row};
 use serde_json::json;
 use snn_core::Dataset;
 use snn_learn::{SparseBptt, Stats, Trainer};
@@ -60,7 +60,7 @@ fn product(quick: bool, log: Log<'_>) -> Report {
             });
         }
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap_or_else(|e| panic!("one thread: {e}"));
+    let pool = on_threads(1);
     for round in 0..rounds + 1 {
         for cell in &mut cells {
             let trials: Vec<usize> = (0..cell.data.len()).collect();

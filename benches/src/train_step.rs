@@ -4,11 +4,12 @@
 //! layers spike at the wanted rate, the surrogate's window so that the wanted share of entries is active. Both rules get the same
 //! network, surrogate and batch; the gradient of a whole batch is timed, the best of several repeats counts.
 
-use crate::{Bench, Figure, Log, Report};
+use crate::{Bench, Figure, Log, Report, fields, on_threads};
 use rand::RngExt;
 use serde::Serialize;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif};
+use snn_core::stats::variance;
 use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::gemm::{add_product, matrix, matrix_mut};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, SparseBptt, Stats, Trainer};
@@ -169,7 +170,7 @@ fn measure(shape: &Shape, data: &Trials, net: &Network, surrogate: Surrogate, en
         "dense" => gradient_trainer(net, Bptt::new(surrogate)),
         _ => gradient_trainer(net, SparseBptt { surrogate }),
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap_or_else(|e| panic!("{threads} threads: {e}"));
+    let pool = on_threads(threads);
     let batch: Vec<usize> = (0..data.len()).collect();
     let mut best = (f64::INFINITY, Stats::default());
     for _ in 0..repeats + 1 {
@@ -332,11 +333,7 @@ fn train_step(quick: bool, log: Log<'_>) -> Report {
         "macs: multiply-accumulates on weights, counted; spikes and active: share of hidden neuron-steps".into(),
         "the paper counts the backward pass of the second layer only, against a dense baseline that is quadratic in T [data]; here both passes of all layers are timed".into(),
     ];
-    let object = |row: &Row| match serde_json::to_value(row) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        _ => Default::default(), // a row is an object of numbers and texts
-    };
-    Report { bench: "train-step", rows: rows.iter().map(object).collect(), summary, notes }
+    Report { bench: "train-step", rows: rows.iter().map(fields).collect(), summary, notes }
 }
 
 /// Share of the variance of `y` explained by a least-squares fit on the columns of `x`.
@@ -362,9 +359,8 @@ fn r_squared(x: &[[f64; 3]], y: &[f64]) -> f64 {
         }
     }
     let beta: [f64; 3] = std::array::from_fn(|i| a[i][3] / a[i][i] / scale[i]);
-    let mean = y.iter().sum::<f64>() / y.len() as f64;
     let rest: f64 = x.iter().zip(y).map(|(r, y)| (y - (0..3).map(|k| beta[k] * r[k]).sum::<f64>()).powi(2)).sum();
-    1.0 - rest / y.iter().map(|y| (y - mean).powi(2)).sum::<f64>()
+    1.0 - rest / (variance(y) * y.len() as f64)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::{ArchError, check, shape};
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use snn_core::{Dataset, Raster, Seed};
+use snn_core::{Dataset, Raster, Seed, ann::sigmoid};
 use snn_data::{Drawn, TargetNetworkParams, Task};
 use snn_sparse::{Clocked, LANES, Record, Wants};
 use std::ops::Range;
@@ -188,10 +188,6 @@ pub fn online_backprop<T: Family>(learner: &Backprop, training: &Drawn<T>, test:
 struct Perceptron {
     hidden: Vec<Vec<f64>>,
     output: Vec<Vec<f64>>,
-}
-
-fn sigmoid(a: f64) -> f64 {
-    1.0 / (1.0 + (-a).exp())
 }
 
 /// The units of a layer at `x`.

@@ -3,9 +3,10 @@
 use snn_arch::l2l::{Backprop, curve, mean_predictor, online_backprop, running_mean};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::Li;
-use snn_core::{Dataset, Net, Network, Raster, Seed, ms};
+use snn_core::stats::{mean, sample_variance, variance};
+use snn_core::{Net, Network, Seed, ms};
 use snn_data::TargetNetworkParams;
-use snn_sparse::{Clocked, Record, Wants};
+use snn_sparse::{Clocked, Wants};
 
 fn params() -> TargetNetworkParams {
     TargetNetworkParams { examples: 30, example: 5, cells: 10, weight: 2.0, ..Default::default() }
@@ -30,14 +31,11 @@ fn the_curve_is_the_mean_squared_error_of_mean_answers() {
     let found = curve(&engine, &task).unwrap();
     let mut wanted = vec![0.0; 30];
     for i in 0..2 {
-        let (mut raster, mut record) = (Raster::default(), Record::new(&engine));
-        task.load(i, &mut raster);
-        engine.run(&[&raster], Wants::Spikes, &mut record);
+        let (_, record) = engine.trial(&task, i, Wants::Spikes);
         let y: Vec<f64> = record.traces[0].series(0).map(f64::from).collect();
         let targets = params().episode(task.seed(i)).targets;
         for (k, c) in targets.iter().enumerate() {
-            let mean = y[k * 5..(k + 1) * 5].iter().sum::<f64>() / 5.0;
-            wanted[k] += 0.5 * (mean - c) * (mean - c);
+            wanted[k] += 0.5 * (mean(&y[k * 5..(k + 1) * 5]) - c).powi(2);
         }
     }
     assert!(found.len() == 30 && found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?} {wanted:?}");
@@ -52,17 +50,11 @@ fn the_curve_is_the_mean_squared_error_of_mean_answers() {
 fn baselines_are_ordered() {
     let training = params().trials(Seed::new(3), 0..400).unwrap();
     let test = params().trials(Seed::new(3), 1000..1400).unwrap();
-    let mean = |curve: &[f64]| curve.iter().sum::<f64>() / curve.len() as f64;
     let fixed = mean_predictor(&training, &test).unwrap();
     let running = running_mean(&training, &test).unwrap();
-    let (mut within, mut between, mut all) = (0.0, 0.0, 0.0);
     let episodes: Vec<Vec<f64>> = (0..400).map(|i| params().episode(test.seed(i)).targets).collect();
-    episodes.iter().for_each(|t| all += mean(t) / 400.0);
-    for targets in &episodes {
-        let level = mean(targets);
-        within += targets.iter().map(|c| (c - level) * (c - level)).sum::<f64>() / 29.0 / 400.0; // unbiased
-        between += (level - all) * (level - all) / 400.0;
-    }
+    let within = mean(episodes.iter().map(|targets| sample_variance(targets)));
+    let between = variance(&episodes.iter().map(mean).collect::<Vec<_>>());
     assert!((mean(&fixed) / (within * 29.0 / 30.0 + between) - 1.0).abs() < 0.02, "{} {within} {between}", mean(&fixed));
     let late = mean(&running[20..]) / (within * (1.0 + 1.0 / 25.0));
     assert!((late - 1.0).abs() < 0.1, "{late}");

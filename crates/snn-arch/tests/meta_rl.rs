@@ -76,8 +76,7 @@ fn check_gradient<E: Environment + Clone + Sync>(world: E) {
     // The readout in f64, and the old policy from it: ratio 1.
     let readout = |net: &Network| -> Vec<f64> {
         let engine = Clocked::<f64>::compile(net);
-        let mut record = Record::new(&engine);
-        engine.run(&[&episode.spikes], Wants::Spikes, &mut record);
+        let record = engine.record(&[&episode.spikes], Wants::Spikes);
         let trace = &record.traces[engine.outputs()[0]];
         let row = |k: usize| ((k + 1) * window - 1) * trace.blocks();
         (0..n).flat_map(|k| (0..units).map(move |u| (k, u))).map(|(k, u)| trace.output[row(k) + u / LANES][u % LANES]).collect()

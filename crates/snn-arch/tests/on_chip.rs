@@ -3,6 +3,7 @@
 use snn_arch::on_chip::{Kind, Player, Setting, baseline};
 use snn_arch::search::{CrossEntropy, Search};
 use snn_core::Seed;
+use snn_core::stats::mean;
 use snn_data::{Arms, Bandit, BanditParams, Mdp, MdpParams};
 use snn_hw::dls::Dls;
 
@@ -12,10 +13,6 @@ fn bandit(arms: Arms) -> Bandit {
 
 fn setting<W>(world: W, kind: Kind, machine: Dls) -> Setting<W> {
     Setting { world, kind, machine, device: Seed::new(1), steps: 200 }
-}
-
-fn mean(list: &[f64]) -> f64 {
-    list.iter().sum::<f64>() / list.len() as f64
 }
 
 #[test]
@@ -38,7 +35,7 @@ fn the_hand_made_rule_on_the_ideal_chip_is_near_thompson() {
     // Rates and starts by hand: try everything, then keep to what pays.
     let setting = setting(bandit(Arms::Independent), Kind::HandMade, Dls::ideal());
     let lives = setting.lives(&[3.0, 63.0, 0.08], 0..2000, Seed::new(5)).unwrap();
-    let reward = mean(&lives.iter().map(|life| mean(&life.rewards)).collect::<Vec<_>>());
+    let reward = mean(lives.iter().map(|life| mean(&life.rewards)));
     assert!(reward > 0.639 - 0.05, "{reward}");
 }
 

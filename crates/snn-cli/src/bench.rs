@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 use snn_benches::{ALL, Report};
-use snn_repro::papers::nearest;
+use snn_repro::table::columns;
 
-use crate::{Outcome, print};
+use crate::{Outcome, hint, show};
 
 pub const EXAMPLES: &str = "Examples:
   snn bench train-step                     forward and backward, dense and sparse, at the papers' shapes
@@ -34,15 +34,11 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Outcome> {
     let Some(bench) = ALL.iter().find(|bench| bench.name == args.name) else {
         let known = ALL.iter().map(|bench| format!("\n  {}: {}", bench.name, bench.question));
-        let hint = nearest(&args.name, ALL.iter().map(|bench| bench.name)).map_or(String::new(), |name| format!(" Did you mean {name}?"));
+        let hint = hint(&args.name, ALL.iter().map(|bench| bench.name));
         bail!("there is no benchmark \"{}\".{hint} The benchmarks are:{}", args.name, known.collect::<String>());
     };
     let report = (bench.run)(args.quick, &mut |line| snn_repro::say(line));
-    let text = match args.json {
-        true => serde_json::to_string_pretty(&report).context("the report does not go into JSON")? + "\n",
-        false => table(&report),
-    };
-    print(&text)?;
+    show(args.json, &report, || table(&report))?;
     Ok(Outcome::Good)
 }
 
@@ -56,12 +52,7 @@ fn table(report: &Report) -> String {
     };
     let rows = report.rows.iter().map(|row| head.iter().map(|name| cell(&row[name])).collect());
     let rows: Vec<Vec<String>> = std::iter::once(head.clone()).chain(rows).collect();
-    let widths: Vec<usize> = (0..head.len()).map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
-        text += &(cells.collect::<Vec<_>>().join("  ") + "\n");
-    }
+    let mut text = columns(&rows, 0);
     text.push('\n');
     for figure in &report.summary {
         let wanted = if figure.wanted.is_empty() { String::new() } else { format!("  (wanted: {})", figure.wanted) };

@@ -9,15 +9,16 @@ use serde::Serialize;
 use snn_convert::report::{Evaluation, Report};
 use snn_convert::{Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rounding, Scheme, Tally, scheme};
 use snn_core::Seed;
-use snn_core::ann::{Ann, Graph, Node, Op};
+use snn_core::ann::Ann;
 use snn_io::{json, onnx};
+use snn_repro::table::columns;
 use snn_repro::{Axes, Interrupt, check_out, say};
 
 use crate::data::{Data, Part};
 use crate::plots::{Plot, copy, drawn};
-use crate::progress::Progress;
-use crate::run::{PIECE, accuracy_of};
-use crate::{Outcome, data, print, reproduce, table};
+use crate::run::accuracy_of;
+use crate::threads::Threads;
+use crate::{Outcome, data, show, signals, table};
 
 pub const EXAMPLES: &str = "Examples:
   snn convert mnist.onnx --scheme few_spikes --steps 8 --calibrate data/mnist --evaluate data/mnist
@@ -90,9 +91,8 @@ pub struct Args {
     /// Root of all randomness: only fits need it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Threads to use [default: one per core]. The result does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: Threads,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -147,9 +147,8 @@ struct Subject {
 }
 
 pub fn run(args: &Args) -> Result<Outcome> {
-    let interrupt = Interrupt::default();
-    reproduce::stop_on_signals(&interrupt, "no report is written");
-    reproduce::threads(args.threads)?;
+    let interrupt = signals::interrupt("no report is written");
+    args.threads.start()?;
     let Some(calibrate) = &args.calibrate else {
         bail!(
             "--calibrate is missing: the spikes of a layer can only say numbers of a certain range, which is found by running the trained network on \
@@ -167,7 +166,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
         test.check("--evaluate", ann.inputs(), ann.outputs())?;
     }
 
-    let subject = Subject::new(normalised(ann, args.mean, args.std)?, &training, args.tail)?;
+    let ann = if (args.mean, args.std) == (0.0, 1.0) { ann } else { ann.scaled(1.0 / args.std, -args.mean / args.std)? };
+    let subject = Subject::new(ann, &training, args.tail)?;
     let converted = subject.convert(args, args.steps)?;
     if let Some(out) = &args.out {
         json::save_json(out, &converted)?;
@@ -196,11 +196,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     if let Some(dir) = &args.report {
         write(dir, &document)?;
     }
-    print(&if args.json {
-        serde_json::to_string_pretty(&document).context("the report does not go into JSON")? + "\n"
-    } else {
-        text(&document)
-    })?;
+    show(args.json, &document, || text(&document))?;
     Ok(Outcome::Good)
 }
 
@@ -232,11 +228,7 @@ impl Subject {
 
     fn evaluate(&self, converted: &Converted, test: &Data, interrupt: &Interrupt) -> Result<Report> {
         let mut evaluation = Evaluation::new(&self.gates, &self.dense, converted)?;
-        let mut progress = Progress::new("both networks", test.len(), interrupt);
-        for (numbers, labels) in test.pieces(PIECE) {
-            evaluation.add(numbers, labels)?;
-            progress.inc(numbers.len() / test.size)?;
-        }
+        test.visit("both networks", interrupt, |numbers, labels| Ok(evaluation.add(numbers, labels)?))?;
         Ok(evaluation.report())
     }
 
@@ -258,19 +250,6 @@ impl Subject {
     }
 }
 
-/// The network with `(x − mean)/std` in front of it.
-fn normalised(ann: Ann, mean: f32, std: f32) -> Result<Ann> {
-    if (mean, std) == (0.0, 1.0) {
-        return Ok(ann);
-    }
-    let mut graph: Graph = ann.into();
-    graph.nodes.iter_mut().flat_map(|node| &mut node.from).for_each(|k| *k += 1);
-    let scale = Op::Scale { factor: (1.0 / std).into(), offset: (-mean / std).into() };
-    let size = graph.nodes[0].size;
-    graph.nodes.insert(1, Node::new("(x - mean)/std", size, [0], scale));
-    Ok(Ann::try_from(graph)?)
-}
-
 /// The accuracy of the file as another library runs it; `None` where there are no labels, or that library does not run it, which is said.
 #[cfg(feature = "reference")]
 fn reference(args: &Args, test: &Data, interrupt: &Interrupt) -> Result<Option<f64>> {
@@ -279,18 +258,15 @@ fn reference(args: &Args, test: &Data, interrupt: &Interrupt) -> Result<Option<f
     }
     let answers = || -> Result<Vec<f32>> {
         let reference = snn_convert::reference::Reference::open(&args.model)?;
-        let mut progress = Progress::new("trained network by rten", test.len(), interrupt);
         let mut answers = Vec::new();
-        for (numbers, _) in test.pieces(PIECE) {
+        test.visit("trained network by rten", interrupt, |numbers, _| {
             let numbers: Vec<f32> = numbers.iter().map(|x| (x - args.mean) / args.std).collect();
-            let count = numbers.len() / test.size;
-            answers.extend(reference.run(&numbers, count)?);
-            progress.inc(count)?;
-        }
+            Ok(answers.extend(reference.run(&numbers, numbers.len() / test.size)?))
+        })?;
         Ok(answers)
     };
     match answers() {
-        Ok(answers) => Ok(crate::run::accuracy(&answers, answers.len() / test.len(), test.labels.as_deref())),
+        Ok(answers) => Ok(crate::run::accuracy(&answers, test)),
         Err(error) if error.is::<snn_repro::LabError>() => Err(error),
         Err(error) => {
             say(format_args!("no accuracy by another library: {error:#}"));
@@ -310,7 +286,7 @@ fn text(document: &Document) -> String {
     if !document.accuracy_by_code.is_empty() {
         let head = vec!["steps".to_owned(), "accuracy (%)".to_owned()];
         let rows = document.accuracy_by_code.iter().map(|(steps, share)| vec![steps.to_string(), format!("{:.2}", 100.0 * share)]);
-        text += &format!("\n{}", table::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>()));
+        text += &format!("\n{}", columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 1));
     }
     text
 }

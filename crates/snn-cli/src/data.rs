@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use snn_io::{IoError, idx, npy};
+use snn_repro::{Bars, Interrupt};
 
 /// What is said of every option that takes data.
 pub const HELP: &str = "DATA is a folder with idx files in the layout of MNIST (train-images-idx3-ubyte, t10k-images-idx3-ubyte and their labels, plain or .gz),
 or an .npz archive with the arrays x [n, ...] and, for accuracy, y [n]. Numbers are divided by --scale [default: 255 for idx files, 1 for archives].";
+
+/// Inputs of one piece: many runs of the engine, few enough to stop between.
+const PIECE: usize = 256;
 
 /// Which files of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +69,19 @@ impl Data {
         Ok(())
     }
 
-    /// Inputs in pieces of `images` with their labels.
-    pub fn pieces(&self, images: usize) -> impl Iterator<Item = (&[f32], Option<&[usize]>)> {
-        self.numbers.chunks(images * self.size).enumerate().map(move |(k, numbers)| {
-            let labels = |labels: &'_ Vec<usize>| labels.len().min(k * images)..labels.len().min((k + 1) * images);
-            (numbers, self.labels.as_ref().map(|list| &list[labels(list)]))
-        })
+    /// Calls `visit` with some inputs and their labels at a time, and shows how far it is.
+    ///
+    /// # Errors
+    /// What `visit` reports; [`LabError::Interrupted`](snn_repro::LabError::Interrupted) if somebody asked to stop.
+    pub fn visit(&self, label: &str, interrupt: &Interrupt, mut visit: impl FnMut(&[f32], Option<&[usize]>) -> Result<()>) -> Result<()> {
+        let progress = Bars::new().progress(label, self.len() as u64);
+        for (k, numbers) in self.numbers.chunks(PIECE * self.size).enumerate() {
+            let count = numbers.len() / self.size;
+            visit(numbers, self.labels.as_ref().map(|labels| &labels[k * PIECE..][..count]))?;
+            progress.inc(count as u64);
+            interrupt.go_on()?;
+        }
+        Ok(())
     }
 }
 

@@ -9,11 +9,12 @@ use snn_convert::{Fit, Fitted};
 use snn_core::Seed;
 use snn_core::ann::Activation;
 use snn_io::json;
-use snn_repro::papers::nearest;
+use snn_repro::table::columns;
 use snn_repro::{Axes, say};
 
 use crate::plots::{Plot, copy, drawn};
-use crate::{Outcome, data, print, reproduce, table};
+use crate::threads::Threads;
+use crate::{Outcome, data, hint, show};
 
 pub const EXAMPLES: &str = "Examples:
   snn fit --activation silu --steps 16 --range -8 12                 the code of a few-spikes neuron
@@ -52,9 +53,8 @@ pub struct Args {
     /// Root of all randomness: the same seed gives the same code, with any number of threads.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Threads to use [default: one per core].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: Threads,
     /// Write the code to this file.
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
@@ -78,7 +78,7 @@ struct Document<'a> {
 }
 
 pub fn run(args: &Args) -> Result<Outcome> {
-    reproduce::threads(args.threads)?;
+    args.threads.start()?;
     let function = activation(&args.activation)?;
     let range = (args.range[0], args.range[1]);
     let base = if args.circuit { Fit::amos(args.steps, range) } else { Fit::few_spikes(args.steps, range) };
@@ -93,12 +93,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
         plot(&settings, &code, path)?;
         say(format_args!("plot in {}", path.display()));
     }
-    print(&if args.json {
-        let document = Document { settings: &settings, seed: args.seed, code: &code, starts: &starts };
-        serde_json::to_string_pretty(&document).context("the code does not go into JSON")? + "\n"
-    } else {
-        text(&code)
-    })?;
+    let document = Document { settings: &settings, seed: args.seed, code: &code, starts: &starts };
+    show(args.json, &document, || text(&code))?;
     Ok(Outcome::Good)
 }
 
@@ -107,8 +103,7 @@ fn activation(name: &str) -> Result<Activation> {
         return Ok(function);
     }
     let known = Activation::ALL.map(|function| function.name());
-    let hint = nearest(name, known).map_or(String::new(), |name| format!(" Did you mean {name}?"));
-    bail!("--activation: there is no function \"{name}\".{hint} The functions are: {}", known.join(", "))
+    bail!("--activation: there is no function \"{name}\".{} The functions are: {}", hint(name, known), known.join(", "))
 }
 
 /// The code, step by step.
@@ -135,7 +130,7 @@ fn text(code: &Shipped) -> String {
         ("spikes per input", format!("{:.3}", quality.spikes)),
     ];
     let figures = figures.map(|(what, value)| vec![what.to_owned(), value]);
-    format!("{}\n{}", table::columns(&rows), table::columns(&figures))
+    format!("{}\n{}", columns(&rows, 1), columns(&figures, 1))
 }
 
 fn plot(settings: &Fit, code: &Shipped, path: &std::path::Path) -> Result<()> {

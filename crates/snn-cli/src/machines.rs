@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use snn_core::Seed;
 use snn_io::atomic;
+use snn_repro::table::columns;
 use snn_repro::{machines, say};
 
-use crate::{Outcome, print, reproduce};
+use crate::threads::Threads;
+use crate::{Outcome, show};
 
 pub const EXAMPLES: &str = "Examples:
   snn machines                             the machines, a line each
@@ -28,9 +30,8 @@ pub struct Args {
     /// Seed of networks, pictures and devices.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Threads to use [default: one per core]. The result does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: Threads,
     /// Write the table to this file, as Markdown.
     #[arg(long, value_name = "FILE.md", requires = "run")]
     out: Option<PathBuf>,
@@ -44,17 +45,16 @@ pub fn run(args: &Args) -> Result<Outcome> {
         let machines = snn_hw::all();
         let rows: Vec<Vec<String>> = machines.iter().map(|m| vec![m.name().into(), m.about().into()]).collect();
         let list: Vec<_> = machines.iter().map(|m| serde_json::json!({ "name": m.name(), "about": m.about() })).collect();
-        let lines = rows.iter().map(|row| format!("{:<14}{}\n", row[0], row[1])).collect::<String>();
-        print(&if args.json { serde_json::to_string_pretty(&list)? + "\n" } else { lines })?;
+        show(args.json, &list, || columns(&rows, 2))?;
         return Ok(Outcome::Good);
     }
-    reproduce::threads(args.threads)?;
+    args.threads.start()?;
     let table = machines::table(Seed::new(args.seed), args.images as usize, args.devices as usize, &|what| say(format_args!("{what}")))?;
     let text = machines::markdown(&table);
     if let Some(path) = &args.out {
         atomic::write(path, text.as_bytes())?;
         say(format_args!("table in {}", path.display()));
     }
-    print(&if args.json { serde_json::to_string_pretty(&table)? + "\n" } else { text })?;
+    show(args.json, &table, || text)?;
     Ok(Outcome::Good)
 }

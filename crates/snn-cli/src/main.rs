@@ -13,15 +13,18 @@ mod machines;
 mod map;
 mod matrix;
 mod plots;
-mod progress;
 mod reproduce;
 mod run;
+mod signals;
 mod table;
+mod threads;
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use snn_repro::papers::nearest;
 use snn_repro::{LabError, say};
 
 /// Counts what a run allocates: the `peak_bytes` of its result.
@@ -117,6 +120,19 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Prints a result: as one JSON value for programs, else as text for people.
+fn show(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    match json {
+        true => print(&(serde_json::to_string_pretty(value).context("the result does not go into JSON")? + "\n")),
+        false => print(&text()),
+    }
+}
+
+/// " Did you mean NAME?" of a word that is near one of the names.
+fn hint<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, names).map_or(String::new(), |name| format!(" Did you mean {name}?"))
 }
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no error.

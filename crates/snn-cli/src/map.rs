@@ -8,8 +8,9 @@ use snn_convert::Converted;
 use snn_core::{Network, Seed};
 use snn_hw::{Kind, Machine, Report};
 use snn_io::json;
+use snn_repro::table::columns;
 
-use crate::{Outcome, print, table};
+use crate::{Outcome, show};
 
 pub const EXAMPLES: &str = "Examples:
   snn map net.json                         every machine: does it fit, what is lost
@@ -70,11 +71,11 @@ pub fn run(args: &Args) -> Result<Outcome> {
     };
     let reports: Vec<Report> = machines.iter().map(|machine| machine.map(&network, Seed::new(args.device_seed))).collect();
     let refused = reports.iter().any(|report| report.accepted().is_err());
-    print(&match (args.json, args.on) {
-        (true, Some(_)) => serde_json::to_string_pretty(&reports[0])? + "\n",
-        (true, None) => serde_json::to_string_pretty(&reports)? + "\n",
-        (false, _) => reports.iter().map(text).collect::<Vec<_>>().join("\n"),
-    })?;
+    let all = || reports.iter().map(text).collect::<Vec<_>>().join("\n");
+    match args.on {
+        Some(_) => show(args.json, &reports[0], all)?,
+        None => show(args.json, &reports, all)?,
+    }
     Ok(if refused && args.on.is_some() { Outcome::Missed } else { Outcome::Good })
 }
 
@@ -90,7 +91,7 @@ pub fn text(report: &Report) -> String {
         let limit = r.limit.map_or("no limit".into(), number);
         vec![format!("  {}", r.name), number(r.used), format!("of {limit} {}", r.unit).trim_end().to_owned()]
     });
-    out += &table::columns(&resources.collect::<Vec<_>>());
+    out += &columns(&resources.collect::<Vec<_>>(), 1);
     if let Some(factor) = report.seconds_per_second {
         out += &format!("  a second of the network takes {factor:.3e} s\n");
     }

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::json;
 use snn_repro::{Interrupt, LabError, Paper, RunResult, Scale, Settings, check_out, papers, say};
 
-use crate::{INTERRUPTED, Outcome, print};
+use crate::threads::Threads;
+use crate::{Outcome, hint, print, signals};
 
 pub const EXAMPLES: &str = "Examples:
   snn reproduce --list                            the papers, one line each, and what they take
@@ -47,9 +48,8 @@ pub struct Args {
     /// Run this many seeds, counted up from --seed, and judge the mean.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     seeds: u32,
-    /// Threads to use [default: one per core].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: Threads,
     /// Folder of data sets [default: the environment variable SNN_DATA, else generated data].
     #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(|path| text_path(&path)))]
     data: Option<PathBuf>,
@@ -93,9 +93,9 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     let papers = chosen(args)?;
     let settings = settings(args)?;
-    threads(args.threads)?;
+    args.threads.start()?;
     check_out(&settings.out).context("results cannot be written; choose another --out")?;
-    stop_on_signals(&settings.interrupt, "the state is saved after the present batch");
+    let settings = Settings { interrupt: signals::interrupt("the state is saved after the present batch"), ..settings };
 
     let mut outcome = Outcome::Good;
     let mut runs = Vec::new();
@@ -141,19 +141,6 @@ pub fn run(args: &Args) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The first signal asks the run to stop, the second stops the program.
-pub(crate) fn stop_on_signals(interrupt: &Interrupt, then: &'static str) {
-    let wish = interrupt.clone();
-    let handler = move || {
-        if wish.request() {
-            std::process::exit(INTERRUPTED.into());
-        }
-        say(format_args!("interrupted: {then}; once more to stop at once"));
-    };
-    // It is refused where a signal is ignored already (`nohup`, background jobs of scripts). Then signals do what the caller wanted.
-    let _ = ctrlc::try_set_handler(handler);
-}
-
 /// The command line with --resume, for a shell.
 fn resuming(args: impl Iterator<Item = OsString>) -> String {
     let mut words: Vec<String> = args.map(|arg| quoted(&arg)).collect();
@@ -193,8 +180,7 @@ fn chosen(args: &Args) -> Result<Vec<&'static Paper>> {
     for id in &args.papers {
         let Some(paper) = papers::find(id) else {
             let known = papers::all().iter().map(|paper| paper.id).collect::<Vec<_>>().join(", ");
-            let near = papers::nearest(id, papers::all().iter().map(|paper| paper.id));
-            let hint = near.map_or(String::new(), |name| format!(" Did you mean {name}?"));
+            let hint = hint(id, papers::all().iter().map(|paper| paper.id));
             bail!("there is no paper \"{id}\".{hint} The papers are: {known}");
         };
         if chosen.iter().all(|other| other.id != paper.id) {
@@ -202,24 +188,6 @@ fn chosen(args: &Args) -> Result<Vec<&'static Paper>> {
         }
     }
     Ok(chosen)
-}
-
-/// So many threads, or one for each core.
-fn thread_count(wanted: Option<u32>) -> usize {
-    wanted.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |count| count as usize)
-}
-
-/// Starts the pool all work is done on: so many threads, or one for each core.
-pub(crate) fn threads(wanted: Option<u32>) -> Result<()> {
-    let count = thread_count(wanted);
-    start_threads(count).with_context(|| format!("cannot start {count} threads; choose fewer with --threads"))
-}
-
-/// Starts the threads. Memory for their stacks is asked for first: a thread that starts but finds none for itself ends the process.
-fn start_threads(count: usize) -> Result<()> {
-    const STACK: usize = 4 << 20;
-    Vec::<u8>::new().try_reserve_exact(count * STACK)?;
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(count).build_global()?)
 }
 
 fn settings(args: &Args) -> Result<Settings> {
@@ -242,7 +210,7 @@ fn settings(args: &Args) -> Result<Settings> {
         scale: args.scale,
         seed: args.seed,
         seeds,
-        threads: thread_count(args.threads),
+        threads: args.threads.count(),
         data,
         out: args.out.clone(),
         resume: args.resume,

@@ -1,20 +1,8 @@
-//! Tables for people.
+//! What a converted network did, as tables for people.
 
 use snn_convert::report::{ADDITION_PJ, MULTIPLICATION_PJ, Report};
+use snn_repro::table::columns;
 use snn_sparse::Costs;
-
-/// Columns under each other: the first to the left, the others to the right.
-pub fn columns(rows: &[Vec<String>]) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cell = |row: &Vec<String>, k: usize| row.get(k).map_or(0, |cell| cell.chars().count());
-    let widths: Vec<usize> = (0..count).map(|k| rows.iter().map(|row| cell(row, k)).max().unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate();
-        let cells = cells.map(|(k, (cell, &width))| if k == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
-}
 
 /// Layer by layer; with spikes and errors if images were run.
 pub fn layers(report: &Report) -> String {
@@ -36,7 +24,7 @@ pub fn layers(report: &Report) -> String {
         }
         rows.push(row);
     }
-    columns(&rows)
+    columns(&rows, 1)
 }
 
 /// What a run on an emulated machine took.
@@ -49,7 +37,7 @@ pub fn costs(costs: &Costs, images: usize, accuracy: Option<f64>) -> String {
         costs.joules.iter().map(|(part, joules)| vec![format!("energy per image, {part} (nJ)"), format!("{:.3}", 1e9 * joules * each)]),
     );
     rows.extend(costs.counts.iter().map(|(what, n)| vec![format!("{what} per image"), format!("{:.2}", *n as f64 * each)]));
-    columns(&rows) + "\nTime and energy are modelled from the machine's named constants, not measured.\n"
+    columns(&rows, 1) + "\nTime and energy are modelled from the machine's named constants, not measured.\n"
 }
 
 /// What the network takes, beside the trained one if that was run.
@@ -61,7 +49,7 @@ pub fn figures(report: &Report, reference: Option<f64>) -> String {
     row("steps from one input to the next", report.interval().to_string());
     row("neurons", report.layers.iter().map(|layer| layer.neurons).sum::<usize>().to_string());
     if work.images == 0 {
-        return columns(&rows);
+        return columns(&rows, 1);
     }
     row("images", work.images.to_string());
     if let Some(accuracy) = reference {
@@ -86,7 +74,7 @@ pub fn figures(report: &Report, reference: Option<f64>) -> String {
     if let Some(dense) = &report.dense {
         row("energy per image, trained network (nJ)", format!("{:.1}", dense.energy));
     }
-    columns(&rows)
+    columns(&rows, 1)
         + &format!(
             "\nEnergy: {ADDITION_PJ} pJ an addition, {MULTIPLICATION_PJ} pJ a multiplication (Horowitz 2014, 45 nm, 32-bit floats); memory not counted.\n"
         )

@@ -7,28 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use program::{SNN, idx, refused, snn, text};
 use tempfile::TempDir;
 
-const SNN: &str = env!("CARGO_BIN_EXE_snn");
-
-fn snn(args: &[impl AsRef<OsStr>]) -> Output {
-    Command::new(SNN).args(args).env_remove("SNN_DATA").output().expect("the program starts")
-}
-
-/// Exit code 2, nothing on standard output, and one error on standard error that contains each of `says`.
-#[track_caller]
-fn refused(what: &str, output: &Output, says: &[&str]) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{what}: {text}");
-    assert!(output.stdout.is_empty(), "{what}: {}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(text.matches("error:").count(), 1, "{what}: {text}");
-    for bad in ["panicked", "RUST_BACKTRACE", "stack backtrace"] {
-        assert!(!text.contains(bad), "{what}: {text}");
-    }
-    for part in says {
-        assert!(text.contains(part), "{what}: no \"{part}\" in {text}");
-    }
-}
+mod program;
 
 /// No file below `dir`, and no folder of partial state.
 #[track_caller]
@@ -42,18 +24,6 @@ fn nothing_left(what: &str, dir: &Path) {
 
 fn temp() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("text")
-}
-
-/// An idx file of unsigned bytes.
-fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, dims.len() as u8];
-    dims.iter().for_each(|n| bytes.extend(n.to_be_bytes()));
-    bytes.extend(data);
-    bytes
 }
 
 /// The four files of a tiny Fashion-MNIST, below a folder of data sets.

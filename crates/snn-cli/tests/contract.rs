@@ -2,27 +2,18 @@
 //! refused stands in `bad_input.rs`, what survives a kill in `crash.rs`.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::OnceLock;
 
+use program::{snn, stderr, stdout};
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn snn(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_snn")).args(args).env_remove("SNN_DATA").output().expect("the program starts")
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).expect("standard output is text")
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).expect("standard error is text")
-}
+mod program;
 
 /// Exactly one JSON object.
 fn object(output: &Output) -> Value {
-    let value: Value = serde_json::from_str(stdout(output)).unwrap_or_else(|e| panic!("{e} in {}\n{}", stdout(output), stderr(output)));
+    let value = program::json(output);
     assert!(value.is_object());
     value
 }

@@ -1,58 +1,47 @@
 //! `snn convert`, `snn run` and `snn fit`, end to end on networks and data that the tests write, and on real ones where `SNN_DATA` is set.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use ndarray::{Array1, Array2, ArrayD};
+use program::{idx, snn, stderr, text};
 use rand::RngExt;
 use serde_json::Value;
 use snn_convert::Forward;
-use snn_convert::report::best;
 use snn_core::Seed;
+use snn_core::stats::largest;
 use snn_io::{npy, onnx};
 use tempfile::TempDir;
+
+mod program;
 
 #[path = "../../snn-io/tests/onnx_file/mod.rs"]
 mod onnx_file;
 
 const IMAGES: usize = 90;
 
-fn snn(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_snn")).args(args).env_remove("SNN_DATA").output().expect("the program starts")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Standard output of a run that succeeds.
+/// A run that succeeds.
 #[track_caller]
-fn stdout(args: &[&str]) -> String {
+fn succeeds(args: &[&str]) -> Output {
     let output = snn(args);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
-    String::from_utf8(output.stdout).expect("text")
+    output
+}
+
+/// Its standard output.
+#[track_caller]
+fn stdout(args: &[&str]) -> String {
+    program::stdout(&succeeds(args)).into()
 }
 
 #[track_caller]
 fn object(args: &[&str]) -> Value {
-    let text = stdout(args);
-    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in {text}"))
+    program::json(&succeeds(args))
 }
 
-/// Exit code 2, nothing on standard output, and one error that contains each of `says`.
 #[track_caller]
 fn refused(args: &[&str], says: &[&str]) {
-    let output = snn(args);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
-    assert!(output.stdout.is_empty() && !text.contains("panicked"), "{args:?}: {text}");
-    for part in says {
-        assert!(text.contains(part), "{args:?}: no \"{part}\" in {text}");
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("text")
+    program::refused(&format!("{args:?}"), &snn(args), says);
 }
 
 /// A folder with a network of 16 inputs, a hidden layer with this function and 3 outputs, and data of which it is right.
@@ -66,7 +55,7 @@ struct Case {
 /// What the network answers to numbers.
 fn classes(model: &Path, numbers: &[f32]) -> Vec<usize> {
     let ann = onnx::read(model).expect("a network");
-    Forward::<f32>::new(&ann).outputs(numbers).expect("answers").chunks(3).map(best).collect()
+    Forward::<f32>::new(&ann).outputs(numbers).expect("answers").chunks(3).map(largest).collect()
 }
 
 impl Case {
@@ -199,14 +188,6 @@ fn inputs_are_normalised_inside_the_network() {
     assert!(share(&wrong["dense"]["accuracy"]) < 0.95 && wrong["dense"]["accuracy"] == wrong["reference_accuracy"]);
     let run = object(&["run", text(&out), "--data", text(&case.data), "--json", "--scale", "255"]);
     assert_eq!(run["accuracy"], right["accuracy"]);
-}
-
-/// An idx file of unsigned bytes.
-fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, dims.len() as u8];
-    dims.iter().for_each(|n| bytes.extend(n.to_be_bytes()));
-    bytes.extend(data);
-    bytes
 }
 
 #[test]

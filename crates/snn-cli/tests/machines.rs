@@ -1,12 +1,14 @@
 //! `snn map` and `snn machines`: what becomes of a network on every machine, and what is wrong with a file.
 
-use std::process::{Command, Output};
-
+use program::{stderr, stdout};
 use serde_json::Value;
 
+mod program;
+
+/// Exit code, standard output, standard error.
 fn snn(args: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_snn")).args(args).output().expect("the program starts");
-    (status.code(), String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr).into_owned())
+    let output = program::snn(args);
+    (output.status.code(), stdout(&output).into(), stderr(&output).into())
 }
 
 /// Writes a network of `inputs` channels and `size` neurons; gives the path.

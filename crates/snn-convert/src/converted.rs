@@ -4,14 +4,16 @@ use crate::codes::CodeError;
 use crate::gates::{GateError, Layer};
 use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
+use snn_core::neuron::Model;
 use snn_core::{Network, NetworkError, Raster, Seed};
 use snn_sparse::{Device, DeviceError};
 
 /// A spiking network made of a trained one, and when it hears and answers.
 ///
 /// The network has one input, `data`, and one output, `answer`; it is a description like any other. An input is a list of numbers, given as graded events.
+/// What is read from a file is checked: a value that parsed can be run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct Converted {
     /// The scheme that made it.
     pub scheme: String,
@@ -196,3 +198,66 @@ impl Converted {
 pub const DATA: &str = "data";
 /// Name of the output.
 pub const ANSWER: &str = "answer";
+
+/// As it stands in a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    scheme: String,
+    timing: Timing,
+    layers: Vec<Coded>,
+    places: Vec<Place>,
+    network: Network,
+}
+
+/// Why a file holds no converted network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {why}")]
+pub struct NotConverted {
+    /// Where in it.
+    pub place: String,
+    /// What is wrong, and what was expected.
+    pub why: String,
+}
+
+/// Steps of a run that are believed: a hundred thousand layers of ten steps.
+const MOST_STEPS: usize = 1 << 21;
+
+impl TryFrom<Unchecked> for Converted {
+    type Error = NotConverted;
+
+    /// Refuses what a file may claim and no conversion makes: everything that would not be found out by reading it.
+    fn try_from(file: Unchecked) -> Result<Self, NotConverted> {
+        let Unchecked { scheme, timing, layers, places, network } = file;
+        let refuse = |place: &str, why: String| Err(NotConverted { place: place.into(), why });
+        let draft = network.draft();
+        if draft.inputs.len() != 1 || draft.inputs[0].name != DATA {
+            return refuse("network.inputs", format!("expected one, named `{DATA}`"));
+        }
+        let answer = draft.populations.iter().find(|population| population.name == ANSWER);
+        if draft.outputs != [ANSWER] || !answer.is_some_and(|population| matches!(population.model, Model::Sum(_))) {
+            return refuse("network.outputs", format!("expected one, a population `{ANSWER}` of the model `sum`"));
+        }
+        let interval = timing.interval.unwrap_or(timing.latency);
+        let long = timing.latency.saturating_add(interval.saturating_mul(32)) > MOST_STEPS;
+        if timing.present == 0 || timing.present > interval || interval > timing.latency || long {
+            let expected = "expected 1 <= present <= interval <= latency";
+            return refuse("timing", format!("{timing:?}: {expected}, and {MOST_STEPS} steps at most for 32 inputs"));
+        }
+        for (k, place) in places.iter().enumerate() {
+            let at = format!("places[{k}]");
+            let (Some(layer), Some(population)) = (layers.get(place.layer), draft.populations.get(place.population)) else {
+                return refuse(&at, format!("there is no layer {} or no population {}", place.layer, place.population));
+            };
+            let (name, size) = (&population.name, population.size);
+            if size != layer.gates {
+                return refuse(&at, format!("`{name}` has {size} neurons, layer `{}` has {} gates", layer.name, layer.gates));
+            }
+            if place.start.checked_add(place.span).is_none_or(|end| end > timing.latency) || !place.worth.is_finite() {
+                let expected = format!("expected a finite worth, and steps within the latency of {}", timing.latency);
+                return refuse(&at, format!("{place:?}: {expected}"));
+            }
+        }
+        Ok(Converted { scheme, timing, layers, places, network })
+    }
+}

@@ -10,6 +10,7 @@
 //! | [`scheme`] | [`FewSpikes`], [`Amos`], [`Rate`]: gates into a [`Network`](snn_core::Network) that any engine runs |
 //! | [`Runner`] | a [`Converted`] network over many inputs: answers, spikes, additions |
 //! | [`Forward`] | the dense run of an [`Ann`](snn_core::ann::Ann): calibration, oracle |
+//! | [`rotations()`] | a deep network in which nothing grows or shrinks: how errors add up |
 //! | [`report`] | what a converted network does, against the one it was made from |
 //! | `reference` (feature of the same name) | the dense run of an ONNX file by another library |
 //!
@@ -27,6 +28,7 @@ mod map;
 #[cfg(feature = "reference")]
 pub mod reference;
 pub mod report;
+mod rotations;
 mod run;
 pub mod scheme;
 mod trained;
@@ -34,11 +36,12 @@ mod unit;
 
 pub use calibrate::{Calibration, Range};
 pub use codes::{CodeError, Codes, Negative, Rounding};
-pub use converted::{ANSWER, Coded, ConvertError, Converted, DATA, Place, Timing};
+pub use converted::{ANSWER, Coded, ConvertError, Converted, DATA, NotConverted, Place, Timing};
 pub use fit::{Fit, FitError, Fitted};
 pub use forward::{Forward, InputError, Values};
 pub use gates::{GateError, Gates};
 pub use map::Map;
+pub use rotations::{relative_error, rotations};
 pub use run::{Outcome, Reading, Runner, Tally};
 pub use scheme::{Amos, FewSpikes, Rate, Scheme};
 pub use trained::{DenseError, dense};

@@ -5,6 +5,7 @@ use crate::forward::{Forward, InputError};
 use crate::gates::{Gates, Origin};
 use crate::run::{Reading, Runner, Tally};
 use serde::{Deserialize, Serialize};
+use snn_core::stats::largest;
 
 /// Energy of a 32-bit floating-point addition in 45 nm, in picojoules (Horowitz 2014, fig. 1.1.9).
 pub const ADDITION_PJ: f64 = 0.9;
@@ -246,10 +247,10 @@ impl<'a> Evaluation<'a> {
     /// Both networks on one image.
     fn look(&self, input: &[f32], reading: Reading<'_>) -> Result<Seen, InputError> {
         let mut values = self.dense.values();
-        let dense = best(self.dense.run(input, &mut values)?);
+        let dense = largest(self.dense.run(input, &mut values)?);
         let converted = self.runner.converted();
         let (timing, outputs) = (converted.timing, converted.outputs());
-        let answer = |step: usize| best(&(0..outputs).map(|j| reading.answer_at(step, j)).collect::<Vec<_>>());
+        let answer = |step: usize| largest((0..outputs).map(|j| reading.answer_at(step, j)));
         let steps = if timing.interval.is_none() { timing.latency } else { 0 };
         let layers = self.gates.layers.iter().enumerate().map(|(l, layer)| match layer.origin {
             Origin::Node(k) => Sums::of(&reading.layer(l), values.of(k).iter().map(|&x| layer.function.at(f64::from(x)))),
@@ -339,9 +340,10 @@ impl Sums {
     }
 }
 
-/// The class that an answer names: the place of its largest number, the first of several.
-pub fn best(answer: &[f32]) -> usize {
-    (1..answer.len()).fold(0, |best, k| if answer[k] > answer[best] { k } else { best })
+/// How many of the answers, one after the other, name their class: with the largest of their numbers, the first of several.
+pub fn right(answers: &[f32], labels: &[usize]) -> usize {
+    let outputs = (answers.len() / labels.len().max(1)).max(1);
+    answers.chunks(outputs).zip(labels).filter(|(answer, label)| largest(*answer) == **label).count()
 }
 
 #[cfg(test)]
@@ -406,8 +408,6 @@ mod tests {
         let count = case.gates.layers.len();
         let (mut error, mut size, mut worst, mut spikes) = (vec![0.0; count], vec![0.0; count], vec![0.0f64; count], vec![0.0; count]);
         let (mut right, mut dense_right, mut same) = (0, 0, 0);
-        // The first of equals.
-        let largest = |y: &[f64]| (0..y.len()).rev().max_by(|&a, &b| y[a].total_cmp(&y[b])).unwrap();
         for (input, &label) in case.inputs.chunks(5).zip(&case.labels) {
             let input: Vec<f64> = input.iter().map(|&x| f64::from(x)).collect();
             let (heard, y) = case.gates.run(&input, |l, x| units[l].at(x));

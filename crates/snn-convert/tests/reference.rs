@@ -7,6 +7,7 @@ use onnx_file::Attribute::{Float, Int, Ints, Text};
 use onnx_file::{Attribute, Model};
 use snn_convert::Forward;
 use snn_convert::reference::{Reference, ReferenceError};
+use snn_convert::report::right;
 use snn_io::{idx, onnx};
 use std::path::{Path, PathBuf};
 
@@ -246,15 +247,12 @@ fn trained_networks_are_as_good_as_their_figures() {
         let path = data.join(format!("onnx/{name}.onnx"));
         let (images, labels) = test_set(&data, set);
         let inputs: Vec<f32> = images.iter().map(|&p| scale(p.into())).collect();
-        let right = |outputs: &[f32]| {
-            let best = |row: &[f32]| (0..10).fold(0, |best, k| if row[k] > row[best] { k } else { best });
-            let right = outputs.chunks(10).zip(&labels).filter(|(row, label)| best(row) == usize::from(**label)).count();
-            right as f64 * 100.0 / labels.len() as f64
-        };
+        let labels: Vec<usize> = labels.iter().map(|&label| label.into()).collect();
+        let share = |outputs: &[f32]| right(outputs, &labels) as f64 * 100.0 / labels.len() as f64;
         let start = std::time::Instant::now();
-        let ours = right(&Forward::<f32>::new(&onnx::read(&path).unwrap()).outputs(&inputs).unwrap());
+        let ours = share(&Forward::<f32>::new(&onnx::read(&path).unwrap()).outputs(&inputs).unwrap());
         let (ours_took, start) = (start.elapsed(), std::time::Instant::now());
-        let theirs = right(&Reference::open(&path).unwrap().run(&inputs, labels.len()).unwrap());
+        let theirs = share(&Reference::open(&path).unwrap().run(&inputs, labels.len()).unwrap());
         println!("{name}: {ours:.2} % in {ours_took:.1?}, reference {theirs:.2} % in {:.1?}, figure {figure} %", start.elapsed());
         assert!((ours - figure).abs() < 0.05 && (theirs - figure).abs() < 0.05, "{name}: {ours}, {theirs}, not {figure}");
     }

@@ -5,11 +5,12 @@ use rand::RngExt;
 use snn_convert::gates::{Function, Origin};
 use snn_convert::{
     Amos, Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Range, Rate, Rounding, Runner, Scheme, Unit,
+    relative_error, rotations,
 };
 use snn_core::ann::{Activation, Ann, Graph, Node, Op};
 use snn_core::net::{Conv2d, Links, SumPool2d};
 use snn_core::{Raster, Seed, Value};
-use snn_sparse::{Clocked, EventDriven, Record, Wants};
+use snn_sparse::{Clocked, EventDriven, Wants};
 
 /// A convolution, pooling of both kinds, a branch that skips layers, full layers; weights are multiples of 1/4, so that nothing is rounded.
 fn image_network(seed: u64, function: Activation) -> Ann {
@@ -72,8 +73,7 @@ fn events(converted: &Converted, numbers: &[f32]) -> (Vec<Raster>, Vec<Raster>) 
     let mut raster = Raster::default();
     converted.present(numbers, &mut raster);
     let engine = Clocked::<f64>::compile(&converted.network);
-    let mut record = Record::new(&engine);
-    engine.run(&[&raster], Wants::Spikes, &mut record);
+    let record = engine.record(&[&raster], Wants::Spikes);
     let mut other = EventDriven::<f64>::compile(&converted.network).unwrap();
     other.run(&[&raster]);
     let all = |of: &dyn Fn(usize) -> Raster| (0..converted.places.len()).map(of).collect();
@@ -174,44 +174,15 @@ fn the_scale_of_a_code_does_not_matter() {
 /// One unit after the other through random rotations: errors add up like those of independent rounding, not faster.
 #[test]
 fn errors_grow_with_the_root_of_the_depth() {
-    const N: usize = 32;
-    // A product of random reflections.
-    let rotation = |seed: u64| {
-        let mut rng = Seed::new(seed).child("rotation").rng();
-        let mut q: Vec<f64> = (0..N * N).map(|k| f64::from(u8::from(k / N == k % N))).collect();
-        for _ in 0..N {
-            let v: Vec<f64> = (0..N).map(|_| rng.random_range(-1.0..1.0)).collect();
-            let square: f64 = v.iter().map(|x| x * x).sum();
-            for row in q.chunks_mut(N) {
-                let along: f64 = row.iter().zip(&v).map(|(a, b)| a * b).sum();
-                row.iter_mut().zip(&v).for_each(|(a, b)| *a -= 2.0 * along * b / square);
-            }
-        }
-        q.into_iter().map(|x| x as f32).collect::<Vec<_>>()
-    };
     let steps = 10;
     let error = |depth: usize| {
-        let mut nodes = vec![Node::new("in", N, [], Op::Input)];
-        for d in 0..depth {
-            // The shift keeps numbers positive, so that nothing is lost but by rounding.
-            nodes.push(Node::new(
-                &format!("w{d}"),
-                N,
-                [nodes.len() - 1],
-                Op::Linear { links: Links::All, weights: rotation(d as u64).into(), bias: 4.0.into() },
-            ));
-            nodes.push(Node::new(&format!("r{d}"), N, [nodes.len() - 1], Op::Activation(Activation::Relu)));
-            nodes.push(Node::new(&format!("s{d}"), N, [nodes.len() - 1], Op::Scale { factor: 1.0.into(), offset: (-4.0).into() }));
-        }
-        let ann = Ann::try_from(Graph { nodes }).unwrap();
+        let ann = rotations(depth, 32, Seed::new(3)).unwrap();
         let (gates, dense) = (Gates::new(&ann).unwrap(), Forward::<f32>::new(&ann));
         let mut rng = Seed::new(1).rng();
-        let inputs: Vec<f32> = (0..N * 40).map(|_| rng.random_range(0.0..1.0)).collect();
+        let inputs: Vec<f32> = (0..32 * 40).map(|_| rng.random_range(0.0..1.0)).collect();
         let calibration = Calibration::new(&gates, &dense, &inputs, 0.0).unwrap();
         let converted = FewSpikes::new(Codes::new(steps)).convert(&gates, &calibration, Seed::new(0)).unwrap();
-        let (spiking, exact) = (Runner::new(&converted).run(&inputs).answers, dense.outputs(&inputs).unwrap());
-        let norm = |list: &mut dyn Iterator<Item = f32>| list.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-        norm(&mut spiking.iter().zip(&exact).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied())
+        relative_error(&Runner::new(&converted).run(&inputs).answers, &dense.outputs(&inputs).unwrap())
     };
     let errors: Vec<f64> = [1, 5, 20, 50].map(error).into();
     // A level is 8/1024 at most, an error of rounding its twelfth root, the numbers are 0.58 in the mean square.
@@ -266,5 +237,9 @@ fn a_converted_network_is_a_file() {
         let converted = scheme.convert(&gates, &dyadic(&gates, 4, 0.0), Seed::new(0)).unwrap();
         let text = serde_json::to_string(&converted).unwrap();
         assert_eq!(serde_json::from_str::<Converted>(&text).unwrap(), converted);
+        // What no conversion makes is no converted network.
+        let latency = format!("\"latency\":{}", converted.timing.latency);
+        let error = serde_json::from_str::<Converted>(&text.replace(&latency, "\"latency\":0")).unwrap_err().to_string();
+        assert!(error.contains("timing: ") && error.contains("expected 1 <= present"), "{error}");
     }
 }

@@ -127,6 +127,11 @@ pub enum Activation {
     GeluTanh,
 }
 
+/// The logistic function, `1/(1 + e^−x)`.
+pub fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
 impl Activation {
     /// One of every kind, for tests and tables.
     pub const ALL: [Activation; 9] = [
@@ -158,7 +163,6 @@ impl Activation {
 
     /// `f(x)`.
     pub fn at(self, x: f64) -> f64 {
-        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         match self {
             Activation::Relu => x.max(0.0),
             Activation::LeakyRelu { slope } => x.max(0.0) + slope * x.min(0.0),
@@ -279,6 +283,32 @@ impl Node {
             Op::Concat => same(sizes.iter().sum(), "the parts must add up"),
         }
     }
+
+    /// What it gives where the nodes before it gave `values`.
+    fn value(&self, values: &[Vec<f64>]) -> Vec<f64> {
+        let x = self.from.first().map_or(&[][..], |&k| &values[k]);
+        match &self.op {
+            Op::Input => Vec::new(),
+            Op::Linear { links, weights, bias } => {
+                let mut y: Vec<f64> = bias.iter(self.size).map(f64::from).collect();
+                links.triplets(x.len(), self.size).for_each(|(i, j, k)| y[j] += f64::from(weights.at(k)) * x[i]);
+                y
+            }
+            Op::Scale { factor, offset } => (0..self.size).map(|j| f64::from(factor.at(j)) * x[j] + f64::from(offset.at(j))).collect(),
+            Op::Activation(f) => x.iter().map(|&x| f.at(x)).collect(),
+            Op::Max { ends, sources } => {
+                let windows = ends.windows(2).map(|w| &sources[w[0] as usize..w[1] as usize]);
+                windows.map(|list| list.iter().map(|&i| x[i as usize]).fold(f64::NEG_INFINITY, f64::max)).collect()
+            }
+            Op::Gather { sources } => sources.iter().map(|i| i.map_or(0.0, |i| x[i as usize])).collect(),
+            Op::Add => (0..self.size).map(|j| self.from.iter().map(|&k| values[k][j]).sum()).collect(),
+            Op::Concat => self.from.iter().flat_map(|&k| values[k].clone()).collect(),
+            Op::Softmax { log } => {
+                let sum: f64 = x.iter().map(|x| x.exp()).sum();
+                x.iter().map(|x| if *log { x - sum.ln() } else { x.exp() / sum }).collect()
+            }
+        }
+    }
 }
 
 impl Ann {
@@ -305,6 +335,31 @@ impl Ann {
             _ => 0,
         };
         self.0.nodes.iter().map(each).sum()
+    }
+    /// The numbers of all nodes for one input, link by link: what the graph means, in `f64`, and slow. `snn_convert::Forward` is for use.
+    ///
+    /// # Panics
+    /// If `input` has another length than the network's input.
+    #[track_caller]
+    pub fn run(&self, input: &[f64]) -> Vec<Vec<f64>> {
+        assert_eq!(input.len(), self.inputs(), "numbers of an input");
+        let mut values = vec![input.to_vec()];
+        for node in &self.0.nodes[1..] {
+            let y = node.value(&values);
+            values.push(y);
+        }
+        values
+    }
+    /// The network that takes `x` where this one takes `factor·x + offset`.
+    ///
+    /// # Errors
+    /// [`AnnError`] if one of them is not finite.
+    pub fn scaled(self, factor: f32, offset: f32) -> Result<Ann, AnnError> {
+        let mut graph = Graph::from(self);
+        graph.nodes.iter_mut().flat_map(|node| &mut node.from).for_each(|k| *k += 1);
+        let (size, scale) = (graph.nodes[0].size, Op::Scale { factor: factor.into(), offset: offset.into() });
+        graph.nodes.insert(1, Node::new("scaled", size, [0], scale));
+        Ann::try_from(graph)
     }
     /// Multiplications with a weight for one input.
     pub fn macs(&self) -> usize {
@@ -355,6 +410,19 @@ mod tests {
             Node::new("p", 5, [7], Op::Softmax { log: true }),
         ];
         Graph { nodes }
+    }
+
+    #[test]
+    fn a_scale_comes_first() {
+        let ann = Ann::try_from(graph()).unwrap();
+        let scaled = ann.clone().scaled(2.0, -0.5).unwrap();
+        assert_eq!(scaled.run(&[1.0, 0.25]).last(), ann.run(&[1.5, 0.0]).last());
+        // 1.5 + 0.5 = 2 comes three times; twice its silu, 2σ(2), where the maximum is added.
+        let silu = 2.0 * sigmoid(2.0);
+        let all = [silu, 2.0 * silu, 2.0 * silu, 1.5, 0.0];
+        let total: f64 = all.iter().map(|x: &f64| x.exp()).sum();
+        assert!(ann.run(&[1.5, 0.0])[8].iter().zip(all).all(|(y, x)| (y - (x - total.ln())).abs() < 1e-12));
+        assert!(ann.scaled(f32::NAN, 0.0).is_err());
     }
 
     #[test]

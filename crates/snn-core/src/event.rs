@@ -119,6 +119,14 @@ impl Raster {
         self.iter().enumerate().map(move |(k, (t, u))| (t, u, value(k)))
     }
 
+    /// The spikes of both, as long as this one: the units of `other` come after these. For pictures of several populations at once.
+    pub fn above(&self, other: &Raster) -> Raster {
+        let mut both = Raster::new(self.units + other.units, self.steps());
+        let moved = other.iter().take_while(|(t, _)| *t < self.steps()).map(|(t, u)| (t as u32, u + self.units as u32));
+        both.fill(self.iter().map(|(t, u)| (t as u32, u)).chain(moved));
+        both
+    }
+
     /// Gives the raster another shape and forgets its events.
     pub fn reset(&mut self, units: usize, steps: usize) {
         self.units = units;

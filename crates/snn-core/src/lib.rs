@@ -7,6 +7,7 @@
 //! * [`Surrogate`]: what stands for the derivative of a spike.
 //! * [`Value`]: one number for all, or one each.
 //! * [`Seed`]: random numbers split by name.
+//! * [`stats`]: means, spreads and distances of lists of numbers.
 //!
 //! Not here: files, threads, matrices, engines. To run a network take `snn-sparse`, to train it `snn-learn`.
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod net;
 pub mod neuron;
 mod real;
 mod seed;
+pub mod stats;
 mod surrogate;
 mod value;
 

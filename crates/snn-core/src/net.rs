@@ -592,24 +592,20 @@ impl Net {
         self
     }
     /// Gives the last population a refractory period (s).
-    pub fn refractory(mut self, period: f64) -> Self {
-        if let Some(p) = self.draft.populations.last_mut() {
-            p.refractory = period;
-        }
-        self
+    pub fn refractory(self, period: f64) -> Self {
+        self.last(|p| p.refractory = period)
     }
     /// Gives the neurons of the last population a constant current: an input at every step.
-    pub fn current(mut self, current: impl Into<Value>) -> Self {
-        if let Some(p) = self.draft.populations.last_mut() {
-            p.current = current.into();
-        }
-        self
+    pub fn current(self, current: impl Into<Value>) -> Self {
+        self.last(|p| p.current = current.into())
     }
     /// Gives the last population escape noise: see [`Escape`].
-    pub fn escape(mut self, rate: f64, width: f64) -> Self {
-        if let Some(p) = self.draft.populations.last_mut() {
-            p.escape = Some(Escape { rate, width });
-        }
+    pub fn escape(self, rate: f64, width: f64) -> Self {
+        self.last(|p| p.escape = Some(Escape { rate, width }))
+    }
+    /// Changes the last population.
+    fn last(mut self, change: impl FnOnce(&mut Population)) -> Self {
+        self.draft.populations.last_mut().map(change);
         self
     }
     /// Adds a projection without delay: see [`Net::delay`].

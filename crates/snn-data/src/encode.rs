@@ -288,6 +288,7 @@ fn spikes_per_step(of: &'static str, rate_max: f64, dt: f64, steps: usize) -> Re
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use snn_core::stats::{mean, sample_variance};
 
     const SEED: Seed = Seed::new(5);
 
@@ -341,9 +342,7 @@ mod tests {
                 counts[trial * 100 + unit as usize] += 1.0;
             }
         }
-        let n = counts.len() as f64;
-        let mean = counts.iter().sum::<f64>() / n;
-        let variance = counts.iter().map(|c| (c - mean) * (c - mean)).sum::<f64>() / (n - 1.0);
+        let (mean, variance) = (mean(&counts), sample_variance(&counts));
         // Standard errors: of the mean √(4.75/n) = 0.0154, of the variance about 4.75·√(2/n) = 0.0475; bounds are four of them.
         assert!((mean - 5.0).abs() < 0.062, "mean {mean}");
         assert!((variance - 4.75).abs() < 0.19, "variance {variance}");

@@ -7,6 +7,7 @@ use crate::{
 };
 use snn_core::{Dataset, Raster, Seed, Target};
 use snn_io::{IoError, idx};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const SIDE: usize = 28;
@@ -37,11 +38,42 @@ pub trait ImageSet: Sync {
     /// Writes the intensities of image `index`, row by row, into `into`, which holds as many as there are pixels. From 0 (dark) to 1 (bright), unless
     /// the set says otherwise.
     fn intensities(&self, index: usize, into: &mut [f32]);
+    /// The intensities of some images, one after the other.
+    fn numbers(&self, range: Range<usize>) -> Vec<f32> {
+        let each = self.pixels_each();
+        let mut all = vec![0.0; range.len() * each];
+        all.chunks_mut(each.max(1)).zip(range).for_each(|(into, index)| self.intensities(index, into));
+        all
+    }
     /// The spikes that `encoder` makes of image `index`.
     fn encode(&self, index: usize, encoder: &dyn Encoder, seed: Seed, into: &mut Raster) {
         let mut intensities = vec![0.0; self.pixels_each()];
         self.intensities(index, &mut intensities);
         encoder.encode(&intensities, seed, into);
+    }
+}
+
+impl<I: ImageSet + ?Sized> ImageSet for &I {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+    fn shape(&self) -> (usize, usize) {
+        (**self).shape()
+    }
+    fn classes(&self) -> usize {
+        (**self).classes()
+    }
+    fn label(&self, index: usize) -> usize {
+        (**self).label(index)
+    }
+    fn intensities(&self, index: usize, into: &mut [f32]) {
+        (**self).intensities(index, into);
+    }
+    fn encode(&self, index: usize, encoder: &dyn Encoder, seed: Seed, into: &mut Raster) {
+        (**self).encode(index, encoder, seed, into);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     fire::{Population, rate},
 };
 use rand::{Rng, RngExt};
-use snn_core::Seed;
+use snn_core::{Seed, ann::sigmoid};
 use std::ops::Range;
 
 const OF: &str = "TargetNetworkParams";
@@ -56,10 +56,6 @@ pub struct TargetNetwork {
     pub hidden: Vec<[f64; 4]>,
     /// Bias of the output.
     pub bias: f64,
-}
-
-fn sigmoid(a: f64) -> f64 {
-    1.0 / (1.0 + (-a).exp())
 }
 
 impl TargetNetwork {

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 use snn_core::net::{Connect, Conv2d, Init, Links};
 use snn_core::neuron::{Alif, CubaLif, FewSpikes, Li, Lif, Relu};
+use snn_core::stats::variance;
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_hw::{BrainScales, Kind, Machine, Report, calibrate};
-use snn_sparse::{Clocked, Device, Record, Wants};
+use snn_sparse::{Clocked, Device, Wants};
 
 fn spikes(channels: u32, steps: u32, one_in: u64, seed: u64) -> Raster {
     let mut raster = Raster::new(channels as usize, steps as usize);
@@ -46,8 +47,7 @@ fn all_spikes(device: &mut dyn Device, input: &Raster, trial: u64) -> Vec<Raster
 
 fn software(net: &Network, input: &Raster) -> Vec<Raster> {
     let engine = Clocked::<f32>::compile(net);
-    let mut record = Record::new(&engine);
-    engine.run(&[input], Wants::Spikes, &mut record);
+    let record = engine.record(&[input], Wants::Spikes);
     record.spikes
 }
 
@@ -210,10 +210,7 @@ fn calibration_finds_gains_and_offsets() {
     for (j, (slope, offset)) in lines.iter().enumerate() {
         assert!((device.spikes(0).value(0, j as u32) - (slope * 4.0 + offset)).abs() < 1e-5);
     }
-    let std = |xs: Vec<f64>| {
-        let mean = xs.iter().sum::<f64>() / xs.len() as f64;
-        (xs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / xs.len() as f64).sqrt()
-    };
+    let std = |xs: Vec<f64>| variance(&xs).sqrt();
     let gains = std(lines.iter().map(|(slope, _)| slope / 0.5).collect());
     let offsets = std(lines.iter().map(|(slope, offset)| offset * 0.5 / slope).collect());
     assert!((gains / 0.3 - 1.0).abs() < 0.35 && (offsets / 0.2 - 1.0).abs() < 0.35, "{gains} {offsets}");

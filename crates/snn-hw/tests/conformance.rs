@@ -4,7 +4,7 @@ use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif};
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_hw::{Machine, all};
-use snn_sparse::{Clocked, Device, DeviceError, Record, Wants};
+use snn_sparse::{Clocked, Device, DeviceError, Wants};
 
 /// A layer, a loop and a readout.
 fn small() -> Network {
@@ -157,8 +157,7 @@ fn costs_only_grow() {
 fn the_ideal_machine_is_the_software_engine() {
     let (net, input) = (small(), spikes(&small(), 60, 2));
     let engine = Clocked::<f32>::compile(&net);
-    let mut record = Record::new(&engine);
-    engine.run(&[&input], Wants::Spikes, &mut record);
+    let record = engine.record(&[&input], Wants::Spikes);
     let mut device = snn_hw::by_name("ideal").unwrap().build(&net, Seed::new(0)).unwrap();
     device.run(&[&input], Seed::new(0)).unwrap();
     assert_eq!(device.spikes(0), &record.spikes[0]);

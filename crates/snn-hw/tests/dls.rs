@@ -6,7 +6,7 @@ use snn_core::neuron::{Alif, Lif, Reset};
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_hw::Machine;
 use snn_hw::dls::{Dls, FastSlots, Mismatch, Ppu, Q8, Sensor, SlotSettings, Slots, SpikingSlots};
-use snn_sparse::{Clocked, Device, DeviceError, Record, Wants};
+use snn_sparse::{Clocked, Device, DeviceError, Wants};
 
 fn lif() -> Lif {
     Lif { tau: ms(20.0).into(), reset: Reset::To(0.0), ..Lif::default() }
@@ -46,8 +46,7 @@ fn ideal_settings_are_the_software_engine() {
     for seed in 0..20 {
         let (net, input) = (representable(seed), input(6, 80, seed));
         let engine = Clocked::<f32>::compile(&net);
-        let mut record = Record::new(&engine);
-        engine.run(&[&input], Wants::Spikes, &mut record);
+        let record = engine.record(&[&input], Wants::Spikes);
         let report = Dls::ideal().map(&net, Seed::new(1));
         assert!(report.findings.is_empty(), "{:?}", report.findings);
         let mut device = Dls::ideal().build(&net, Seed::new(seed)).unwrap();

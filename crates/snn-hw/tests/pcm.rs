@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 use snn_core::net::{Connect, Init, Links, SumPool2d};
 use snn_core::neuron::{Li, Lif};
+use snn_core::stats::{mean, variance};
 use snn_core::{Net, Network, Raster, Seed, Value, ms};
 use snn_hw::pcm::{Crossbar, Devices, Digital, G_MIN, Learning, OnPcm, PcmError, Physics, Rate, Renewal, Scheme, Side, T0, Wires};
 use snn_hw::{Machine, Pcm};
 use snn_sparse::noise::Normals;
-use snn_sparse::{Clocked, Device, Record, Substrate, Wants};
+use snn_sparse::{Clocked, Device, Substrate, Wants};
 
 const QUIET: Physics = Physics { g_max: 12.0, write_noise: false, read_noise: false, drift: false, bits: None };
 const SCHEMES: [Scheme; 5] = [
@@ -46,8 +47,7 @@ fn reads_are_noisy_and_biased_at_the_bottom() {
     let (physics, normals) = (Physics::default(), Normals::new(Seed::new(2)));
     let moments = |g: f32| {
         let draws: Vec<f64> = (0..100_000).flat_map(|k| normals.pair(k)).map(|x| f64::from(physics.read(g, x))).collect();
-        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
-        (mean, (draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64).sqrt())
+        (mean(&draws), variance(&draws).sqrt())
     };
     let (mean, spread) = moments(5.0);
     assert!((mean - 5.0).abs() < 0.003 && (spread - 0.28).abs() < 0.003, "{mean} {spread}");
@@ -236,14 +236,12 @@ fn without_noise_it_is_the_software_engine_with_its_numbers() {
         assert!(wanted.iter().zip(found).all(|(a, b)| (a - b).abs() <= half), "projection {k}: more than half a step");
     }
     let engine = Clocked::<f32>::compile(&net.with_weights(weights).unwrap());
-    let mut record = Record::new(&engine);
-    engine.run(&[&input], Wants::Spikes, &mut record);
+    let record = engine.record(&[&input], Wants::Spikes);
     assert!(record.spikes[0].len() > 100);
     assert_eq!(device.spikes(0), &record.spikes[0]);
     assert_eq!(device.output(1, 99, 1), Some(f64::from(record.traces[1].output_at(99, 1))));
     // And within the format of the spikes of the description itself.
-    let engine = Clocked::<f32>::compile(&net);
-    engine.run(&[&input], Wants::Spikes, &mut record);
+    let record = Clocked::<f32>::compile(&net).record(&[&input], Wants::Spikes);
     let apart = device.spikes(0).len().abs_diff(record.spikes[0].len());
     assert!(apart * 50 < record.spikes[0].len(), "{apart} of {} spikes", record.spikes[0].len());
 }
@@ -266,9 +264,9 @@ fn every_spike_reads_anew() {
     let (mut spread, mut together) = (0.0, 0.0);
     for j in 0..100 {
         let y: Vec<f64> = (0..400).map(|t| all[t * 100 + j]).collect();
-        let mean = y.iter().sum::<f64>() / 400.0;
+        let mean = mean(&y);
         assert!((mean - 0.5).abs() < 0.25, "target {j} hears {mean}");
-        spread += y.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 400.0;
+        spread += variance(&y);
         together += y.windows(2).map(|w| (w[0] - mean) * (w[1] - mean)).sum::<f64>() / 399.0;
     }
     // 8 µS on one side: (0.03·8 + 0.13)² and what the clip leaves at the bottom, (1/2 − 1/2π)·0.133², in units of 0.5/8.
@@ -365,8 +363,7 @@ fn a_saved_state_goes_on_to_the_same_bits() {
         let learning = Learning { renewal, ..Learning::new(wires, scheme) };
         let made = || OnPcm::new(&net, learning, vec![Rate { unit: 1.0, rate: 0.2 }; 3], Seed::new(1)).unwrap();
         let heard = |engine: &Clocked<f32>| {
-            let mut record = Record::new(engine);
-            engine.run(&[&raster], Wants::Spikes, &mut record);
+            let record = engine.record(&[&raster], Wants::Spikes);
             record.traces[1].series(1).map(f32::to_bits).collect::<Vec<_>>()
         };
         let (mut engine, mut whole) = (Clocked::compile(&net), made());

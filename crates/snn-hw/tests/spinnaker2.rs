@@ -49,8 +49,7 @@ fn representable_weights_give_the_same_spikes() {
     assert_eq!(device.read(0).unwrap(), net.draft().projections[0].weights.iter(1800).collect::<Vec<_>>());
     device.run(&[&input], Seed::new(0)).unwrap();
     let engine = Clocked::<f64>::compile(&net);
-    let mut record = Record::new(&engine);
-    engine.run(&[&input], Wants::Spikes, &mut record);
+    let record = engine.record(&[&input], Wants::Spikes);
     let (all, same) =
         record.spikes[0].iter().fold((0, 0), |(n, same), (t, j)| (n + 1, same + usize::from(device.spikes(0).at(t).contains(&j))));
     assert!(
@@ -74,8 +73,7 @@ fn potentials_stay_within_the_bound_of_the_format() {
     let mut device = Spinnaker2::default().build(&net, Seed::new(0)).unwrap();
     device.run(&[&input], Seed::new(0)).unwrap();
     let engine = Clocked::<f64>::compile(&net);
-    let mut record = Record::new(&engine);
-    engine.run(&[&input], Wants::Spikes, &mut record);
+    let record = engine.record(&[&input], Wants::Spikes);
     // Every step adds half a unit for each of up to three roundings, and half a unit of the decay times the potential; they are remembered
     // for 1/(1 − α) steps.
     let most = (0..500).flat_map(|t| (0..4).map(move |j| (t, j))).map(|(t, j)| record.traces[0].output_at(t, j).abs()).fold(0.0, f64::max);

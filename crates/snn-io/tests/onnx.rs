@@ -5,7 +5,7 @@ mod onnx_file;
 use Attribute::{Float, Floats, Int, Ints, Tensor, Text};
 use onnx_file::{Attribute, Model, bytes, file, floats, info, tensor, whole, wholes};
 use proptest::prelude::*;
-use snn_core::ann::{Activation, Ann, Node, Op};
+use snn_core::ann::{Activation, Ann, Op};
 use snn_core::net::Links;
 use snn_io::{IoError, onnx};
 
@@ -20,38 +20,8 @@ fn read(bytes: &[u8]) -> Result<Ann, IoError> {
     result
 }
 
-/// What a node gives, link by link.
-fn value(node: &Node, values: &[Vec<f64>]) -> Vec<f64> {
-    let x = || &values[node.from[0]];
-    match &node.op {
-        Op::Input => unreachable!("given"),
-        Op::Linear { links, weights, bias } => {
-            let mut y: Vec<f64> = bias.iter(node.size).map(f64::from).collect();
-            links.triplets(x().len(), node.size).for_each(|(i, j, k)| y[j] += f64::from(weights.at(k)) * x()[i]);
-            y
-        }
-        Op::Scale { factor, offset } => (0..node.size).map(|j| f64::from(factor.at(j)) * x()[j] + f64::from(offset.at(j))).collect(),
-        Op::Activation(f) => x().iter().map(|&x| f.at(x)).collect(),
-        Op::Max { ends, sources } => {
-            let windows = ends.windows(2).map(|w| &sources[w[0] as usize..w[1] as usize]);
-            windows.map(|list| list.iter().map(|&i| x()[i as usize]).fold(f64::NEG_INFINITY, f64::max)).collect()
-        }
-        Op::Gather { sources } => sources.iter().map(|i| i.map_or(0.0, |i| x()[i as usize])).collect(),
-        Op::Add => (0..node.size).map(|j| node.from.iter().map(|&k| values[k][j]).sum()).collect(),
-        Op::Concat => node.from.iter().flat_map(|&k| values[k].clone()).collect(),
-        Op::Softmax { log } => {
-            let sum: f64 = x().iter().map(|x| x.exp()).sum();
-            x().iter().map(|x| if *log { x - sum.ln() } else { x.exp() / sum }).collect()
-        }
-    }
-}
-
 fn run(ann: &Ann, input: &[f64]) -> Vec<f64> {
-    let mut values = vec![input.to_vec()];
-    for node in &ann.nodes()[1..] {
-        values.push(value(node, &values));
-    }
-    values.pop().unwrap()
+    ann.run(input).pop().unwrap()
 }
 
 /// Numbers that are exact in f32 and add up exactly.

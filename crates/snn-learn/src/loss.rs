@@ -1,7 +1,7 @@
 //! Losses on what the output population did, with their derivative with respect to every output value.
 
 use serde::{Deserialize, Serialize};
-use snn_core::{Cue, Target};
+use snn_core::{Cue, Target, stats::largest};
 use snn_sparse::{Block, Clocked, LANES, Scalar, lanes::blocks};
 use std::ops::Range;
 
@@ -162,7 +162,7 @@ impl Loss {
                         Over::Mean | Over::Each => span.clone().for_each(|t| set(t, k, part * d / n)),
                         Over::Last => set(span.end - 1, k, part * d),
                     });
-                    (loss, best(score.into_iter()))
+                    (loss, largest(score))
                 }
                 Loss::Rate { correct, wrong } => {
                     let mut loss = 0.0;
@@ -171,7 +171,7 @@ impl Loss {
                         loss += 0.5 * e * e;
                         span.clone().for_each(|t| set(t, k, part * e / n));
                     }
-                    (loss, best((0..units).map(mean)))
+                    (loss, largest((0..units).map(mean)))
                 }
                 Loss::MeanSquared | Loss::SumSquared | Loss::Linear => (f64::NAN, units), // a sum over steps, taken above
             };
@@ -244,7 +244,7 @@ impl Loss {
             }
             if steps.contains(&(cue.end as usize - 1)) {
                 outcome.decisions += 1;
-                outcome.correct += usize::from(best(sums.iter().copied()) == cue.class as usize);
+                outcome.correct += usize::from(largest(&*sums) == cue.class as usize);
             }
         }
         outcome
@@ -263,11 +263,6 @@ fn cross_entropy(score: &[f64], class: usize, mut set: impl FnMut(usize, f64)) -
         set(k, if error.abs() < RIGHT { 0.0 } else { error });
     }
     total.ln() + top - score[class]
-}
-
-/// The index of the largest score, the first of equals.
-fn best(score: impl Iterator<Item = f64>) -> usize {
-    score.enumerate().fold((0, f64::NEG_INFINITY), |best, (k, s)| if s > best.1 { (k, s) } else { best }).0
 }
 
 /// Pressure on how much a spiking population fires, per trial; the mean over the batch is added to the loss.

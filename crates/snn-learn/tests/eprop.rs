@@ -12,7 +12,7 @@ use snn_core::{Cue, Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{
     Bptt, Eprop, Feedback, Form, Gradients, Job, Loss, Optimiser, Options, Over, RateOver, Regulariser, Rule, SyntheticGradients, Trainer,
 };
-use snn_sparse::{Block, Clocked, LANES, Record, Source, Synapses, Wants};
+use snn_sparse::{Block, Clocked, LANES, Source, Synapses, Wants};
 
 const LOSS: Loss = Loss::CrossEntropy(Over::Max);
 
@@ -570,9 +570,7 @@ fn windowed(engine: &Clocked<f64>, played: &Played, window: usize, says: impl Fn
 
 /// The predictor's output at every step.
 fn predictions(engine: &Clocked<f64>, data: &Trials, trial: usize) -> Vec<Vec<f64>> {
-    let (mut raster, mut record) = (Raster::default(), Record::new(engine));
-    data.load(trial, &mut raster);
-    engine.run(&[&raster], Wants::Spikes, &mut record);
+    let (raster, record) = engine.trial(data, trial, Wants::Spikes);
     let trace = &record.traces[3];
     (0..raster.steps()).map(|t| (0..trace.units()).map(|k| trace.output[t * trace.blocks() + k / LANES][k % LANES]).collect()).collect()
 }

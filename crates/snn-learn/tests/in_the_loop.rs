@@ -7,16 +7,11 @@ use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{Bptt, DeepR, Eprop, Form, GradR, LearnedSignals, Loss, Optimiser, Options, Over, Rule, SparseBptt, Stats, Structure, TrainError, Trainer};
 use snn_sparse::{Costs, Device, DeviceError, Ideal};
 
+#[path = "common/stripes.rs"]
+mod stripes;
+
 fn data() -> Trials {
-    let mut trials = Trials::new("stripes", 30, 40, 3);
-    for k in 0..60 {
-        let mut rng = Seed::new(5).nth(k).rng();
-        let class = k as usize % 3;
-        let mut raster = Raster::new(30, 40);
-        raster.write(|_, list| list.extend((0..30u32).filter(|&i| rng.random_bool(if i as usize / 10 == class { 0.12 } else { 0.03 }))));
-        trials.push(raster, class);
-    }
-    trials
+    stripes::stripes(60)
 }
 
 fn network() -> Network {

@@ -10,7 +10,7 @@ use snn_core::neuron::{Li, Lif, Model, Output, Relu, decay};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{Bptt, Eprop, Feedback, Form, Gradients, Job, LearnedSignals, Loss, Optimiser, Options, Regulariser, Rule, Trainer};
 use snn_sparse::lanes::flat_mut;
-use snn_sparse::{Clocked, Record, Synapses, Wants};
+use snn_sparse::{Clocked, Synapses, Wants};
 
 const LOSS: Loss = Loss::MeanSquared;
 /// The populations, in the order of the description.
@@ -87,9 +87,7 @@ fn rule(surrogate: Surrogate, filter: f64) -> LearnedSignals {
 
 /// The learning signals `[step][neuron]` of the first run of a trial.
 fn signals(engine: &Clocked<f64>, data: &Trials, trial: usize) -> Vec<Vec<f64>> {
-    let (mut raster, mut record) = (Raster::default(), Record::new(engine));
-    data.load(trial, &mut raster);
-    engine.run(&[&raster], Wants::Spikes, &mut record);
+    let (raster, record) = engine.trial(data, trial, Wants::Spikes);
     let of = |j: usize| record.traces[SIGNALS].series(j).collect::<Vec<_>>();
     let by_unit: Vec<Vec<f64>> = (0..engine.cells()[SIGNALS].size()).map(of).collect();
     (0..raster.steps()).map(|t| by_unit.iter().map(|series| series[t]).collect()).collect()

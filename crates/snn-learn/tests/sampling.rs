@@ -1,8 +1,9 @@
 //! Conductance neurons in noise against the distributions they are to sample from.
 
+use snn_core::ann::sigmoid;
 use snn_core::{Network, Seed};
 use snn_learn::sampling::{
-    Boltzmann, Calibration, Chain, Clamp, Histogram, LifChain, LifSampling, Moments, Noise, Sweep, averages, learn, moments, sigmoid,
+    Boltzmann, Calibration, Chain, Clamp, Histogram, LifChain, LifSampling, Moments, Noise, Sweep, averages, learn, moments,
 };
 use snn_sparse::{Device, Ideal};
 

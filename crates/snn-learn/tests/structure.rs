@@ -10,7 +10,7 @@ use snn_learn::{
     DeepR, GradR, GradRByRows, Gradients, Loss, Moments, Optimiser, Options, Over, SoftDeepR, SparseBptt, Structure, Trainer, Turnover,
 };
 use snn_sparse::lanes::{flat, flat_mut};
-use snn_sparse::{Clocked, Record, Source, Store, Synapses, Wants};
+use snn_sparse::{Clocked, Source, Store, Synapses, Wants};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A structural rule on an engine, with gradients from outside.
@@ -338,8 +338,7 @@ proptest! {
         raster.write(|_, list| list.extend((0..30u32).filter(|_| rng.random_bool(0.2))));
         let run = |net: &Network| {
             let engine = Clocked::<f32>::compile(net);
-            let mut record = Record::new(&engine);
-            engine.run(&[&raster], Wants::Spikes, &mut record);
+            let record = engine.record(&[&raster], Wants::Spikes);
             let y: Vec<u32> = record.traces[1].series(0).map(f32::to_bits).collect();
             (record.spikes[0].clone(), y)
         };

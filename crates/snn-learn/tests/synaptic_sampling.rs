@@ -2,6 +2,7 @@
 //! arithmetics.
 
 use snn_core::net::Links;
+use snn_core::stats::{mean, variance};
 use snn_core::{Fix, Real, Seed};
 use snn_learn::online::{Moment, OnlineError, OnlineRule, Sampling, SynapticSampling, Wires, normals};
 
@@ -11,8 +12,7 @@ fn wires(sources: usize, targets: usize, dt: f64) -> Wires<'static> {
 
 fn moments(parameters: impl Iterator<Item = f64>) -> (f64, f64) {
     let list: Vec<f64> = parameters.collect();
-    let mean = list.iter().sum::<f64>() / list.len() as f64;
-    (mean, list.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / list.len() as f64)
+    (mean(&list), variance(&list))
 }
 
 /// Runs silent steps: only prior and noise.

@@ -12,16 +12,11 @@ use snn_learn::{
     Schedule, SoftDeepR, SparseBptt, Structure, SyntheticGradients, TrainError, Trainer,
 };
 
+#[path = "common/stripes.rs"]
+mod stripes;
+
 fn data() -> Trials {
-    let mut trials = Trials::new("stripes", 30, 40, 3);
-    for k in 0..90 {
-        let mut rng = Seed::new(5).nth(k).rng();
-        let class = k as usize % 3;
-        let mut raster = Raster::new(30, 40);
-        raster.write(|_, list| list.extend((0..30u32).filter(|&i| rng.random_bool(if i as usize / 10 == class { 0.12 } else { 0.03 }))));
-        trials.push(raster, class);
-    }
-    trials
+    stripes::stripes(90)
 }
 
 /// Units of the population `rest`, which no loss judges: what e-prop 3 predicts of 70 LIF neurons, 20 adaptive ones in a loop, and three readouts.

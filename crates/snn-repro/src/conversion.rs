@@ -1,12 +1,14 @@
 //! What the papers on conversion share: trained networks, their data, and how well a spiking copy does.
 
-use anyhow::{Context, Result};
-use snn_convert::{Calibration, Converted, Forward, Gates, Outcome, Runner};
+use anyhow::Result;
+use snn_convert::report::{Work, right};
+use snn_convert::{Calibration, Converted, Fit, Fitted, Forward, Gates, Outcome, Runner};
 use snn_core::Ann;
-use snn_core::ann::{Graph, Node, Op};
+use snn_core::ann::Activation;
+use snn_core::stats::largest;
 use snn_data::{ImageSet, Images, Split};
 
-use crate::Lab;
+use crate::{Axes, Lab};
 
 /// A trained network with its data.
 pub(crate) struct Subject {
@@ -64,7 +66,7 @@ impl File {
         let read = |split| if self.fashion { Images::fashion_mnist(dir, split) } else { Images::mnist(dir, split) };
         let ann = snn_io::onnx::read(dir.join("onnx").join(self.name).with_extension("onnx"))?;
         let ann = match self.normal {
-            Some((mean, std)) => scaled(&ann, 1.0 / std, -mean / std)?,
+            Some((mean, std)) => ann.scaled(1.0 / std, -mean / std)?,
             None => ann,
         };
         let train = Pictures::new(&read(Split::Train)?, 0..CHOICE, self.white);
@@ -74,27 +76,11 @@ impl File {
     }
 }
 
-/// The network that takes `x` where `ann` takes `factor·x + offset`.
-pub(crate) fn scaled(ann: &Ann, factor: f32, offset: f32) -> Result<Ann> {
-    let (size, mut graph) = (ann.inputs(), Graph::from(ann.clone()));
-    for node in &mut graph.nodes {
-        node.from.iter_mut().for_each(|k| *k += 1);
-    }
-    let first = &mut graph.nodes[0];
-    (first.from, first.op) = (vec![0], Op::Scale { factor: factor.into(), offset: offset.into() });
-    graph.nodes.insert(0, Node::new("pixels", size, [], Op::Input));
-    Ok(Ann::try_from(graph)?)
-}
-
 impl Pictures {
     /// Some of the images, white being `white`.
     pub(crate) fn new(images: &impl ImageSet, range: std::ops::Range<usize>, white: f32) -> Self {
-        let mut pixels = vec![0.0; images.pixels_each()];
-        let mut numbers = Vec::with_capacity(range.len() * pixels.len());
-        for k in range.clone() {
-            images.intensities(k, &mut pixels);
-            numbers.extend(pixels.iter().map(|x| white * x));
-        }
+        let mut numbers = images.numbers(range.clone());
+        numbers.iter_mut().for_each(|x| *x *= white);
         Pictures { numbers, labels: range.map(|k| images.label(k)).collect() }
     }
 
@@ -106,15 +92,8 @@ impl Pictures {
 
     /// The share of right answers, in percent: the largest of an image's numbers names its class.
     pub(crate) fn accuracy(&self, answers: &[f32]) -> f64 {
-        let classes = answers.len() / self.labels.len();
-        let right = answers.chunks(classes).zip(&self.labels).filter(|(y, label)| largest(y) == **label).count();
-        100.0 * right as f64 / self.labels.len() as f64
+        100.0 * right(answers, &self.labels) as f64 / self.labels.len() as f64
     }
-}
-
-/// The place of the first of the largest numbers.
-pub(crate) fn largest(y: &[f32]) -> usize {
-    (0..y.len()).fold(0, |best, j| if y[j] > y[best] { j } else { best })
 }
 
 impl Subject {
@@ -153,7 +132,7 @@ impl Subject {
         for (piece, labels) in pictures.numbers.chunks(64 * each).zip(pictures.labels.chunks(64)) {
             lab.go_on()?;
             let (_, answers) = runner.fold(piece, |_, reading| {
-                let at = |t: usize| largest(&(0..classes).map(|j| reading.answer_at(t, j)).collect::<Vec<_>>());
+                let at = |t: usize| largest((0..classes).map(|j| reading.answer_at(t, j)));
                 (0..steps).map(at).collect::<Vec<_>>()
             });
             for (answers, label) in answers.iter().zip(labels) {
@@ -177,25 +156,42 @@ impl Subject {
 
     /// The numbers of spikes and additions of a run, per image.
     pub(crate) fn cost(&self, outcome: &Outcome) -> String {
-        let (n, spikes) = (outcome.tally.inputs as f64, outcome.tally.spikes.iter().sum::<u64>() as f64);
-        let macs = self.dense.ann().macs();
+        let work = Work::of(&outcome.tally);
         format!(
-            "{:.0} spikes, {:.2} per gate, {:.0} synaptic additions per image; the dense network multiplies {macs} times",
-            spikes / n,
-            spikes / n / self.gates.count() as f64,
-            outcome.tally.synaptic as f64 / n
+            "{:.0} spikes, {:.2} per gate, {:.0} synaptic additions per image; the dense network multiplies {} times",
+            work.spikes,
+            self.spikes(outcome),
+            work.synaptic,
+            self.dense.ann().macs()
         )
     }
 
     /// Spikes per gate and image.
     pub(crate) fn spikes(&self, outcome: &Outcome) -> f64 {
-        outcome.tally.spikes.iter().sum::<u64>() as f64 / outcome.tally.inputs as f64 / self.gates.count() as f64
+        Work::of(&outcome.tally).spikes / self.gates.count() as f64
     }
 }
 
-/// Runs `work` on as many threads as the lab has.
-pub(crate) fn on_threads<T: Send>(lab: &mut Lab, work: impl FnOnce(&mut Lab) -> Result<T> + Send) -> Result<T> {
-    let threads = lab.threads();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.with_context(|| format!("{threads} threads could not be started; give a smaller number to --threads"))?.install(|| work(lab))
+/// Why figures on networks that are not at hand are not measured.
+pub(crate) const QUOTED: &str = "the images and the network are not at hand; quoted";
+/// What [`File::open`] reads.
+pub(crate) const FOLDERS: &str = "onnx/, mnist/ and fashion-mnist/";
+
+/// Codes of SiLU on −8 … 12 and of sigmoid on −10 … 10, found anew; reports their mean squared errors for these claims, and draws the first beside its function.
+pub(crate) fn silu_and_sigmoid(
+    lab: &mut Lab,
+    fit: impl Fn(usize, (f64, f64)) -> Fit,
+    [silu_steps, sigmoid_steps]: [usize; 2],
+    claims: [&str; 2],
+    [title, what]: [&str; 2],
+) -> Result<[Fitted; 2]> {
+    let find = |lab: &Lab, f: Activation, steps, range| fit(steps, range).run(|x| f.at(x), |_| 1.0, lab.seed().child(f.name()));
+    let silu = find(lab, Activation::Silu, silu_steps, (-8.0, 12.0))?;
+    lab.report(claims[0], silu.quality.mse)?;
+    let sigmoid = find(lab, Activation::Sigmoid, sigmoid_steps, (-10.0, 10.0))?;
+    lab.report(claims[1], sigmoid.quality.mse)?;
+    let line = |f: &dyn Fn(f64) -> f64| (0..=2000).map(|k| -8.0 + 0.01 * f64::from(k)).map(|x| (x, f(x))).collect::<Vec<_>>();
+    let lines = [("SiLU", line(&|x| Activation::Silu.at(x))), (what, line(&|x| silu.unit.at(x)))];
+    lab.curve("silu", title, "input", "output", &lines, Axes::default())?;
+    Ok([silu, sigmoid])
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::table::markdown;
 use crate::{LabError, RunResult, Verdict, papers};
 
 const CLAIMS: &str = "<!-- generated: claims -->";
@@ -43,9 +44,9 @@ The newest record of each benchmark. The text between the markers is generated b
 pub fn render_table(results: &[RunResult]) -> String {
     let row = |(result, claim): (&RunResult, &crate::ClaimResult)| {
         let bound = if claim.unit.is_empty() { claim.bound.to_string() } else { format!("{} {}", claim.bound, claim.unit) };
-        [result.paper.clone(), claim.what.clone(), claim.paper.clone(), claim.figure(), bound, verdict(claim), result.setting()]
+        vec![result.paper.clone(), claim.what.clone(), claim.paper.clone(), claim.figure(), bound, verdict(claim), result.setting()]
     };
-    table(["paper", "claim", "paper's figure", "ours", "bound", "verdict", "run"], measured(results).into_iter().map(row))
+    markdown(["paper", "claim", "paper's figure", "ours", "bound", "verdict", "run"], measured(results).into_iter().map(row))
 }
 
 /// The same of the claims for the first page, and how many of all were met.
@@ -57,17 +58,10 @@ pub fn render_headlines(results: &[RunResult]) -> String {
         known.is_some_and(|known| known.headline)
     };
     let row = |&(result, claim): &(&RunResult, &crate::ClaimResult)| {
-        [format!("`{}`", result.paper), claim.what.clone(), claim.paper.clone(), claim.figure(), verdict(claim)]
+        vec![format!("`{}`", result.paper), claim.what.clone(), claim.paper.clone(), claim.figure(), verdict(claim)]
     };
-    let text = table(["paper", "claim", "paper's figure", "ours", "verdict"], all.iter().filter(headline).map(row));
+    let text = markdown(["paper", "claim", "paper's figure", "ours", "verdict"], all.iter().filter(headline).map(row));
     format!("{text}\n{met} of {} claims met: [all of them](docs/reproductions.md), with bounds and settings.\n", all.len())
-}
-
-/// A Markdown table.
-fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let line = |cells: [String; N]| format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | "));
-    let rule = format!("|{}\n", "---|".repeat(N));
-    [line(head.map(String::from)), rule].into_iter().chain(rows.map(line)).collect()
 }
 
 fn verdict(claim: &crate::ClaimResult) -> String {
@@ -158,16 +152,17 @@ fn render_benchmarks(folder: &Path) -> Result<String, LabError> {
             machine["cores"],
             plain(&record["command"])
         );
-        text += "| figure | value | wanted |\n|---|---|---|\n";
-        for figure in list("summary") {
-            let value = figure["value"].as_f64().map_or("—".into(), |v| format!("{v:.3}"));
-            text += &format!("| {} | {value} | {} |\n", plain(&figure["what"]), plain(&figure["wanted"]));
-        }
+        text += &markdown(
+            ["figure", "value", "wanted"],
+            list("summary").iter().map(|figure| {
+                let value = figure["value"].as_f64().map_or("—".into(), |v| format!("{v:.3}"));
+                vec![plain(&figure["what"]), value, plain(&figure["wanted"])]
+            }),
+        );
+        text.push('\n');
         let columns: Vec<&String> = list("rows").first().and_then(Value::as_object).map_or(Vec::new(), |row| row.keys().collect());
-        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        text += &format!("\n{}", line(columns.iter().map(|c| c.to_string()).collect()));
-        text += &line(columns.iter().map(|_| "---".into()).collect());
-        text.extend(list("rows").iter().map(|row| line(columns.iter().map(|c| plain(&row[c.as_str()])).collect())));
+        let row = |row: &Value| columns.iter().map(|c| plain(&row[c.as_str()])).collect::<Vec<_>>();
+        text += &markdown(columns.iter().map(|c| c.as_str()), list("rows").iter().map(row));
         text += "\n";
         text.extend(list("notes").iter().map(|note| format!("- {}\n", plain(note))));
     }
@@ -297,7 +292,7 @@ mod tests {
         }
         assert_eq!(update(root.path(), false).unwrap().len(), 1);
         let text = std::fs::read_to_string(root.path().join("docs/benchmarks.md")).unwrap();
-        assert!(text.contains("| w | 7.500 | v |") && text.contains("| T |\n| --- |\n| 5 |") && !text.contains("3.25"), "{text}");
+        assert!(text.contains("| w | 7.500 | v |") && text.contains("| T |\n|---|\n| 5 |") && !text.contains("3.25"), "{text}");
 
         std::fs::write(root.path().join("docs/results/y.json"), "{}").unwrap();
         let error = update(root.path(), true).unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! A run that is asked to stop.
 
+use crate::LabError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -24,5 +25,13 @@ impl Interrupt {
     /// Whether somebody asked.
     pub fn requested(&self) -> bool {
         self.0.load(Relaxed)
+    }
+
+    /// For long work, between two pieces of it.
+    ///
+    /// # Errors
+    /// [`LabError::Interrupted`] if somebody asked.
+    pub fn go_on(&self) -> Result<(), LabError> {
+        if self.requested() { Err(LabError::Interrupted) } else { Ok(()) }
     }
 }

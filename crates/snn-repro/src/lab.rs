@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use snn_core::{Raster, Seed};
 
 use crate::plot::{self, Axes};
@@ -68,9 +69,32 @@ impl Lab {
         self.data.as_deref()
     }
 
+    /// The same, but for smoke runs, which take generated data.
+    pub fn real_data(&self) -> Option<PathBuf> {
+        self.data.clone().filter(|_| self.scale != Scale::Smoke)
+    }
+
+    /// Why a claim is not measured without [`Lab::real_data`], of which it takes these folders: "mnist/ and onnx/".
+    pub fn without(&self, folders: &str) -> String {
+        match self.scale {
+            Scale::Smoke => "short and paper scale only".into(),
+            _ => format!("needs --data DIR with {folders} in it"),
+        }
+    }
+
     /// Threads to use.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Runs `work` on as many threads.
+    ///
+    /// # Errors
+    /// If they cannot be started, and what `work` reports.
+    pub fn on_threads<T: Send>(&mut self, work: impl FnOnce(&mut Lab) -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+        let threads = self.threads;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.with_context(|| format!("{threads} threads could not be started; give a smaller number to --threads"))?.install(|| work(self))
     }
 
     /// Whether an interrupted run is continued: [`Lab::checkpoint`] then holds what that run saved.
@@ -106,7 +130,7 @@ impl Lab {
     /// # Errors
     /// [`LabError::Interrupted`] if the run was asked to stop.
     pub fn go_on(&self) -> Result<(), LabError> {
-        if self.interrupt.requested() { Err(LabError::Interrupted) } else { Ok(()) }
+        self.interrupt.go_on()
     }
 
     /// Reports our figure for the claim called `what`. Its time is the time since the report before.
@@ -114,9 +138,15 @@ impl Lab {
         self.answer(what, Ok(ours))
     }
 
-    /// Says why the claim called `what` is not measured in this run.
-    pub fn not_run(&mut self, what: &str, why: impl Into<String>) -> Result<(), LabError> {
-        self.answer(what, Err(why.into()))
+    /// Says why these claims are not measured in this run.
+    pub fn not_run(&mut self, claims: &[&str], why: impl Into<String>) -> Result<(), LabError> {
+        let why = why.into();
+        claims.iter().try_for_each(|what| self.answer(what, Err(why.clone())))
+    }
+
+    /// Says why these claims are not measured at smoke scale: "two updates teach nothing".
+    pub fn too_short(&mut self, claims: &[&str], why: &str) -> Result<(), LabError> {
+        self.not_run(claims, format!("{why}; short and paper scale only"))
     }
 
     /// A remark for the reader: shown at once, and kept in the result file.

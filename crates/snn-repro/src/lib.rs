@@ -31,8 +31,10 @@
 //!
 //! Read next: the files under `papers/`.
 
+mod checkpoint;
 mod conversion;
 pub mod dense;
+mod digits;
 mod docs;
 mod error;
 mod interrupt;
@@ -49,7 +51,7 @@ mod reward;
 mod run;
 mod search;
 mod store;
-mod table;
+pub mod table;
 mod train;
 
 pub use docs::{render_details, render_table, update};
@@ -58,7 +60,7 @@ pub use interrupt::Interrupt;
 pub use lab::Lab;
 pub use paper::{Bound, Claim, Cost, Paper, Scale, Verdict};
 pub use plot::Axes;
-pub use progress::{Progress, say};
+pub use progress::{Bars, Progress, say};
 pub use result::{ClaimResult, RunResult};
 pub use run::{Settings, check_out, reproduce};
 pub use search::Generation;

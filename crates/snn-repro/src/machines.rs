@@ -2,14 +2,18 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use snn_convert::report::right;
 use snn_convert::{Calibration, Codes, Converted, FewSpikes, Forward, Gates, Scheme, dense};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif, Relu};
+use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Network, Seed, ms};
 use snn_data::{Analog, Encoded, ImageSet, Latency, PrototypeImages, PrototypeParams};
 use snn_hw::{Kind, Machine, Report};
 use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
 use snn_sparse::Costs;
+
+use crate::table;
 
 /// Networks in rows, machines in columns.
 #[derive(Clone, Debug, Serialize)]
@@ -155,17 +159,10 @@ fn converted(side: usize, classes: usize, hidden: usize, tests: usize, seed: See
     }
     let ann = dense(&trainer.network()?)?;
     let gates = Gates::new(&ann)?;
-    let calibration = Calibration::new(&gates, &Forward::new(&ann), &numbers(&train, 500), 0.0)?;
+    let calibration = Calibration::new(&gates, &Forward::new(&ann), &train.numbers(0..500), 0.0)?;
     let converted = FewSpikes { codes: Codes::new(6), pause: 1 }.convert(&gates, &calibration, seed.child("codes"))?;
     let labels = (0..test.len()).map(|k| test.label(k)).collect();
-    Ok(Subject::Converted { converted: Box::new(converted), numbers: numbers(&test, tests), labels })
-}
-
-/// The first `count` images, one after the other.
-fn numbers(images: &PrototypeImages, count: usize) -> Vec<f32> {
-    let mut all = vec![0.0; count * images.pixels_each()];
-    all.chunks_mut(images.pixels_each()).enumerate().for_each(|(k, image)| images.intensities(k, image));
-    all
+    Ok(Subject::Converted { converted: Box::new(converted), numbers: test.numbers(0..tests), labels })
 }
 
 impl Subject {
@@ -207,9 +204,7 @@ impl Subject {
             }
             Subject::Converted { converted, numbers, labels } => {
                 let answers = converted.answers_on(&mut *device, numbers, seed.child("trials"))?;
-                let right = |(y, label): (&[f32], &usize)| snn_convert::report::best(y) == *label;
-                let right = answers.chunks(converted.outputs()).zip(labels).filter(|&pair| right(pair)).count();
-                Ok((right as f64 / labels.len() as f64, device.costs().clone(), labels.len()))
+                Ok((right(&answers, labels) as f64 / labels.len() as f64, device.costs().clone(), labels.len()))
             }
         }
     }
@@ -221,16 +216,15 @@ fn findings(report: &Report) -> Vec<String> {
 }
 
 /// The table as Markdown.
-pub fn markdown(table: &Table) -> String {
+pub fn markdown(of: &Table) -> String {
     let mut text = format!(
         "# Networks on machines\n\nThree small networks, one description each, on {} device(s) of every machine with its usual settings: accuracy on {} generated test images (mean over devices, and \
          range), and time and energy for an image. Time and energy are modelled from the named constants of the machine, not measured. Made by `snn machines --out docs/machines.md`.\n\n",
-        table.devices, table.images
+        of.devices, of.images
     );
-    let machines: Vec<&str> = table.rows.first().map_or(Vec::new(), |row| row.cells.iter().map(|cell| cell.machine).collect());
-    text += &format!("| network | {} |\n|---|{}\n", machines.join(" | "), "---|".repeat(machines.len()));
-    let mut notes = String::new();
-    for row in &table.rows {
+    let machines: Vec<&str> = of.rows.first().map_or(Vec::new(), |row| row.cells.iter().map(|cell| cell.machine).collect());
+    let (mut notes, mut rows) = (String::new(), Vec::new());
+    for row in &of.rows {
         let cells = row.cells.iter().map(|cell| match &cell.outcome {
             Outcome::Ran { accuracy, seconds, joules, findings } => {
                 let list: String = findings.iter().map(|f| format!("  - {f}\n")).collect();
@@ -240,7 +234,7 @@ pub fn markdown(table: &Table) -> String {
                     cell.machine,
                     if findings.is_empty() { "as described" } else { "runs, changed" }
                 );
-                let mean = 100.0 * accuracy.iter().sum::<f64>() / accuracy.len() as f64;
+                let mean = 100.0 * mean(accuracy);
                 let ends = accuracy.iter().fold((f64::INFINITY, 0.0f64), |(a, b), &x| (a.min(100.0 * x), b.max(100.0 * x)));
                 let range = if ends.0 == ends.1 { String::new() } else { format!(" ({:.1} … {:.1})", ends.0, ends.1) };
                 let energy = joules.map_or(String::new(), |j| format!(", {:.3} µJ", 1e6 * j));
@@ -252,7 +246,8 @@ pub fn markdown(table: &Table) -> String {
             }
         });
         let cells: Vec<String> = cells.collect();
-        text += &format!("| {} ({} neurons, {} links) | {} |\n", row.network, row.neurons, row.links, cells.join(" | "));
+        rows.push([vec![format!("{} ({} neurons, {} links)", row.network, row.neurons, row.links)], cells].concat());
     }
+    text += &table::markdown(std::iter::once("network").chain(machines), rows);
     text + "\n## What became of them\n\n" + &notes
 }

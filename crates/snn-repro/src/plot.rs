@@ -44,6 +44,11 @@ pub struct Axes {
     pub dots: bool,
 }
 
+/// The points of a curve over 1, 2, …: of epochs, iterations, examples. Where there is no value there is no point.
+pub(crate) fn numbered<Y: Into<Option<f64>>>(values: impl IntoIterator<Item = Y>) -> Vec<(f64, f64)> {
+    (1..).zip(values).filter_map(|(k, y)| Some((f64::from(k), y.into()?))).collect()
+}
+
 /// Something that can be drawn.
 pub(crate) trait Picture {
     /// Draws to `area`, whose units are `k` to one of the SVG's.

@@ -16,12 +16,13 @@ pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// The bars of a run.
+/// The bars of a run: several may be shown at once, and lines between them.
 #[derive(Clone, Default)]
-pub(crate) struct Bars(Option<MultiProgress>);
+pub struct Bars(Option<MultiProgress>);
 
 impl Bars {
-    pub(crate) fn new() -> Self {
+    /// On a terminal; elsewhere progress is a line now and then.
+    pub fn new() -> Self {
         Bars(std::io::stderr().is_terminal().then(MultiProgress::new))
     }
 
@@ -33,7 +34,8 @@ impl Bars {
         }
     }
 
-    pub(crate) fn progress(&self, label: &str, total: u64) -> Progress {
+    /// Shows progress towards `total` until the returned value is dropped.
+    pub fn progress(&self, label: &str, total: u64) -> Progress {
         let bar = self.0.as_ref().map(|bars| {
             let template = "{prefix} {wide_bar} {pos}/{len} {per_sec} {eta} left {msg}";
             // A template that does not parse would be ours to mend; the default bar serves until then.

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use snn_core::stats;
+
 use crate::lab::{self, Finished, Lab};
 use crate::progress::say;
 use crate::store::{Begun, Store};
@@ -172,8 +174,9 @@ fn over_seeds(paper: &Paper, settings: &Settings, runs: &[RunResult]) -> RunResu
         if runs.len() < claim.seeds {
             return ClaimResult { why: Some(lab::needs(claim)), ..blank };
         }
-        let (mean, standard_error) = mean_and_error(blank.ours_each.iter().flatten());
-        ClaimResult { ours: Some(mean), standard_error: Some(standard_error), verdict: lab::verdict(claim, mean), ..blank }
+        let each: Vec<f64> = blank.ours_each.iter().flatten().copied().collect();
+        let (mean, error) = (stats::mean(&each), stats::standard_error(&each));
+        ClaimResult { ours: Some(mean), standard_error: Some(error), verdict: lab::verdict(claim, mean), ..blank }
     });
     RunResult {
         paper: paper.id.into(),
@@ -199,14 +202,6 @@ fn figure(one: &ClaimResult) -> Option<Option<f64>> {
         (None, _, Verdict::Missed) => Some(None),
         _ => None,
     }
-}
-
-/// Mean and standard error of the mean (with n − 1) of two numbers or more.
-fn mean_and_error<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> (f64, f64) {
-    let n = values.clone().count() as f64;
-    let mean = values.clone().sum::<f64>() / n;
-    let variance = values.map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    (mean, (variance / n).sqrt())
 }
 
 impl Settings {

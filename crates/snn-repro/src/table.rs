@@ -1,42 +1,69 @@
-//! The table of a result for people.
+//! Tables: columns of text for people, Markdown for documents, numbers in a row for remarks.
 
 use crate::RunResult;
 
-/// Widest a column gets before its text goes on in the next line.
+/// Rows as lines with their cells under each other: the first `left` columns begin under each other, the others end there.
+///
+/// ```
+/// let rows = [["step", "worth"], ["1", "0.5"]].map(|row| row.map(String::from).to_vec());
+/// assert_eq!(snn_repro::table::columns(&rows, 1), "step  worth\n1       0.5\n");
+/// ```
+pub fn columns(rows: &[Vec<String>], left: usize) -> String {
+    let widths = widths(rows);
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(k, (cell, &width))| if k < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// The number of characters of the longest cell of each column.
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    let cell = |row: &Vec<String>, k: usize| row.get(k).map_or(0, |cell| cell.chars().count());
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    (0..count).map(|k| rows.iter().map(|row| cell(row, k)).max().unwrap_or(0)).collect()
+}
+
+/// A table in Markdown.
+pub fn markdown<'a>(head: impl IntoIterator<Item = &'a str>, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let plain = |cell: String| cell.replace('|', "\\|").replace('\n', " ");
+    let head: Vec<String> = head.into_iter().map(String::from).collect();
+    let rule = format!("|{}\n", "---|".repeat(head.len()));
+    let rows = rows.into_iter().map(|row| line(row.into_iter().map(plain).collect()));
+    [line(head), rule].into_iter().chain(rows).collect()
+}
+
+/// Numbers with so many decimals, for a remark: "0.5000, 1.2500".
+pub(crate) fn list(numbers: &[f64], decimals: usize) -> String {
+    numbers.iter().map(|x| format!("{x:.decimals$}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Widest a column of a result gets before its text goes on in the next line.
 const WIDEST: [usize; 5] = [44, 26, 24, 30, 9];
 
 /// A caption and one row per claim: what, the paper's figure, ours, verdict, seconds.
 pub fn render(result: &RunResult) -> String {
-    let head = ["claim", "paper", "ours", "verdict", "seconds"].map(String::from);
-    let rows = result.claims.iter().map(|claim| {
+    let mut rows = lines(["claim", "paper", "ours", "verdict", "seconds"].map(String::from));
+    let head = rows.len();
+    for claim in &result.claims {
         let verdict = match &claim.why {
             Some(why) => format!("{} ({why})", claim.verdict),
             None => format!("{} ({})", claim.verdict, claim.bound),
         };
-        [claim.what.clone(), claim.paper.clone(), claim.figure(), verdict, format!("{:.1}", claim.seconds)]
-    });
-    let rows: Vec<[Vec<String>; 5]> =
-        std::iter::once(head).chain(rows).map(|row| std::array::from_fn(|k| wrap(&row[k], WIDEST[k]))).collect();
-    let width = |k: usize| rows.iter().flat_map(|row| &row[k]).map(|line| line.chars().count()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
-
-    let mut text = format!("{}: {}\n", result.paper, result.setting());
-    for (n, row) in rows.iter().enumerate() {
-        for line in 0..row.iter().map(Vec::len).max().unwrap_or(0) {
-            let cells = row.iter().zip(widths).enumerate().map(|(k, (cell, width))| {
-                let cell = cell.get(line).map_or("", String::as_str);
-                // Seconds stand under each other.
-                if k == 4 { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            });
-            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
-        }
-        if n == 0 {
-            text.push_str(&widths.map(|width| "─".repeat(width)).join("  "));
-            text.push('\n');
-        }
+        rows.extend(lines([claim.what.clone(), claim.paper.clone(), claim.figure(), verdict, format!("{:.1}", claim.seconds)]));
     }
-    text
+    let rule = widths(&rows).into_iter().map(|width| "─".repeat(width)).collect();
+    rows.insert(head, rule);
+    format!("{}: {}\n{}", result.paper, result.setting(), columns(&rows, WIDEST.len() - 1))
+}
+
+/// A row as lines whose cells are no wider than they may be.
+fn lines(row: [String; 5]) -> Vec<Vec<String>> {
+    let cells: [Vec<String>; 5] = std::array::from_fn(|k| wrap(&row[k], WIDEST[k]));
+    let count = cells.iter().map(Vec::len).max().unwrap_or(0);
+    (0..count).map(|n| cells.iter().map(|cell| cell.get(n).cloned().unwrap_or_default()).collect()).collect()
 }
 
 /// Breaks `text` between words into lines of at most `width` characters; a longer word has a line of its own.
@@ -103,5 +130,7 @@ sparse minus dense                   82.2 % [2nd]  —       NOT RUN (needs 3 se
                                                            --seeds 3)
 ";
         assert_eq!(render(&result), expected);
+        assert_eq!(markdown(["a", "b"], [vec!["1|2".into(), "x\ny".into()]]), "| a | b |\n|---|---|\n| 1\\|2 | x y |\n");
+        assert_eq!(list(&[0.5, 1.26], 1), "0.5, 1.3");
     }
 }

@@ -2,18 +2,18 @@
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::time::Instant;
 
 use ndarray::ArrayView;
 use ndarray_npy::NpzWriter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use snn_core::net::Links;
+use snn_core::stats::mean;
 use snn_core::{Dataset, Subset};
-use snn_learn::{Checkpoint, Stats, Trainer, Turnover};
+use snn_learn::{Stats, Trainer, Turnover};
 
-use crate::{Lab, LabError};
+use crate::Lab;
+use crate::checkpoint::file_name;
 
 /// What one epoch of training gave. Fractions are 0…1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,15 +52,6 @@ pub struct Training {
     pub sha256: String,
 }
 
-/// What is kept of a run of [`Lab::train`].
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    name: String,
-    epochs: usize,
-    history: Vec<Epoch>,
-    trainer: Checkpoint,
-}
-
 impl Epoch {
     fn new(stats: &Stats) -> Self {
         let populations = 0..stats.entries.len();
@@ -85,7 +76,7 @@ impl Lab {
     ///
     /// # Errors
     /// What [`Trainer::epoch`] reports; a checkpoint that cannot be written, is damaged or of another training;
-    /// [`LabError::Interrupted`] if the run is asked to stop: after the present batch and a checkpoint.
+    /// [`LabError::Interrupted`](crate::LabError::Interrupted) if the run is asked to stop: after the present batch and a checkpoint.
     pub fn train(
         &mut self,
         name: &str,
@@ -128,21 +119,21 @@ impl Lab {
         held_out: Option<&dyn Dataset>,
         mut measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
     ) -> anyhow::Result<Vec<Epoch>> {
-        let path = self.checkpoint("training")?.join(format!("{}.ckpt", file_name(name)));
-        let mut history = restore(&path, name, epochs, trainer)?;
+        let mut checkpoint = self.checkpoint_of("training", name, epochs as u64, "epochs")?;
+        let mut history: Vec<Epoch> = Vec::new();
+        if let Some((done, state)) = checkpoint.load()? {
+            trainer.restore(&state).map_err(|cause| checkpoint.refused(cause))?;
+            history = done;
+        }
         let mut data = draw(history.len())?;
         let progress = self.progress(name, (epochs * data.len()) as u64);
         let mut shown = trainer.trials();
         progress.resume_at((history.len() * data.len() + shown) as u64);
         let every = (epochs / 20).max(1);
-        let mut saved_at = Instant::now();
         while history.len() < epochs {
             let stats = trainer.epoch_or_pause(&*data, &mut |done| {
                 progress.inc((done - std::mem::replace(&mut shown, done)) as u64);
-                match self.interrupt().requested() || saved_at.elapsed() >= self.checkpoint_every() {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                }
+                if checkpoint.due() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
             let paused = stats.is_none();
             if let Some(stats) = stats {
@@ -161,15 +152,8 @@ impl Lab {
                     data = draw(number)?;
                 }
             }
-            let stop = self.interrupt().requested();
-            if paused || stop || history.len() == epochs || saved_at.elapsed() >= self.checkpoint_every() {
-                let saved = Saved { name: name.into(), epochs, history, trainer: trainer.checkpoint() };
-                snn_io::codec::save(&path, &saved)?;
-                history = saved.history;
-                saved_at = Instant::now();
-            }
-            if stop {
-                return Err(LabError::Interrupted.into());
+            if paused || checkpoint.due() || history.len() == epochs {
+                checkpoint.save(&(&history, trainer.checkpoint()))?;
             }
         }
         self.keep_weights(name, epochs, trainer)?;
@@ -189,20 +173,6 @@ impl Lab {
         self.trained(Training { name: name.into(), epochs, weights, sha256 });
         Ok(())
     }
-}
-
-/// Puts `trainer` where the checkpoint at `path` was made, if there is one, and returns the epochs done.
-fn restore(path: &Path, name: &str, epochs: usize, trainer: &mut Trainer) -> Result<Vec<Epoch>, LabError> {
-    let refused = |why: String| LabError::Checkpoint { why: why.replace(&format!("{}: ", path.display()), ""), path: path.into() };
-    let saved: Saved = match snn_io::codec::load(path) {
-        Err(snn_io::IoError::NotFound { .. }) => return Ok(Vec::new()),
-        other => other.map_err(|cause| refused(cause.to_string()))?,
-    };
-    if (&*saved.name, saved.epochs) != (name, epochs) {
-        return Err(refused(format!("it is of \"{}\" with {} epochs, this is \"{name}\" with {epochs}", saved.name, saved.epochs)));
-    }
-    trainer.restore(&saved.trainer).map_err(|cause| refused(cause.to_string()))?;
-    Ok(saved.history)
 }
 
 /// The weights as the bytes of an uncompressed `.npz`, see [`Training::weights`].
@@ -227,13 +197,18 @@ fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
     Ok(file.finish()?.into_inner())
 }
 
-/// `name` as part of a file name: "Fashion-MNIST sparse, pair" becomes "fashion-mnist-sparse-pair".
-pub(crate) fn file_name(name: &str) -> String {
-    let plain = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', " ");
-    plain.split_whitespace().collect::<Vec<_>>().join("-")
-}
-
 /// The mean over epochs of the share of active entries in population `p`.
 pub fn mean_active(history: &[Epoch], p: usize) -> f64 {
-    history.iter().map(|e| e.active[p]).sum::<f64>() / history.len() as f64
+    mean(history.iter().map(|e| e.active[p]))
+}
+
+/// Accuracy on the held-out data after the last epoch, in percent; not a number if there is none.
+pub(crate) fn accuracy(history: &[Epoch]) -> f64 {
+    100.0 * history.last().and_then(|e| e.held_out).unwrap_or(f64::NAN)
+}
+
+/// By how much the number of links, all projections together, varied over the ends of all epochs, and of `start` before them.
+pub(crate) fn links_varied(start: Option<usize>, history: &[Epoch]) -> f64 {
+    let live = || history.iter().map(|e| e.turnover.iter().map(|t| t.live).sum::<u64>()).chain(start.map(|links| links as u64));
+    (live().max().unwrap_or(0) - live().min().unwrap_or(0)) as f64
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
-use std::time::Duration;
 
+use made_up::{claim, paper, settings};
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 use sha2::{Digest, Sha256};
@@ -12,22 +12,16 @@ use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif};
 use snn_core::{Dataset, Net, Raster, Target, Trials, ms};
 use snn_learn::{DeepR, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
-use snn_repro::{Bound, Claim, Cost, Interrupt, Lab, LabError, Paper, RunResult, Scale, Settings, reproduce};
+use snn_repro::{Bound, Interrupt, Lab, LabError, Paper, RunResult, Settings, reproduce};
+
+mod made_up;
 
 /// Trials until somebody asks the run to stop.
 static LEFT: AtomicIsize = AtomicIsize::new(isize::MAX);
 /// The static above is shared: one test at a time.
 static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-static PAPER: Paper = Paper {
-    id: "small",
-    title: "Made up",
-    cite: "nobody",
-    about: "trains one small network",
-    cost: Cost { smoke: "nothing", short: "nothing", paper: "nothing" },
-    claims: &[Claim::new("sum of losses", "1 [made up]", Bound::AtLeast(0.0), "", 2, "nowhere")],
-    run,
-};
+static PAPER: Paper = paper("small", &[claim("sum of losses", Bound::AtLeast(0.0), 1)], run);
 
 /// Trials that ask the run to stop at a chosen one.
 struct Stopping(Trials, Interrupt);
@@ -85,10 +79,6 @@ fn run(lab: &mut Lab) -> anyhow::Result<()> {
     lab.attach("bits.txt", format!("{history:?} {:?} {:?}", trainer.engine().weights(), trainer.network()?.draft().projections[1].links))?;
     lab.report("sum of losses", history.iter().map(|epoch| epoch.loss).sum())?;
     Ok(())
-}
-
-fn settings(out: &Path) -> Settings {
-    Settings { scale: Scale::Smoke, out: out.into(), checkpoint_every: Duration::from_secs(1000), ..Settings::default() }
 }
 
 /// What a run gives: its figure, history and weights (all bits, printed), and the file of the weights.

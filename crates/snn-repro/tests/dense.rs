@@ -6,34 +6,25 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use candle_core::{Device, Tensor};
+use made_up::{claim, paper};
 use rand::RngExt;
 use snn_core::Seed;
 use snn_repro::dense::net::{Dropout, Net};
 use snn_repro::dense::plan::{Kind, Picture, Plan};
 use snn_repro::dense::train::{Options, Tagged};
-use snn_repro::{Bound, Claim, Cost, Lab, LabError, Paper, RunResult, Scale, Settings, reproduce};
+use snn_repro::{Bound, Claim, Lab, LabError, Paper, RunResult, Settings, reproduce};
+
+mod made_up;
 
 /// How often a run is still asked to stop.
 static STOPS: AtomicUsize = AtomicUsize::new(0);
 /// The static above is shared: one test at a time.
 static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-const CLAIMS: &[Claim] = &[Claim::new("last loss", "1 [made up]", Bound::AtMost(0.6), "", 3, "nowhere")];
+const CLAIMS: &[Claim] = &[claim("last loss", Bound::AtMost(0.6), 1)];
 
-const fn paper(id: &'static str, run: fn(&mut Lab) -> anyhow::Result<()>) -> Paper {
-    Paper {
-        id,
-        title: "Made up",
-        cite: "nobody",
-        about: "trains one dense network",
-        cost: Cost { smoke: "nothing", short: "nothing", paper: "nothing" },
-        claims: CLAIMS,
-        run,
-    }
-}
-
-static SMALL: Paper = paper("small", |lab| run(lab, 1_500, 3));
-static OTHER: Paper = paper("small", |lab| run(lab, 1_500, 4));
+static SMALL: Paper = paper("small", CLAIMS, |lab| run(lab, 1_500, 3));
+static OTHER: Paper = paper("small", CLAIMS, |lab| run(lab, 1_500, 4));
 
 /// Pictures with a bright half, and the tags "left" and "top".
 fn tagged(count: usize, seed: Seed) -> Tagged {
@@ -68,8 +59,7 @@ fn run(lab: &mut Lab, size: usize, epochs: usize) -> anyhow::Result<()> {
 }
 
 fn settings(out: &Path) -> Settings {
-    let checkpoint_every = std::time::Duration::from_secs(3600);
-    Settings { scale: Scale::Smoke, out: out.into(), resume: true, checkpoint_every, ..Settings::default() }
+    Settings { resume: true, ..made_up::settings(out) }
 }
 
 /// All that the numbers of a run depend on.

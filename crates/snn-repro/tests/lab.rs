@@ -3,20 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use snn_repro::{Axes, Bound, Claim, Cost, Lab, LabError, Paper, RunResult, Scale, Settings, Verdict, reproduce};
+use made_up::{claim, paper, settings};
+use snn_repro::{Axes, Bound, LabError, Paper, RunResult, Settings, Verdict, reproduce};
 
-const fn claim(what: &'static str, bound: Bound, seeds: usize) -> Claim {
-    Claim { what, paper: "1 [made up]", bound, unit: "", digits: 2, seeds, source: "nowhere", headline: false }
-}
-
-const fn paper(id: &'static str, claims: &'static [Claim], run: fn(&mut Lab) -> anyhow::Result<()>) -> Paper {
-    let cost = Cost { smoke: "nothing", short: "nothing", paper: "nothing" };
-    Paper { id, title: "Made up", cite: "nobody", about: "made for a test", cost, claims, run }
-}
-
-fn settings(out: &Path) -> Settings {
-    Settings { scale: Scale::Smoke, out: out.into(), ..Settings::default() }
-}
+mod made_up;
 
 fn verdicts(result: &RunResult) -> Vec<Verdict> {
     result.claims.iter().map(|claim| claim.verdict).collect()
@@ -47,7 +37,7 @@ fn every_kind_of_answer_gets_its_verdict() {
             lab.report("not a number", f64::NAN)?;
             lab.report("infinite", f64::INFINITY)?;
             lab.report("needs seeds", 1.0)?;
-            lab.not_run("refused", "needs --data")?;
+            lab.not_run(&["refused"], "needs --data")?;
             lab.note("a remark");
             Ok(())
         },
@@ -72,7 +62,7 @@ fn claims_are_answered_by_name_and_once() {
     static PAPER: Paper = paper("names", &[claim("one", Bound::AtLeast(0.0), 1)], |lab| {
         assert!(matches!(lab.report("two", 1.0), Err(LabError::UnknownClaim { .. })));
         lab.report("one", 1.0)?;
-        Ok(lab.not_run("one", "again")?)
+        Ok(lab.not_run(&["one"], "again")?)
     });
     let out = tempfile::tempdir().unwrap();
     let error = reproduce(&PAPER, &settings(out.path())).unwrap_err().to_string();
@@ -130,9 +120,9 @@ fn several_seeds_are_judged_by_their_mean() {
             if seed == 2.0 {
                 lab.report("not by all", 1.0)?;
             } else {
-                lab.not_run("not by all", "no time")?;
+                lab.not_run(&["not by all"], "no time")?;
             }
-            lab.not_run("by none", "needs --data")?;
+            lab.not_run(&["by none"], "needs --data")?;
             lab.note("hello");
             Ok(())
         },

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
-use std::time::Duration;
 
+use made_up::{claim, paper, settings};
 use snn_arch::Agent;
 use snn_arch::meta_rl::{MetaRl, Options};
 use snn_arch::policy::{Head, Ppo, units};
@@ -12,20 +12,14 @@ use snn_core::Raster;
 use snn_core::Seed;
 use snn_data::{Action, Actions, Bandit, BanditParams, DataError, Environment, Feedback};
 use snn_learn::{Eprop, Optimiser, RateOver, Regulariser, Schedule};
-use snn_repro::{Bound, Claim, Cost, Interrupt, Lab, LabError, Paper, RunResult, Scale, Settings, reproduce};
+use snn_repro::{Bound, Interrupt, Lab, LabError, Paper, RunResult, Settings, reproduce};
+
+mod made_up;
 
 /// Actions until somebody asks the run to stop.
 static LEFT: AtomicIsize = AtomicIsize::new(isize::MAX);
 
-static PAPER: Paper = Paper {
-    id: "small",
-    title: "Made up",
-    cite: "nobody",
-    about: "learns a bandit",
-    cost: Cost { smoke: "nothing", short: "nothing", paper: "nothing" },
-    claims: &[Claim::new("sum of rewards", "1 [made up]", Bound::AtLeast(0.0), "", 2, "nowhere")],
-    run,
-};
+static PAPER: Paper = paper("small", &[claim("sum of rewards", Bound::AtLeast(0.0), 1)], run);
 
 /// A world that asks the run to stop at a chosen action.
 #[derive(Clone)]
@@ -94,10 +88,6 @@ fn run(lab: &mut Lab) -> anyhow::Result<()> {
     lab.attach("bits.txt", format!("{history:?} {:?}", agent.trainer().engine().weights()))?;
     lab.report("sum of rewards", history.iter().map(|i| i.reward).sum())?;
     Ok(())
-}
-
-fn settings(out: &Path) -> Settings {
-    Settings { scale: Scale::Smoke, out: out.into(), checkpoint_every: Duration::from_secs(1000), ..Settings::default() }
 }
 
 fn given(out: &Path, result: &RunResult) -> (Option<f64>, String, Vec<u8>) {

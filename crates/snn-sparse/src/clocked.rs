@@ -11,7 +11,7 @@ use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
 use crate::trace::{Listed, Sink, Trace, Wants};
 use snn_core::net::Links;
-use snn_core::{Network, NetworkError, Raster, Seed, Value};
+use snn_core::{Dataset, Network, NetworkError, Raster, Seed, Value};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -253,6 +253,29 @@ impl<F: Scalar> Clocked<F> {
     #[track_caller]
     pub fn run(&self, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
         self.run_for(inputs.first().map_or(0, |r| r.steps()), inputs, wants, record);
+    }
+
+    /// As [`run`](Self::run), into a record of its own.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    #[track_caller]
+    pub fn record(&self, inputs: &[&Raster], wants: Wants) -> Record<F> {
+        let mut record = Record::new(self);
+        self.run(inputs, wants, &mut record);
+        record
+    }
+
+    /// A trial of a data set: what the network heard, and what it did. Networks with one input.
+    ///
+    /// # Panics
+    /// If there is no such trial, or it does not fit the network's input.
+    #[track_caller]
+    pub fn trial(&self, data: &dyn Dataset, index: usize, wants: Wants) -> (Raster, Record<F>) {
+        let mut input = Raster::default();
+        data.load(index, &mut input);
+        let record = self.record(&[&input], wants);
+        (input, record)
     }
 
     /// As [`run`](Self::run), for a given number of steps: for networks without inputs.
@@ -897,8 +920,7 @@ mod tests {
             raster
         };
         let (left, right) = (raster(&[0, 3, 6]), raster(&[2]));
-        let mut record = Record::new(&engine);
-        engine.run(&[&left, &right], Wants::Spikes, &mut record);
+        let mut record = engine.record(&[&left, &right], Wants::Spikes);
         assert_eq!(record.spikes[2], left, "now: no delay");
         assert_eq!(record.spikes[1], raster(&[2, 5]), "late: two steps; the last event falls off the end");
         assert_eq!(record.spikes[0], raster(&[2, 3, 4, 5, 6]), "echo: keeps itself going from the step after its first spike");
@@ -923,8 +945,7 @@ mod tests {
         assert_eq!((engine.links().len(), engine.weights()), (3, vec![vec![1.0, 2.0, 4.0, 8.0]]));
         let mut raster = Raster::new(2, 5);
         raster.fill([(0, 0), (1, 1)]);
-        let mut record = Record::new(&engine);
-        engine.run(&[&raster], Wants::Spikes, &mut record);
+        let record = engine.record(&[&raster], Wants::Spikes);
         let heard = |j: usize| record.traces[0].series(j).collect::<Vec<_>>();
         assert_eq!((heard(0), heard(1)), (vec![1.0, 0.0, 4.0, 0.0, 0.0], vec![0.0, 0.0, 8.0, 2.0, 0.0]));
     }

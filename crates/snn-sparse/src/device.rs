@@ -86,6 +86,14 @@ impl Costs {
     pub fn count(&mut self, what: &'static str, by: u64) {
         *self.counts.entry(what).or_default() += by;
     }
+    /// A counter: 0 where nothing was counted.
+    pub fn counted(&self, what: &str) -> u64 {
+        self.counts.get(what).copied().unwrap_or(0)
+    }
+    /// Energy (J) of a part: 0 where there is no model of it.
+    pub fn spent(&self, part: &str) -> f64 {
+        self.joules.get(part).copied().unwrap_or(0.0)
+    }
     /// Adds energy (J) to a part.
     pub fn spend(&mut self, part: &'static str, joules: f64) {
         *self.joules.entry(part).or_default() += joules;

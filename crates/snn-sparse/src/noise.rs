@@ -191,6 +191,7 @@ pub(crate) fn poisson(below: &[u32], key: u64, first: u64) -> [u32; LANES] {
 mod tests {
     use super::*;
     use crate::lanes::{Kernel, Simd};
+    use snn_core::stats;
 
     struct Draw<'a>(&'a Poisson, u64, usize);
     impl Kernel for Draw<'_> {
@@ -209,8 +210,7 @@ mod tests {
             let (poisson, key) = (Poisson::new(mean), key(Seed::new(3).child("noise")));
             let draws: Vec<f64> = (0..4000).flat_map(|t| Simd::detect().run(Draw(&poisson, key, t)).0).collect();
             let n = draws.len() as f64;
-            let first = draws.iter().sum::<f64>() / n;
-            let second = draws.iter().map(|x| (x - first).powi(2)).sum::<f64>() / n;
+            let (first, second) = (stats::mean(&draws), stats::variance(&draws));
             // Standard errors of mean and variance of a Poisson count: √(λ/n) and √((λ + 2λ²)/n).
             assert!((first - mean).abs() <= 4.0 * (mean / n).sqrt(), "mean {first} of {mean}");
             assert!((second - mean).abs() <= 4.0 * ((mean + 2.0 * mean * mean) / n).sqrt(), "variance {second} of {mean}");
@@ -229,7 +229,7 @@ mod tests {
         let normals = Normals::new(Seed::new(4));
         let draws: Vec<f64> = (0..200_000).flat_map(|k| normals.pair(k)).map(f64::from).collect();
         let n = draws.len() as f64;
-        let moment = |k: i32| draws.iter().map(|x| x.powi(k)).sum::<f64>() / n;
+        let moment = |k: i32| stats::mean(draws.iter().map(|x| x.powi(k)));
         // Standard errors of the raw moments: √(E x²ᵏ − (E xᵏ)²) / √n.
         for (k, mean, spread) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
             assert!((moment(k) - mean).abs() < 4.0 * f64::sqrt(spread / n), "moment {k}: {}", moment(k));

@@ -48,7 +48,7 @@ impl<F: Scalar> Trace<F> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Clocked, Record, Wants};
+    use crate::{Clocked, Wants};
     use ndarray::Array1;
     use proptest::prelude::*;
     use snn_core::net::{Connect, Init};
@@ -71,8 +71,7 @@ mod tests {
             let engine = Clocked::<f64>::compile(&net);
             let mut spikes = Raster::new(n, 12);
             spikes.fill((0..12u32).flat_map(|t| (0..n as u32).map(move |i| (t, i))).filter(|&(t, i)| (seed >> ((t * 7 + i * 3) % 61)) & 1 == 1));
-            let mut record = Record::new(&engine);
-            engine.run(&[&spikes], Wants::Spikes, &mut record);
+            let record = engine.record(&[&spikes], Wants::Spikes);
             let (y, w) = (record.traces[0].array(), engine.matrix(0));
             for t in 0..12 {
                 let mut x = Array1::<f64>::zeros(n);

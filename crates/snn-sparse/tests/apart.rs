@@ -71,8 +71,7 @@ fn by_hand(net: &Network, input: &Raster) -> Vec<(usize, u32, f64)> {
 }
 
 fn by_engine(engine: &Clocked<f64>, input: &Raster) -> Vec<(usize, u32, f64)> {
-    let mut record = Record::new(engine);
-    engine.run(&[input], Wants::Spikes, &mut record);
+    let record = engine.record(&[input], Wants::Spikes);
     record.spikes[0].iter_values().collect()
 }
 

@@ -5,7 +5,7 @@ use snn_core::neuron::Li;
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_sparse::lanes::{Portable, blocks, flat};
 use snn_sparse::store::{Rewire, RewireError, Rewiring};
-use snn_sparse::{Block, Clocked, LANES, Record, Synapses, Wants};
+use snn_sparse::{Block, Clocked, LANES, Synapses, Wants};
 
 /// Numbers of `golden/conv2d.txt`, made by PyTorch: see `golden/conv2d.py` for the rules of inputs, weights and errors.
 fn golden(name: &str, what: &str) -> Vec<f64> {
@@ -37,8 +37,7 @@ fn pytorch_gives_the_same_numbers() {
         let events: Vec<u32> = (0..n as u32).filter(|i| (7 * i * i + 3 * i) % 11 < 4).collect();
         let mut raster = Raster::new(n, 1);
         raster.fill(events.iter().map(|&i| (0, i)));
-        let mut record = Record::new(&engine);
-        engine.run(&[&raster], Wants::Spikes, &mut record);
+        let record = engine.record(&[&raster], Wants::Spikes);
         let output: Vec<f64> = record.traces[0].array().iter().map(|&y| f64::from(y)).collect();
         assert_eq!(output, golden(name, "output"), "{name}");
 

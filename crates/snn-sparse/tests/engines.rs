@@ -66,8 +66,7 @@ proptest! {
         input.fill(events);
         let input = if values { graded(&input) } else { input };
         let clocked = Clocked::<f64>::compile(&net);
-        let mut record = Record::new(&clocked);
-        clocked.run(&[&input], Wants::Spikes, &mut record);
+        let record = clocked.record(&[&input], Wants::Spikes);
         let mut engine = EventDriven::<f64>::compile(&net).unwrap();
         engine.run(&[&input]);
         for p in 0..3 {
@@ -235,8 +234,7 @@ fn values_travel_between_populations() {
     for (delay, b) in cases {
         for engine in [Clocked::<f64>::compile(&net(delay)), Clocked::frozen(&net(delay), 1), Clocked::frozen(&net(delay), 2)] {
             for wants in [Wants::Spikes, Wants::Active(Surrogate::fast_sigmoid(1.0))] {
-                let mut record = Record::new(&engine);
-                engine.run(&[&input], wants, &mut record);
+                let record = engine.record(&[&input], wants);
                 assert_eq!(record.spikes[1].iter_values().collect::<Vec<_>>(), [(0, 0, 1.0), (2, 0, 3.0)]);
                 assert_eq!((0..5).map(|t| record.spikes[0].value(t, 0)).collect::<Vec<_>>(), b);
                 assert_eq!(record.traces[2].series(0).collect::<Vec<_>>(), b.map(|z| 2.0 * z));
@@ -358,8 +356,7 @@ fn a_current_is_an_input_that_never_ends() {
     for model in [Lif::default().into(), Lsnn { v_th: 0.02.into(), ..Lsnn::default() }.into()] {
         let run = |net: Net, input: &Raster| {
             let engine = Clocked::<f64>::compile(&net.build(Seed::new(1)).unwrap());
-            let mut record = Record::new(&engine);
-            engine.run(&[input], Wants::Active(Surrogate::fast_sigmoid(10.0)), &mut record);
+            let record = engine.record(&[input], Wants::Active(Surrogate::fast_sigmoid(10.0)));
             (record.spikes, record.traces[0].active.value.clone())
         };
         let model: Model = model;

@@ -18,7 +18,7 @@ pub use rules::{Event, HandMade, Kind, Meta, Rule, Td, fixed};
 pub use setting::Setting;
 
 use crate::error::ArchError;
-use snn_core::Seed;
+use snn_core::{Seed, stats::mean};
 use snn_data::{Action, Bandit, Environment, Mdp};
 use snn_hw::dls::{Ppu, Q8, Slots};
 
@@ -41,9 +41,8 @@ impl World for Bandit {
     }
     fn bounds(&self) -> (Vec<f64>, Vec<f64>) {
         let arms = self.arms();
-        let mean = arms.iter().sum::<f64>() / arms.len() as f64;
         let best = arms.iter().copied().fold(0.0, f64::max);
-        (vec![mean; self.horizon()], vec![best; self.horizon()])
+        (vec![mean(arms); self.horizon()], vec![best; self.horizon()])
     }
 }
 

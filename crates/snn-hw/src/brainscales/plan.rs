@@ -8,6 +8,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use snn_core::net::{Draft, Links, Population, Projection};
 use snn_core::neuron::{Output, Range};
+use snn_core::stats::mean;
 use snn_core::{Network, Seed, Value};
 
 /// Synapses that a link takes: one in a row for each sign.
@@ -213,7 +214,7 @@ fn vary(machine: &BrainScales, p: &mut Population, seed: Seed, report: &mut Repo
         let mut list: Vec<f64> = value.iter(p.size).collect();
         if machine.shared.iter().any(|n| n == name) {
             list.chunks_mut(machine.group).for_each(|group| {
-                let mean = group.iter().sum::<f64>() / group.len() as f64;
+                let mean = mean(&*group);
                 shared += group.iter().filter(|&&x| x != mean).count();
                 group.iter_mut().filter(|x| **x != mean).for_each(|x| *x = mean);
             });

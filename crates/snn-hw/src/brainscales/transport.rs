@@ -1,8 +1,8 @@
 //! Spikes on their way to the chip and back: links of limited rate, and jitter.
 
+use super::plan::normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use snn_core::{Raster, Seed};
 use std::collections::VecDeque;
 
@@ -99,10 +99,6 @@ impl Travel {
     fn lateness(&mut self) -> usize {
         if self.road.jitter > 0.0 { (self.road.jitter * normal(&mut self.rng)).abs().round() as usize } else { 0 }
     }
-}
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    StandardNormal.sample(rng)
 }
 
 #[cfg(test)]

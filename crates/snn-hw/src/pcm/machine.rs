@@ -174,10 +174,10 @@ impl PcmDevice {
     fn account(&mut self) {
         self.costs = self.ideal.costs().clone();
         for (what, count) in self.array.costs().counts {
-            self.costs.count(what, count - self.written.counts.get(what).copied().unwrap_or(0));
+            self.costs.count(what, count - self.written.counted(what));
         }
         for (part, joules) in self.array.costs().joules {
-            self.costs.spend(part, joules - self.written.joules.get(part).copied().unwrap_or(0.0));
+            self.costs.spend(part, joules - self.written.spent(part));
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::Devices;
+use snn_core::stats::{mean, variance};
 use snn_sparse::noise::Normals;
 
 /// What pulses, time and reads do to the conductance of a phase-change device.
@@ -105,10 +106,8 @@ impl Physics {
         let mut cells = Devices::new(devices, self, noise);
         let statistics = |_| {
             (0..devices).for_each(|d| cells.set(d, 0.0, self, noise));
-            let n = devices.max(1) as f64;
-            let mean = cells.conductances().iter().map(|&g| f64::from(g)).sum::<f64>() / n;
-            let variance = cells.conductances().iter().map(|&g| (f64::from(g) - mean).powi(2)).sum::<f64>() / n;
-            (mean, variance.sqrt())
+            let all: Vec<f64> = cells.conductances().iter().map(|&g| f64::from(g)).collect();
+            (mean(&all), variance(&all).sqrt())
         };
         (0..pulses).map(statistics).collect()
     }

@@ -4,6 +4,7 @@ use super::SamplingError;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use snn_core::Seed;
+use snn_core::ann::sigmoid;
 
 /// Most units of a distribution that is enumerated.
 pub const MOST_ENUMERATED: usize = 12;
@@ -147,11 +148,6 @@ impl Boltzmann {
             z[k] = clamp[k].unwrap_or_else(|| rng.random::<f64>() < sigmoid(self.field(k, z)));
         }
     }
-}
-
-/// `1/(1 + exp(−x))`.
-pub fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// Abstract neurons that sample: a unit is on for `tau` steps after it fired, and may fire again in the last of them.

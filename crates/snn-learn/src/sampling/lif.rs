@@ -1,8 +1,9 @@
 //! From a distribution to conductance neurons in noise: activation, weights, clamps, and states read from spikes.
 
-use super::{Boltzmann, SamplingError, sigmoid};
+use super::{Boltzmann, SamplingError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use snn_core::ann::sigmoid;
 use snn_core::net::{Connect, Draft, Init, Links, Projection};
 use snn_core::neuron::{Lif, LifCond};
 use snn_core::{Net, Network, Raster, Seed, Value, ms};

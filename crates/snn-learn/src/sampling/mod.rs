@@ -16,7 +16,7 @@ mod boltzmann;
 mod chain;
 mod lif;
 
-pub use boltzmann::{Boltzmann, Histogram, MOST_ENUMERATED, Moments, neural_sampling, sigmoid};
+pub use boltzmann::{Boltzmann, Histogram, MOST_ENUMERATED, Moments, neural_sampling};
 pub use chain::{Chain, Clamp, Gibbs, LifChain, averages, learn, moments};
 pub use lif::{Calibration, LifSampling, Noise, Sweep, read_states};
 

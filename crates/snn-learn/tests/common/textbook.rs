@@ -49,9 +49,7 @@ fn derivatives(engine: &Clocked<f64>, record: &Record<f64>, fired: &[Vec<Vec<f64
 }
 
 pub fn play(engine: &Clocked<f64>, surrogate: Surrogate, data: &Trials, trial: usize, loss: Loss, regulariser: Regulariser) -> Played {
-    let (mut raster, mut record) = (Raster::default(), Record::new(engine));
-    data.load(trial, &mut raster);
-    engine.run(&[&raster], Wants::Active(surrogate), &mut record);
+    let (raster, record) = engine.trial(data, trial, Wants::Active(surrogate));
     let (steps, output) = (raster.steps(), engine.outputs()[0]);
     let dense = |spikes: &Raster| {
         let mut plane = vec![vec![0.0; spikes.units()]; steps];

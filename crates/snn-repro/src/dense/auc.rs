@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use snn_core::stats::mean;
+
 /// The probability that a positive has a higher score than a negative, ties counting one half: `(R⁺ − n⁺(n⁺ + 1)/2)/(n⁺·n⁻)` with the sum
 /// `R⁺` of the positives' ranks, mid-ranks for equal scores (Hanley and McNeil 1982; Mann and Whitney 1947).
 ///
@@ -40,7 +42,7 @@ pub fn mean_auc(scores: &[f32], tags: &[bool], count: usize, range: Range<usize>
         auc(&scores, &tags)
     };
     let each: Vec<f64> = range.filter_map(column).collect();
-    (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64)
+    (!each.is_empty()).then(|| mean(&each))
 }
 
 #[cfg(test)]
@@ -54,7 +56,7 @@ mod tests {
         let of = |class| scores.iter().zip(positive).filter(move |(_, p)| **p == class).map(|(s, _)| *s);
         let win = |a: f32, b: f32| if a > b { 1.0 } else { 0.5 * f64::from(u8::from(a == b)) };
         let pairs: Vec<f64> = of(true).flat_map(|a| of(false).map(move |b| win(a, b))).collect();
-        (!pairs.is_empty()).then(|| pairs.iter().sum::<f64>() / pairs.len() as f64)
+        (!pairs.is_empty()).then(|| mean(&pairs))
     }
 
     #[test]

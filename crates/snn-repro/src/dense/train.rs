@@ -1,7 +1,6 @@
 //! Training of dense networks inside a paper: early stopping, checkpoints, the weights as a file.
 
 use std::io::Cursor;
-use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{Tensor, backprop::GradStore};
@@ -14,8 +13,7 @@ use snn_core::Seed;
 use super::auc::mean_auc;
 use super::net::{Dropout, Net, NetError, Weights};
 use super::ops::{cross_entropy, floats};
-use crate::train::file_name;
-use crate::{Lab, LabError};
+use crate::Lab;
 
 /// Tagged pictures.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,8 +91,6 @@ struct Adam {
 /// Where a training stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
-    name: String,
-    epochs: usize,
     /// Batches of the present epoch that are done, and the sum of their losses.
     batches: usize,
     loss: f64,
@@ -138,7 +134,7 @@ impl Lab {
     /// parameter, and `MEAN` and `VARIANCE` of every batch norm.
     ///
     /// # Errors
-    /// [`NetError::Size`] for pictures or tags that do not fit the network; a checkpoint that cannot be used; [`LabError::Interrupted`].
+    /// [`NetError::Size`] for pictures or tags that do not fit the network; a checkpoint that cannot be used; [`LabError::Interrupted`](crate::LabError::Interrupted).
     pub fn train_dense(
         &mut self,
         name: &str,
@@ -147,12 +143,16 @@ impl Lab {
         train: &Tagged,
         validation: &Tagged,
     ) -> anyhow::Result<DenseTraining> {
-        let path = self.checkpoint("training")?.join(format!("{}.ckpt", file_name(name)));
+        let mut checkpoint = self.checkpoint_of("training", name, options.epochs as u64, "epochs")?;
         check(net, train, options)?;
-        let mut state = State::restore(&path, name, options.epochs, net)?;
+        let mut state = State::new(net)?;
+        if let Some(saved) = checkpoint.load::<State>()? {
+            saved.restore(net).map_err(|why| checkpoint.refused(why))?;
+            state = saved;
+        }
         let progress = self.progress(name, (options.epochs * train.len()) as u64);
         progress.resume_at((state.history.len() * train.len() + state.batches * options.batch) as u64);
-        let (mut saved_at, mut seconds, mut learned) = (Instant::now(), 0.0, 0);
+        let (mut seconds, mut learned) = (0.0, 0);
         while !state.ended(options) {
             let order = order(train.len(), options.seed, state.history.len());
             while let Some(batch) = order.chunks(options.batch).nth(state.batches) {
@@ -164,16 +164,16 @@ impl Lab {
                 state.batches += 1;
                 (seconds, learned) = (seconds + begun.elapsed().as_secs_f64(), learned + batch.len());
                 progress.inc(batch.len() as u64);
-                if self.interrupt().requested() || saved_at.elapsed() >= self.checkpoint_every() {
-                    state.save(&path, net)?;
-                    saved_at = Instant::now();
+                if checkpoint.due() {
+                    state.weights = net.weights()?;
+                    checkpoint.save(&state)?;
                 }
-                self.go_on()?;
             }
             let epoch = state.end_epoch(net, train.len().div_ceil(options.batch), validation)?;
             progress.message(format!("loss {:.4}, validation AUC {:.4}", epoch.loss, epoch.validation));
         }
-        state.save(&path, net)?;
+        state.weights = net.weights()?;
+        checkpoint.save(&state)?;
         if let Some((_, best)) = &state.best {
             net.set_weights(best)?;
         }
@@ -203,34 +203,21 @@ fn check(net: &Net, data: &Tagged, options: &Options) -> Result<(), NetError> {
 }
 
 impl State {
-    /// Puts `net` where the checkpoint was made, if there is one.
-    fn restore(path: &Path, name: &str, epochs: usize, net: &mut Net) -> anyhow::Result<State> {
-        let refused = |why: String| LabError::Checkpoint { why: why.replace(&format!("{}: ", path.display()), ""), path: path.into() };
-        let state: State = match snn_io::codec::load(path) {
-            Err(snn_io::IoError::NotFound { .. }) => {
-                let weights = net.weights()?;
-                let adam = Adam::new(&weights);
-                return Ok(State { name: name.into(), epochs, batches: 0, loss: 0.0, weights, adam, history: Vec::new(), best: None });
-            }
-            other => other.map_err(|cause| refused(cause.to_string()))?,
-        };
-        if (&*state.name, state.epochs) != (name, epochs) {
-            return Err(
-                refused(format!("it is of \"{}\" with {} epochs, this is \"{name}\" with {epochs}", state.name, state.epochs)).into()
-            );
-        }
-        net.set_weights(&state.weights).map_err(|cause| refused(cause.to_string()))?;
-        let sizes = |lists: &[Vec<f32>]| lists.iter().map(Vec::len).collect::<Vec<_>>();
-        let values = sizes(&state.weights.values);
-        if sizes(&state.adam.first) != values || sizes(&state.adam.second) != values {
-            return Err(refused("its moments do not fit its weights".into()).into());
-        }
-        Ok(state)
+    fn new(net: &Net) -> Result<State, NetError> {
+        let weights = net.weights()?;
+        let adam = Adam::new(&weights);
+        Ok(State { batches: 0, loss: 0.0, weights, adam, history: Vec::new(), best: None })
     }
 
-    fn save(&mut self, path: &Path, net: &Net) -> anyhow::Result<()> {
-        self.weights = net.weights()?;
-        Ok(snn_io::codec::save(path, self)?)
+    /// Puts `net` where this was saved, or says why it cannot.
+    fn restore(&self, net: &mut Net) -> Result<(), String> {
+        net.set_weights(&self.weights).map_err(|cause| cause.to_string())?;
+        let sizes = |lists: &[Vec<f32>]| lists.iter().map(Vec::len).collect::<Vec<_>>();
+        let values = sizes(&self.weights.values);
+        if sizes(&self.adam.first) != values || sizes(&self.adam.second) != values {
+            return Err("its moments do not fit its weights".into());
+        }
+        Ok(())
     }
 
     fn ended(&self, options: &Options) -> bool {

@@ -16,13 +16,11 @@
 
 use anyhow::Result;
 use rand::RngExt;
-use snn_convert::{Amos, Calibration, Codes, Fit, Forward, Gates, Runner, Scheme};
-use snn_core::Seed;
-use snn_core::ann::{Activation, Ann, Graph, Node, Op};
-use snn_core::net::Links;
+use snn_convert::{Amos, Calibration, Codes, Fit, Forward, Gates, Runner, Scheme, relative_error, rotations};
+use snn_core::ann::Activation;
 
-use crate::conversion::{RECTIFIERS, SIGMOIDS, SILU, Subject, on_threads};
-use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
+use crate::conversion::{FOLDERS, QUOTED, RECTIFIERS, SIGMOIDS, SILU, Subject, silu_and_sigmoid};
+use crate::{Axes, Bound, Claim, Cost, Lab, Paper};
 
 const SILU_FIT: &str = "SiLU, K = 12, −8 … 12: mean squared error of the circuit";
 const SIGMOID_FIT: &str = "sigmoid, K = 8, −10 … 10: mean squared error of the circuit";
@@ -56,11 +54,11 @@ pub const PAPER: Paper = Paper {
 };
 
 fn run(lab: &mut Lab) -> Result<()> {
-    on_threads(lab, |lab| {
+    lab.on_threads(|lab| {
         circuits(lab)?;
         depth(lab)?;
         networks(lab)?;
-        Ok(lab.not_run(IMAGENET, "the images and the network are not at hand; quoted")?)
+        Ok(lab.not_run(&[IMAGENET], QUOTED)?)
     })
 }
 
@@ -68,37 +66,16 @@ fn run(lab: &mut Lab) -> Result<()> {
 fn circuits(lab: &mut Lab) -> Result<()> {
     let (restarts, polish) = lab.scale().pick((4, 4_000), (8, 16_000), (100, 60_000));
     let fit = |steps, range| Fit { restarts, polish, ..Fit::amos(steps, range) };
-    let silu = fit(12, (-8.0, 12.0)).run(|x| Activation::Silu.at(x), |_| 1.0, lab.seed().child("silu"))?;
-    lab.report(SILU_FIT, silu.quality.mse)?;
-    let sigmoid = fit(8, (-10.0, 10.0)).run(|x| Activation::Sigmoid.at(x), |_| 1.0, lab.seed().child("sigmoid"))?;
-    lab.report(SIGMOID_FIT, sigmoid.quality.mse)?;
+    silu_and_sigmoid(lab, fit, [12, 8], [SILU_FIT, SIGMOID_FIT], ["SiLU as a circuit", "12 neurons"])?;
     // The same number of updates and changes for both.
     let both = |free| Fit { free, ..fit(8, (-8.0, 12.0)) }.run(|x| Activation::Silu.at(x), |_| 1.0, lab.seed().child("both"));
     let (circuit, neuron) = (both(true)?, both(false)?);
     lab.note(format!("SiLU, K = 8: {:.5} as a circuit, {:.5} as a few-spikes neuron", circuit.quality.mse, neuron.quality.mse));
-    lab.report(FREE, circuit.quality.mse / neuron.quality.mse)?;
-    let line = |f: &dyn Fn(f64) -> f64| (0..=2000).map(|k| -8.0 + 0.01 * f64::from(k)).map(|x| (x, f(x))).collect::<Vec<_>>();
-    let lines = [("SiLU", line(&|x| Activation::Silu.at(x))), ("12 neurons", line(&|x| silu.unit.at(x)))];
-    Ok(lab.curve("silu", "SiLU as a circuit", "input", "output", &lines, Axes::default())?)
+    Ok(lab.report(FREE, circuit.quality.mse / neuron.quality.mse)?)
 }
 
 /// Numbers in a layer of the test of depth.
 const WIDTH: usize = 32;
-
-/// A product of random reflections, so that nothing grows or shrinks.
-fn rotation(seed: Seed) -> Vec<f32> {
-    let mut rng = seed.rng();
-    let mut q: Vec<f64> = (0..WIDTH * WIDTH).map(|k| f64::from(u8::from(k / WIDTH == k % WIDTH))).collect();
-    for _ in 0..WIDTH {
-        let v: Vec<f64> = (0..WIDTH).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let square: f64 = v.iter().map(|x| x * x).sum();
-        for row in q.chunks_mut(WIDTH) {
-            let along: f64 = row.iter().zip(&v).map(|(a, b)| a * b).sum();
-            row.iter_mut().zip(&v).for_each(|(a, b)| *a -= 2.0 * along * b / square);
-        }
-    }
-    q.into_iter().map(|x| x as f32).collect()
-}
 
 /// One circuit after the other, through random rotations.
 fn depth(lab: &mut Lab) -> Result<()> {
@@ -107,24 +84,13 @@ fn depth(lab: &mut Lab) -> Result<()> {
     let mut points = Vec::new();
     for depth in layers {
         lab.go_on()?;
-        let mut nodes = vec![Node::new("in", WIDTH, [], Op::Input)];
-        for d in 0..depth {
-            // A shift keeps numbers positive, so that nothing is lost but by rounding.
-            let last = nodes.len() - 1;
-            let weights = rotation(seed.nth(d as u64)).into();
-            nodes.push(Node::new(&format!("w{d}"), WIDTH, [last], Op::Linear { links: Links::All, weights, bias: 4.0.into() }));
-            nodes.push(Node::new(&format!("f{d}"), WIDTH, [last + 1], Op::Activation(Activation::Relu)));
-            nodes.push(Node::new(&format!("s{d}"), WIDTH, [last + 2], Op::Scale { factor: 1.0.into(), offset: (-4.0).into() }));
-        }
-        let ann = Ann::try_from(Graph { nodes })?;
+        let ann = rotations(depth, WIDTH, seed)?;
         let (gates, dense) = (Gates::new(&ann)?, Forward::<f32>::new(&ann));
         let mut rng = seed.child("inputs").rng();
         let inputs: Vec<f32> = (0..WIDTH * 64).map(|_| rng.random_range(0.0..1.0)).collect();
         let calibration = Calibration::new(&gates, &dense, &inputs, 0.0)?;
         let converted = Amos { codes: Codes::new(8) }.convert(&gates, &calibration, seed)?;
-        let (spiking, exact) = (Runner::new(&converted).run(&inputs).answers, dense.outputs(&inputs)?);
-        let square = |list: &mut dyn Iterator<Item = f32>| list.map(|x| f64::from(x).powi(2)).sum::<f64>();
-        let error = (square(&mut spiking.iter().zip(&exact).map(|(a, b)| a - b)) / square(&mut exact.iter().copied())).sqrt();
+        let error = relative_error(&Runner::new(&converted).run(&inputs).answers, &dense.outputs(&inputs)?);
         points.push((depth as f64, error));
     }
     lab.report(DEPTH, points[points.len() - 1].1 / points[1].1)?;
@@ -136,14 +102,8 @@ fn depth(lab: &mut Lab) -> Result<()> {
 
 /// Trained networks in files.
 fn networks(lab: &mut Lab) -> Result<()> {
-    let all = [FOUR, SIX, SILU_LOST, SIGMOID_LOST];
-    if lab.scale() == Scale::Smoke || lab.data().is_none() {
-        let why = if lab.scale() == Scale::Smoke {
-            "short and paper scale only"
-        } else {
-            "needs --data DIR with onnx/, mnist/ and fashion-mnist/ in it"
-        };
-        return all.iter().try_for_each(|what| Ok(lab.not_run(what, why)?));
+    if lab.real_data().is_none() {
+        return Ok(lab.not_run(&[FOUR, SIX, SILU_LOST, SIGMOID_LOST], lab.without(FOLDERS))?);
     }
     // Complete test sets where the network is small.
     let tests = lab.scale().pick([0; 4], [10_000, 10_000, 5_000, 1_000], [10_000; 4]);

@@ -21,6 +21,7 @@ mod redundancy;
 
 use crate::{Bound, Claim, Cost, Lab, Paper};
 use anyhow::Result;
+use snn_core::stats;
 
 /// The paper.
 pub const PAPER: Paper = Paper {
@@ -55,9 +56,7 @@ fn run(lab: &mut Lab) -> Result<()> {
     in_the_loop::run(lab, &images)
 }
 
-/// Mean and standard deviation.
-fn spread(xs: &[f64]) -> (f64, f64) {
-    let n = xs.len() as f64;
-    let mean = xs.iter().sum::<f64>() / n;
-    (mean, (xs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0)).sqrt())
+/// Mean and standard deviation, for a remark.
+fn spread(devices: &[f64]) -> String {
+    format!("{:.1} ± {:.1}", stats::mean(devices), stats::sample_variance(devices).sqrt())
 }

@@ -23,6 +23,7 @@
 mod digits;
 
 use anyhow::Result;
+use snn_core::stats::mean;
 use snn_core::{Network, Raster, Seed};
 use snn_hw::{BrainScales, Machine};
 use snn_learn::sampling::{
@@ -30,6 +31,7 @@ use snn_learn::sampling::{
 };
 use snn_sparse::{Device, Ideal};
 
+use crate::table::list;
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const U0: &str = "calibration: leak potential of half activity";
@@ -82,9 +84,7 @@ fn run(lab: &mut Lab) -> Result<()> {
     let calibrations = calibration(lab, &how)?;
     theory(lab, &how, &calibrations)?;
     if lab.scale() == Scale::Smoke {
-        let rest = [FOUR_BITS, STRONG, FALLS, POOL, NETWORK];
-        let why = "a few seconds of sampling say nothing; short and paper scale only";
-        rest.into_iter().try_for_each(|what| lab.not_run(what, why))?;
+        lab.too_short(&[FOUR_BITS, STRONG, FALLS, POOL, NETWORK], "a few seconds of sampling say nothing")?;
     } else {
         distorted(lab, &how)?;
         noises(lab, &how)?;
@@ -121,14 +121,6 @@ fn divergence(chain: LifChain, target: &Boltzmann, reference: &Boltzmann, seed: 
     Ok(met.divergence_from(&reference.exact()?))
 }
 
-fn mean(xs: &[f64]) -> f64 {
-    xs.iter().sum::<f64>() / xs.len().max(1) as f64
-}
-
-fn list(xs: &[f64]) -> String {
-    xs.iter().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(", ")
-}
-
 /// The reference without membranes: what is left after a time falls with it.
 fn abstract_neurons(lab: &mut Lab) -> Result<()> {
     let (seed, repeats) = (lab.seed().child("abstract"), 16);
@@ -157,9 +149,9 @@ fn calibration(lab: &mut Lab, how: &LifSampling) -> Result<Vec<Calibration>> {
         _ => how.sweep(),
     };
     let calibrations = how.calibrate(&ideal, &structure, sweep, seed)?;
-    let of = |f: fn(&Calibration) -> f64, all: &[Calibration]| mean(&all.iter().map(f).collect::<Vec<_>>());
+    let of = |f: fn(&Calibration) -> f64, all: &[Calibration]| mean(all.iter().map(f));
     if lab.scale() == Scale::Smoke {
-        [U0, ALPHA, RESIDUAL].into_iter().try_for_each(|what| lab.not_run(what, "16 potentials of 1 s; short and paper scale only"))?;
+        lab.too_short(&[U0, ALPHA, RESIDUAL], "16 potentials of 1 s")?;
         return Ok(calibrations);
     }
     lab.report(U0, 1e3 * of(|c| c.u0, &calibrations))?;
@@ -208,13 +200,13 @@ fn theory(lab: &mut Lab, how: &LifSampling, calibrations: &[Calibration]) -> Res
     device.run(&[&Raster::new(10, 5000)], seed)?;
     lab.raster("spikes", "five neurons that sample", how.dt, device.spikes(0))?;
     if smoke {
-        return Ok([LONG, SHORT, HALVES].into_iter().try_for_each(|what| lab.not_run(what, "4 s; short and paper scale only"))?);
+        return Ok(lab.too_short(&[LONG, SHORT, HALVES], "4 s")?);
     }
     let since = std::time::Instant::now();
     let long = targets.iter().map(|target| at(40.0, target, seed.child("long"))).collect::<Result<Vec<_>>>()?;
     let took = since.elapsed().as_secs_f64() / 3.0;
     let short = targets.iter().map(|target| at(4.0, target, seed.child("short"))).collect::<Result<Vec<_>>>()?;
-    lab.note(format!("three targets, D_KL after 40 s: {}; after 4 s: {}; 40 s took {took:.2} s each", list(&long), list(&short)));
+    lab.note(format!("three targets, D_KL after 40 s: {}; after 4 s: {}; 40 s took {took:.2} s each", list(&long, 4), list(&short, 4)));
     lab.report(LONG, mean(&long))?;
     lab.report(SHORT, mean(&short))?;
     let floor = points.last().map_or(0.0, |p| p.1);
@@ -277,9 +269,9 @@ fn distorted(lab: &mut Lab, how: &LifSampling) -> Result<()> {
     }
     lab.note(format!(
         "4 bits, 20 %: D_KL {}; 50 % and bias noise of 0.5: {} before, {} after the loop",
-        list(&mild),
-        list(&before),
-        list(&after)
+        list(&mild, 4),
+        list(&before, 4),
+        list(&after, 4)
     ));
     lab.report(FOUR_BITS, mean(&mild))?;
     lab.report(STRONG, mean(&after))?;
@@ -298,7 +290,7 @@ fn correlation(how: &LifSampling, calibrations: &[Calibration], seed: Seed) -> R
     let variance = |k: u32| met.units[k as usize] * (1.0 - met.units[k as usize]);
     let pair =
         |(&(i, j), both): (&(u32, u32), &f64)| (both - met.units[i as usize] * met.units[j as usize]) / (variance(i) * variance(j)).sqrt();
-    Ok(mean(&of.pairs().iter().zip(&met.pairs).map(pair).collect::<Vec<_>>()))
+    Ok(mean(of.pairs().iter().zip(&met.pairs).map(pair)))
 }
 
 /// Private noise, a shared pool, and a network that makes its noise by itself.
@@ -329,8 +321,8 @@ fn noises(lab: &mut Lab, how: &LifSampling) -> Result<()> {
             1e3 * alpha,
             1e9 * background[0],
             1e9 * background[1],
-            list(&before),
-            if claim.is_some() { format!("{} after the loop", list(&after)) } else { "not learned".into() }
+            list(&before, 4),
+            if claim.is_some() { format!("{} after the loop", list(&after, 4)) } else { "not learned".into() }
         ));
         if let Some(claim) = claim {
             lab.report(claim, mean(&after))?;

@@ -67,11 +67,7 @@ const PAPER_SIZES: [f64; 5] = [0.1, 0.25, 0.5, 1.0, 3.0];
 fn run(lab: &mut Lab) -> Result<()> {
     sizes(lab)?;
     trained::run(lab)?;
-    not_run(lab, &[M_CRNN, M_CNN], "the audio of the Million Song Dataset cannot be redistributed")
-}
-
-fn not_run(lab: &mut Lab, claims: &[&str], why: &str) -> Result<()> {
-    claims.iter().try_for_each(|what| Ok(lab.not_run(what, why)?))
+    Ok(lab.not_run(&[M_CRNN, M_CNN], "the audio of the Million Song Dataset cannot be redistributed")?)
 }
 
 /// What the paper's networks hold and cost: no training.
@@ -95,7 +91,7 @@ mod trained {
         let why =
             "needs the feature dense-baselines: cargo xtask reproduce crnn_music_tagging, or build snn-cli with --features dense-baselines";
         let claims = [GLOBAL, LOCAL, TIMBRE_CRNN, TIMBRE_K2C2, ORDER, CONTROL, SECONDS, D_ACCURACY, D_GAP];
-        not_run(lab, &claims, why)
+        Ok(lab.not_run(&claims, why)?)
     }
 }
 
@@ -106,6 +102,7 @@ mod trained {
     use crate::dense::auc::mean_auc;
     use crate::dense::net::{Dropout, Net};
     use crate::dense::train::{DenseEpoch, Options, Tagged};
+    use crate::plot::numbered;
     use rand::seq::SliceRandom;
     use rayon::prelude::*;
     use snn_core::Seed;
@@ -120,14 +117,13 @@ mod trained {
 
     pub fn run(lab: &mut Lab) -> Result<()> {
         // Read before the first training: what is wrong with a file should not wait for it.
-        let data = lab.data().filter(|_| lab.scale() != Scale::Smoke).map(|dir| dir.join("fsdd"));
+        let data = lab.real_data().map(|dir| dir.join("fsdd"));
         let speech =
             data.filter(|dir| dir.is_dir()).map(|dir| anyhow::Ok((digits(&dir, Split::Train)?, digits(&dir, Split::Test)?))).transpose()?;
         tunes(lab)?;
         match speech {
             Some((train, test)) => words(lab, train, &test),
-            None if lab.scale() == Scale::Smoke => not_run(lab, &[D_ACCURACY, D_GAP], "short and paper scale only"),
-            None => not_run(lab, &[D_ACCURACY, D_GAP], "needs --data DIR with fsdd/ in it"),
+            None => Ok(lab.not_run(&[D_ACCURACY, D_GAP], lab.without("fsdd/"))?),
         }
     }
 
@@ -229,7 +225,7 @@ mod trained {
         let control = learn(lab, "tunes shuffled CRNN", &plan, &parts, limits, seed)?.auc(&other, 0..TAGS);
         if lab.scale() == Scale::Smoke {
             let claims = [GLOBAL, LOCAL, TIMBRE_CRNN, TIMBRE_K2C2, ORDER, CONTROL, SECONDS];
-            return not_run(lab, &claims, "a few updates teach nothing; short and paper scale only");
+            return Ok(lab.too_short(&claims, "a few updates teach nothing")?);
         }
         gates(lab, &judged, &test)?;
         Ok(lab.report(CONTROL, control)?)
@@ -250,7 +246,7 @@ mod trained {
         lab.report(ORDER, first(Kind::K2c2) - first(Kind::K1c2).max(first(Kind::K2c1)))?;
         let last = |kind| judged.iter().rev().find(|(k, _)| *k == kind).map_or(f64::NAN, |(_, one)| one.seconds[0]);
         match last(Kind::Crnn) / last(Kind::K2c2) {
-            ratio if ratio.is_nan() => lab.not_run(SECONDS, "learned before an interruption: run without --resume")?,
+            ratio if ratio.is_nan() => lab.not_run(&[SECONDS], "learned before an interruption: run without --resume")?,
             ratio => lab.report(SECONDS, ratio)?,
         }
         Ok(())
@@ -272,7 +268,7 @@ mod trained {
     }
 
     fn curves(lab: &mut Lab, name: &str, title: &str, judged: &[(Kind, Judged)]) -> Result<()> {
-        let line = |one: &Judged| (1..).zip(&one.history).map(|(k, e)| (f64::from(k), e.validation)).collect();
+        let line = |one: &Judged| numbered(one.history.iter().map(|e| e.validation));
         let lines: Vec<(String, Vec<(f64, f64)>)> =
             judged.iter().map(|(kind, one)| (format!("{} {}", kind.name(), one.weights), line(one))).collect();
         Ok(lab.curve(

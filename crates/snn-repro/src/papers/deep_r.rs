@@ -22,12 +22,15 @@
 
 use anyhow::Result;
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{Li, Lif, Relu, decay};
+use snn_core::neuron::{Li, Relu};
 use snn_core::{Dataset, Net, Network, Seed, Subset, Surrogate, ms};
 use snn_data::{Analog, Encoded, Images, Latency, LatencyImages, PrototypeParams, Split};
 use snn_learn::{DeepR, Loss, Optimiser, Options, Over, Regulariser, Schedule, SparseBptt, TrainError, Trainer, Turnover};
 
-use crate::train::{Epoch, file_name};
+use super::ssgd;
+use crate::checkpoint::file_name;
+use crate::plot::numbered;
+use crate::train::{Epoch, accuracy, links_varied};
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const B_GAP: &str = "blobs, 1.33 % of the links: test accuracy of DEEP R − fixed random mask";
@@ -80,9 +83,8 @@ const FALL: Schedule = Schedule::Steps { every: 1.0, factor: 0.8 };
 
 fn run(lab: &mut Lab) -> Result<()> {
     // Read before the first training: what is wrong with a file should not wait for it.
-    let data = lab.data().filter(|_| lab.scale() != Scale::Smoke).map(|dir| dir.to_owned());
     let both = |open: &dyn Fn(Split) -> Result<Images, snn_data::DataError>| anyhow::Ok((open(Split::Train)?, open(Split::Test)?));
-    let read = data.as_ref().map(|dir| anyhow::Ok((both(&|s| Images::mnist(dir, s))?, both(&|s| Images::fashion_mnist(dir, s))?)));
+    let read = lab.real_data().map(|dir| anyhow::Ok((both(&|s| Images::mnist(&dir, s))?, both(&|s| Images::fashion_mnist(&dir, s))?)));
     let read = read.transpose()?;
     let mut links = Vec::new();
     blobs(lab, &mut links)?;
@@ -92,11 +94,8 @@ fn run(lab: &mut Lab) -> Result<()> {
             spiking(lab, fashion.0, fashion.1, &mut links)?;
         }
         None => {
-            let smoke = lab.scale() == Scale::Smoke;
-            let why = if smoke { "short and paper scale only" } else { "needs --data DIR with mnist/ and fashion-mnist/ in it" };
-            for what in [M_ACCURACY, M_GAP, S_ORDER, S_GROWS, S_FLAT, F_SPARSE] {
-                lab.not_run(what, why)?;
-            }
+            let why = lab.without("mnist/ and fashion-mnist/");
+            lab.not_run(&[M_ACCURACY, M_GAP, S_ORDER, S_GROWS, S_FLAT, F_SPARSE], why)?;
         }
     }
     Ok(lab.report(LINKS, links.into_iter().fold(0.0, f64::max))?)
@@ -187,7 +186,7 @@ impl Lesson<'_> {
     /// Trains both ways, with curves, and adds to `links` by how much the number of links varied.
     fn compare(&self, lab: &mut Lab, links: &mut Vec<f64>) -> Result<[Learned; 2]> {
         let (rewired, fixed) = (self.learn(lab, true)?, self.learn(lab, false)?);
-        links.push(spread(rewired.links, &rewired.history));
+        links.push(links_varied(Some(rewired.links), &rewired.history));
         lab.note(format!(
             "{}: {} links, test accuracy {:.2} % by DEEP R, {:.2} % with a fixed random mask",
             self.name, rewired.links, rewired.accuracy, fixed.accuracy
@@ -197,19 +196,13 @@ impl Lesson<'_> {
     }
 }
 
-/// By how much the number of links, all layers together, varied from the start to the ends of all epochs.
-fn spread(links: usize, history: &[Epoch]) -> f64 {
-    let live = || history.iter().map(|e| e.turnover.iter().map(|t| t.live).sum::<u64>()).chain([links as u64]);
-    (live().max().unwrap_or(0) - live().min().unwrap_or(0)) as f64
-}
-
 /// The projections of both networks.
 const LAYERS: [&str; 3] = ["in → h1", "h1 → h2", "h2 → out"];
 
 /// Learning curves of all trainings; connectivity and turnover of the first, which is rewired.
 fn figures(lab: &mut Lab, title: &str, trainings: &[(&str, &[Epoch])]) -> Result<()> {
     let line = |history: &[Epoch], f: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
-        (1..).zip(history).filter_map(|(k, e)| Some((f64::from(k), f(e)?))).collect()
+        numbered(history.iter().map(f))
     };
     let mut curves = Vec::new();
     for (what, history) in trainings {
@@ -263,10 +256,7 @@ fn blobs(lab: &mut Lab, links: &mut Vec<f64>) -> Result<()> {
         inside * disc.len() as f64 / disc.iter().filter(|inside| **inside).count() as f64
     };
     if smoke {
-        for what in [B_GAP, B_GAP_LOW, B_DISC] {
-            lab.not_run(what, "two hundred updates do not converge; short and paper scale only")?;
-        }
-        return Ok(());
+        return Ok(lab.too_short(&[B_GAP, B_GAP_LOW, B_DISC], "two hundred updates do not converge")?);
     }
     lab.report(B_GAP, rewired.accuracy - fixed.accuracy)?;
     lab.report(B_DISC, within(&density(&net)))?;
@@ -308,7 +298,7 @@ fn mnist(lab: &mut Lab, train: Images, test: Images, links: &mut Vec<f64>) -> Re
         for (line, rewired) in lines.iter_mut().zip([true, false]) {
             let learned = lesson.learn(lab, rewired)?;
             if rewired {
-                links.push(spread(learned.links, &learned.history));
+                links.push(links_varied(Some(learned.links), &learned.history));
             }
             line.push((percent, learned.accuracy));
         }
@@ -326,36 +316,10 @@ fn mnist(lab: &mut Lab, train: Images, test: Images, links: &mut Vec<f64>) -> Re
     Ok(())
 }
 
-/// Layers of the spiking network.
+/// Layers of the spiking network: that of Perez-Nieves & Goodman 2021.
 const SPIKING: [usize; 4] = [784, 200, 200, 10];
 /// The share of links of each layer: 5 % of all.
 const SPIKING_SHARES: [f64; 3] = [0.04426, 0.05, 0.5];
-/// Membranes and readout, in steps of 1 ms.
-const TAU: f64 = 10.0;
-
-/// The network of Perez-Nieves & Goodman 2021, with all links or with shares of them; weights as there, by the number of links a unit really has.
-fn spiking_network(shares: Option<[f64; 3]>, seed: Seed) -> Result<Network> {
-    let (dt, [inputs, h1, h2, classes]) = (ms(1.0), SPIKING);
-    let lif = || Lif { tau: (TAU * dt).into(), ..Lif::default() };
-    let connect = |k: usize| shares.map_or(Connect::All, |shares| Connect::Random { p: shares[k] });
-    let init = |k: usize| {
-        let fan_in = SPIKING[k] as f64 * shares.map_or(1.0, |shares| shares[k]);
-        Init::normal(20.0 * (1.0 - decay(1.0, TAU)) / fan_in.sqrt())
-    };
-    Ok(Net::new(dt)
-        .input("in", inputs)
-        .population("h1", h1, lif())
-        .population("h2", h2, lif())
-        .population("out", classes, Li { tau: (TAU * dt).into() })
-        .project("in", "h1", connect(0), init(0))
-        .project("h1", "h2", connect(1), init(1))
-        .delay(dt)
-        .project("h2", "out", connect(2), init(2))
-        .delay(dt)
-        .output("out")
-        .build(seed.child("network"))?)
-}
-
 /// Pull towards 0 in the spiking network, in units of the learning rate of Adam.
 const SPIKING_L1: f64 = 0.02;
 /// Learning rate of few links, whose weights are the larger, and of all.
@@ -382,11 +346,10 @@ fn spiking(lab: &mut Lab, train: Images, test: Images, links: &mut Vec<f64>) -> 
         }
         lab.train(name, &mut trainer, epochs, &train, Some(&test))
     };
-    let sparse = spiking_network(Some(SPIKING_SHARES), seed)?;
+    let sparse = ssgd::network(SPIKING, Some(SPIKING_SHARES), ms(1.0), seed)?;
     let rewired = learn("Fashion-MNIST spiking DEEP R", &sparse, true)?;
-    let dense = learn("Fashion-MNIST spiking dense", &spiking_network(None, seed)?, false)?;
-    links.push(spread(sparse.links(), &rewired));
-    let accuracy = |history: &[Epoch]| 100.0 * history.last().and_then(|e| e.held_out).unwrap_or(f64::NAN);
+    let dense = learn("Fashion-MNIST spiking dense", &ssgd::network(SPIKING, None, ms(1.0), seed)?, false)?;
+    links.push(links_varied(Some(sparse.links()), &rewired));
     lab.note(format!(
         "Fashion-MNIST, spiking, {epochs} epochs: test accuracy {:.2} % with {} links by DEEP R, {:.2} % dense",
         accuracy(&rewired),

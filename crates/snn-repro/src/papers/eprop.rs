@@ -24,11 +24,14 @@ use snn_arch::meta_rl::{Iteration, MetaRl, Options as Episodes};
 use snn_arch::policy::{Acting, Head, Ppo, units};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, Li, Lif, decay};
+use snn_core::stats::mean;
 use snn_core::{Answered, Dataset, Net, Network, Raster, Seed, Surrogate, Target, Value, ms};
 use snn_data::{BanditParams, DelayedCueParams, Drawn, Environment, EvidenceParams, PatternParams};
 use snn_learn::{Eprop, Feedback, Form, Loss, Optimiser, Options, Over, RateOver, Regulariser, Schedule, Trainer};
 use snn_sparse::{Clocked, LANES, Record, Wants};
 
+use crate::plot::numbered;
+use crate::table::list;
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const P_RANDOM: &str = "pattern generation: normalised squared error, random feedback, worst of three patterns";
@@ -68,16 +71,14 @@ pub const PAPER: Paper = Paper {
 const DT: f64 = ms(1.0);
 /// Wanted spikes per step: 10 Hz [code].
 const RATE: f64 = 10.0 * DT;
+/// Why a smoke run measures nothing that is learned.
+const FEW: &str = "a few updates teach nothing";
 
 fn run(lab: &mut Lab) -> Result<()> {
     patterns(lab)?;
     evidence(lab)?;
     by_reward(lab)?;
     learned_signals::run(lab)
-}
-
-fn not_run(lab: &mut Lab, claims: &[&str]) -> Result<()> {
-    claims.iter().try_for_each(|what| Ok(lab.not_run(what, "a few updates teach nothing; short and paper scale only")?))
 }
 
 /// `γ/v_th·max(0, 1 − |u|/v_th)` with γ = 0.3, for the base threshold [code].
@@ -122,8 +123,8 @@ fn patterns(lab: &mut Lab) -> Result<()> {
             };
             let mut trainer = Trainer::new(&net, rule, Optimiser::sgd(1e-4), options)?;
             let history = lab.train(&format!("pattern {} {what}", repeat + 1), &mut trainer, iterations, &data, None)?;
-            losses.push((what, (1..).zip(&history).map(|(n, e)| (f64::from(n), e.loss)).collect::<Vec<_>>()));
-            let (record, _) = watch(trainer.engine(), surrogate(v_th), &data);
+            losses.push((what, numbered(history.iter().map(|e| e.loss))));
+            let (_, record) = trainer.engine().trial(&data, 0, Wants::Active(surrogate(v_th)));
             let output: Vec<(f64, f64)> = timed(record.traces[1].series(0).map(f64::from));
             errors[k].push(normalised(&output, &outputs[0].1));
             outputs.push((what, output));
@@ -137,15 +138,15 @@ fn patterns(lab: &mut Lab) -> Result<()> {
         lab.curve(&format!("pattern-{n}"), &format!("pattern {n}: output after training"), "time (s)", "y", &outputs, Axes::default())?;
     }
     if lab.scale() == Scale::Smoke {
-        return not_run(lab, &[P_RANDOM, P_SYMMETRIC, P_ORDER]);
+        return Ok(lab.too_short(&[P_RANDOM, P_SYMMETRIC, P_ORDER], FEW)?);
     }
     let worst = |k: usize| errors[k].iter().copied().fold(0.0, f64::max);
     let sum = |k: usize| errors[k].iter().sum::<f64>();
     lab.report(P_RANDOM, worst(0))?;
     lab.report(P_SYMMETRIC, worst(1))?;
     lab.report(P_ORDER, sum(1) / sum(0))?;
-    let list = |k: usize| errors[k].iter().map(|e| format!("{e:.3}")).collect::<Vec<_>>().join(", ");
-    lab.note(format!("pattern generation, normalised errors: {} with random, {} with symmetric feedback", list(0), list(1)));
+    let [random, symmetric] = errors.map(|errors| list(&errors, 3));
+    lab.note(format!("pattern generation, normalised errors: {random} with random, {symmetric} with symmetric feedback"));
     Ok(())
 }
 
@@ -164,17 +165,9 @@ fn target(data: &dyn Dataset, k: usize) -> Vec<(f64, f64)> {
 
 /// `Σ(y − y*)² / Σ(y* − mean y*)²`.
 fn normalised(y: &[(f64, f64)], target: &[(f64, f64)]) -> f64 {
-    let mean = target.iter().map(|c| c.1).sum::<f64>() / target.len() as f64;
+    let mean = mean(target.iter().map(|c| c.1));
     let error: f64 = y.iter().zip(target).map(|(y, c)| (y.1 - c.1).powi(2)).sum();
     error / target.iter().map(|c| (c.1 - mean).powi(2)).sum::<f64>()
-}
-
-/// The first trial of `data`, run: what the network did, and what it heard.
-fn watch(engine: &Clocked<f32>, surrogate: Surrogate, data: &dyn Dataset) -> (Record<f32>, Raster) {
-    let (mut input, mut record) = (Raster::default(), Record::new(engine));
-    data.load(0, &mut input);
-    engine.run(&[&input], Wants::Active(surrogate), &mut record);
-    (record, input)
 }
 
 /// The recurrent network of the adaptive experiments: the cell of 2020, whose input is not scaled [code].
@@ -257,23 +250,23 @@ fn evidence(lab: &mut Lab) -> Result<()> {
         let history = lab.train_drawn(&format!("evidence, {what}"), &mut trainer, iterations, draw, None, validate)?;
         let error = 100.0 * (1.0 - trainer.evaluate(&test)?.accuracy());
         lab.note(format!("evidence accumulation, {what}: {error:.2} % wrong after {iterations} iterations"));
-        let validation: Vec<(f64, f64)> = (1..).zip(&history).filter_map(|(k, e)| Some((f64::from(k), e.measured?))).collect();
+        let validation = numbered(history.iter().map(|e| e.measured));
         if beta > 0.0 {
             when = validation.iter().find(|point| point.1 < 7.0).map(|point| point.0);
             figures(lab, &neurons, trainer.engine(), &test)?;
         }
         if lab.scale() == Scale::Smoke {
-            not_run(lab, &[claim])?;
+            lab.too_short(&[claim], FEW)?;
         } else {
             lab.report(claim, error)?;
         }
-        let mean = |piece: &[crate::Epoch]| 100.0 * (1.0 - piece.iter().map(|e| e.accuracy).sum::<f64>() / piece.len() as f64);
-        let training = (1..).zip(history.chunks(every)).map(|(k, piece)| (f64::from(k) * every as f64, mean(piece))).collect();
+        let wrong = |piece: &[crate::Epoch]| 100.0 * (1.0 - mean(piece.iter().map(|e| e.accuracy)));
+        let training = (1..).zip(history.chunks(every)).map(|(k, piece)| (f64::from(k) * every as f64, wrong(piece))).collect();
         curves.push((format!("{what}: training"), training));
         curves.push((format!("{what}: validation"), validation));
     }
     match lab.scale() {
-        Scale::Smoke => not_run(lab, &[E_WHEN])?,
+        Scale::Smoke => lab.too_short(&[E_WHEN], FEW)?,
         _ => lab.report(E_WHEN, when.unwrap_or(f64::INFINITY))?,
     }
     lab.curve("evidence", "evidence accumulation", "iteration", "wrong decisions (%)", &curves, Axes::default())?;
@@ -294,13 +287,10 @@ fn forms_apart(net: &Network, rule: &Eprop, options: Options, data: &dyn Dataset
 
 /// One trial of evidence accumulation: spikes, thresholds, and the eligibility traces of a few synapses.
 fn figures(lab: &mut Lab, neurons: &Neurons, engine: &Clocked<f32>, data: &dyn Dataset) -> Result<()> {
-    let (record, input) = watch(engine, surrogate(neurons.v_th), data);
-    let (below, hidden) = (input.units() as u32, &record.spikes[0]);
-    let mut all = Raster::new(input.units() + hidden.units(), input.steps());
-    let above = hidden.iter().map(|(t, j)| (t as u32, below + j));
-    all.fill(input.iter().map(|(t, i)| (t as u32, i)).chain(above));
-    let title = format!("evidence accumulation, a trial: units 0 … inputs, {below} … LIF, {} … ALIF", neurons.lif + below as usize);
-    lab.raster("evidence-raster", &title, DT, &all)?;
+    let (input, record) = engine.trial(data, 0, Wants::Active(surrogate(neurons.v_th)));
+    let (below, hidden) = (input.units(), &record.spikes[0]);
+    let title = format!("evidence accumulation, a trial: units 0 … inputs, {below} … LIF, {} … ALIF", neurons.lif + below);
+    lab.raster("evidence-raster", &title, DT, &input.above(hidden))?;
     // The adapting neurons that fired most.
     let mut busy: Vec<(usize, usize)> = (neurons.lif..neurons.lif + neurons.alif).map(|j| (0, j)).collect();
     hidden.iter().filter(|(_, j)| *j as usize >= neurons.lif).for_each(|(_, j)| busy[j as usize - neurons.lif].0 += 1);
@@ -341,7 +331,7 @@ fn by_reward(lab: &mut Lab) -> Result<()> {
     let bandit = BanditParams { pulls, ..BanditParams::default() }.build()?;
     let (history, agent) = learn(lab, "bandit", bandit, 0.0, lab.scale().pick(2, 200, 200))?;
     if lab.scale() == Scale::Smoke {
-        not_run(lab, &[R_BANDIT])?;
+        lab.too_short(&[R_BANDIT], FEW)?;
     } else {
         let tests = agent.evaluate(200, lab.seed().child("bandit").child("test"), Acting::Sample)?;
         let better = tests.iter().flat_map(|e| &e.actions).filter(|arm| **arm == 1.0).count();
@@ -355,7 +345,7 @@ fn by_reward(lab: &mut Lab) -> Result<()> {
     let (history, agent) = learn(lab, "delayed cue", cue, 0.99, lab.scale().pick(2, 400, 400))?;
     let seed = lab.seed().child("delayed cue").child("test");
     if lab.scale() == Scale::Smoke {
-        not_run(lab, &[R_CUE])?;
+        lab.too_short(&[R_CUE], FEW)?;
     } else {
         let tests = agent.evaluate(1000, seed, Acting::Sample)?;
         let right = tests.iter().filter(|e| e.rewards.last() == Some(&1.0)).count();
@@ -364,8 +354,7 @@ fn by_reward(lab: &mut Lab) -> Result<()> {
     let right = [("mean of 32 episodes", rewards(&history, 1.0))];
     lab.curve("delayed-cue", "delayed cue: right decisions", "iteration", "share", &right, Axes::default())?;
     let episode = &agent.evaluate(1, seed, Acting::Sample)?[0];
-    let (engine, mut record) = (agent.trainer().engine(), Record::new(agent.trainer().engine()));
-    engine.run(&[&episode.spikes], Wants::Spikes, &mut record);
+    let record = agent.trainer().engine().record(&[&episode.spikes], Wants::Spikes);
     lab.raster("delayed-cue-raster", "delayed cue: hidden spikes in one new episode, half of the neurons adapt", DT, &record.spikes[0])?;
     Ok(())
 }
@@ -399,6 +388,6 @@ fn learn<E: Environment + Clone + Sync>(
 
 /// Mean rewards of ten iterations at a time, times `by`.
 fn rewards(history: &[Iteration], by: f64) -> Vec<(f64, f64)> {
-    let mean = |piece: &[Iteration]| by * piece.iter().map(|i| i.reward).sum::<f64>() / piece.len() as f64;
-    (1..).zip(history.chunks(10)).map(|(k, piece)| (10.0 * f64::from(k), mean(piece))).collect()
+    let reward = |piece: &[Iteration]| by * piece.iter().map(|i| i.reward).sum::<f64>() / piece.len() as f64;
+    (1..).zip(history.chunks(10)).map(|(k, piece)| (10.0 * f64::from(k), reward(piece))).collect()
 }

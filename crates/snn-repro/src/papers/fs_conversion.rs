@@ -33,7 +33,7 @@ use snn_core::{Dataset, Net, Seed, ms};
 use snn_data::{Analog, Encoded, PrototypeParams};
 use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
 
-use crate::conversion::{Pictures, RECTIFIERS, SIGMOIDS, SILU, Subject, on_threads, scaled};
+use crate::conversion::{FOLDERS, Pictures, QUOTED, RECTIFIERS, SIGMOIDS, SILU, Subject, silu_and_sigmoid};
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const SILU_FIT: &str = "SiLU, K = 16, −8 … 12: mean squared error of the code";
@@ -81,12 +81,11 @@ const THEIRS: f64 = 0.002394;
 const SPIKE_COSTS: [f64; 4] = [5e-4, 1e-3, 2e-3, 4e-3];
 
 fn run(lab: &mut Lab) -> Result<()> {
-    on_threads(lab, |lab| {
+    lab.on_threads(|lab| {
         codes(lab)?;
         blobs(lab)?;
         networks(lab)?;
-        lab.not_run(IMAGENET, "the images and the network are not at hand; quoted")?;
-        Ok(lab.not_run(RESNET, "the images and the network are not at hand; quoted")?)
+        Ok(lab.not_run(&[IMAGENET, RESNET], QUOTED)?)
     })
 }
 
@@ -94,10 +93,7 @@ fn run(lab: &mut Lab) -> Result<()> {
 fn codes(lab: &mut Lab) -> Result<()> {
     let (restarts, polish) = lab.scale().pick((4, 4_000), (8, 10_000), (100, 40_000));
     let fit = |steps, range| Fit { restarts, polish, ..Fit::few_spikes(steps, range) };
-    let silu = fit(16, (-8.0, 12.0)).run(|x| Activation::Silu.at(x), |_| 1.0, lab.seed().child("silu"))?;
-    lab.report(SILU_FIT, silu.quality.mse)?;
-    let sigmoid = fit(12, (-10.0, 10.0)).run(|x| Activation::Sigmoid.at(x), |_| 1.0, lab.seed().child("sigmoid"))?;
-    lab.report(SIGMOID_FIT, sigmoid.quality.mse)?;
+    let [silu, sigmoid] = silu_and_sigmoid(lab, fit, [16, 12], [SILU_FIT, SIGMOID_FIT], ["SiLU as spikes", "16 steps"])?;
     // Few spikes where inputs are, as few as can be had with the error of the authors' code where that is known.
     let density = |x: f64| (-0.5 * ((x - GATES.0) / GATES.1).powi(2)).exp();
     let mut rng = lab.seed().child("inputs").rng();
@@ -119,9 +115,6 @@ fn codes(lab: &mut Lab) -> Result<()> {
         }
     }
     lab.report(FEW, fewest)?;
-    let line = |f: &dyn Fn(f64) -> f64| (0..=2000).map(|k| -8.0 + 0.01 * f64::from(k)).map(|x| (x, f(x))).collect::<Vec<_>>();
-    let lines = [("SiLU", line(&|x| Activation::Silu.at(x))), ("16 steps", line(&|x| silu.unit.at(x)))];
-    lab.curve("silu", "SiLU as spikes", "input", "output", &lines, Axes::default())?;
     let lines = [("SiLU", silu.history), ("sigmoid", sigmoid.history)]
         .map(|(name, list)| (name, list.into_iter().enumerate().map(|(k, e)| (k as f64, e)).collect()));
     Ok(lab.curve(
@@ -161,13 +154,13 @@ fn blobs(lab: &mut Lab) -> Result<()> {
     // Rates have no sign: data from 0 on, and a network that knows by how much they were moved.
     let low = train.numbers.iter().copied().fold(f32::INFINITY, f32::min);
     [&mut train, &mut test].into_iter().for_each(|pictures| pictures.numbers.iter_mut().for_each(|x| *x = (*x - low).max(0.0)));
-    let ann = scaled(&dense(&trainer.engine().describe()?)?, 1.0, low)?;
+    let ann = dense(&trainer.engine().describe()?)?.scaled(1.0, low)?;
     let subject = Subject::new("blobs", &ann, train, test)?;
     let (exact, (accuracy, outcome)) =
         (subject.exact(&subject.test)?, subject.spiking(lab, &convert(&subject, 6, lab.seed())?, &subject.test)?);
     lab.note(format!("blobs, K = 6: {accuracy:.2} % of {exact:.2} %; {}", subject.cost(&outcome)));
     match lab.scale() {
-        Scale::Smoke => lab.not_run(BLOBS, "a few updates teach nothing; short and paper scale only")?,
+        Scale::Smoke => lab.too_short(&[BLOBS], "a few updates teach nothing")?,
         _ => lab.report(BLOBS, exact - accuracy)?,
     }
     let first = subject.test.first(200);
@@ -202,14 +195,8 @@ fn draw(lab: &mut Lab, name: &str, few: Curve, rate: Curve) -> Result<()> {
 
 /// Trained networks in files.
 fn networks(lab: &mut Lab) -> Result<()> {
-    let all = [LOST, SIX, SILU_LOST, SIGMOID_LOST, SPIKES, RATE];
-    if lab.scale() == Scale::Smoke || lab.data().is_none() {
-        let why = if lab.scale() == Scale::Smoke {
-            "short and paper scale only"
-        } else {
-            "needs --data DIR with onnx/, mnist/ and fashion-mnist/ in it"
-        };
-        return all.iter().try_for_each(|what| Ok(lab.not_run(what, why)?));
+    if lab.real_data().is_none() {
+        return Ok(lab.not_run(&[LOST, SIX, SILU_LOST, SIGMOID_LOST, SPIKES, RATE], lab.without(FOLDERS))?);
     }
     let (mut lost, mut six, mut ratio, mut spikes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (file, images) in RECTIFIERS.iter().zip(lab.scale().pick([0; 4], [10_000, 1_000, 1_000, 300], [10_000; 4])) {

@@ -23,11 +23,13 @@
 use anyhow::Result;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Lif, Reset};
+use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, ms};
 use snn_data::{Analog, Encoded, Encoder, ImageSet, Images, PrototypeParams, Split};
 use snn_learn::{DeepR, GradR, Loss, Optimiser, Options, SparseBptt, Trainer, Turnover};
-use snn_sparse::{Clocked, Record, Wants};
+use snn_sparse::{Clocked, Wants};
 
+use crate::plot::numbered;
 use crate::train::Epoch;
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
@@ -116,22 +118,21 @@ const SMOKE_DRIFTS: [f64; 2] = [0.05, 0.2];
 const DEEP_R_L1: f64 = 0.01;
 
 fn run(lab: &mut Lab) -> Result<()> {
-    let data = lab.data().filter(|_| lab.scale() != Scale::Smoke).map(|dir| dir.to_owned());
-    let (not_run, why) = match data {
+    let (not_run, why) = match lab.real_data() {
         Some(dir) => {
             let (train, test) = (Images::mnist(&dir, Split::Train)?, Images::mnist(&dir, Split::Test)?);
             study(lab, "MNIST", &MNIST, train, test)?;
-            (&BLOBS, "MNIST takes their place")
+            (&BLOBS, "MNIST takes their place".into())
         }
         None => {
             let seed = lab.seed().child("pictures");
             let (train, test) = lab.scale().pick((256, 100), (12_000, 5_000), (60_000, 10_000));
             let images = |range| PrototypeParams::default().images(seed, range);
             study(lab, "blobs", &BLOBS, images(0..train)?, images(train..train + test)?)?;
-            (&MNIST, if lab.scale() == Scale::Smoke { "short and paper scale only" } else { "needs --data DIR with mnist/ in it" })
+            (&MNIST, lab.without("mnist/"))
         }
     };
-    not_run.all().iter().try_for_each(|what| Ok(lab.not_run(what, why)?))
+    Ok(lab.not_run(&not_run.all(), why)?)
 }
 
 /// The same image at every step.
@@ -317,13 +318,13 @@ fn report(lab: &mut Lab, names: &Names, dense: &Learned, points: &[Point]) -> Re
     lab.report(names.falls, falls)?;
     let rest = [names.churn, names.dense, names.slow, names.pruned, names.pruned_low, names.deep_r];
     if lab.scale() == Scale::Smoke {
-        return rest.iter().try_for_each(|what| Ok(lab.not_run(what, "a few updates teach nothing; short and paper scale only")?));
+        return Ok(lab.too_short(&rest, "a few updates teach nothing")?);
     }
     let over = |p: &Point| p.grad_r.accuracy - p.magnitude;
     let lost =
         points.iter().filter(|p| p.connectivity >= 5.0).map(|p| dense.accuracy - p.grad_r.accuracy).fold(f64::NEG_INFINITY, f64::max);
     let lowest = points.iter().min_by(|a, b| a.connectivity.total_cmp(&b.connectivity));
-    let beside = points.iter().map(|p| p.grad_r.accuracy - p.deep_r).sum::<f64>() / points.len() as f64;
+    let beside = mean(points.iter().map(|p| p.grad_r.accuracy - p.deep_r));
     let churn = changes.map_or(f64::NAN, |n| n as f64);
     let figures =
         [churn, dense.accuracy, lost, points.iter().map(over).fold(f64::INFINITY, f64::min), lowest.map_or(f64::NAN, over), beside];
@@ -345,7 +346,7 @@ fn draw(lab: &mut Lab, name: &str, dense: &Learned, points: &[Point], test: &dyn
     let penalties = [("after training", points.iter().map(|p| (p.penalty, p.connectivity)).collect())];
     let axes = Axes { log_x: true, log_y: true, dots: true, ..Axes::default() };
     lab.curve(&file("penalty"), &format!("{name}: connectivity by penalty"), "penalty", "links (% of all)", &penalties, axes)?;
-    let over = |f: &dyn Fn(&Epoch) -> f64, history: &[Epoch]| (1..).zip(history).map(|(k, e)| (f64::from(k), f(e))).collect::<Vec<_>>();
+    let over = |f: &dyn Fn(&Epoch) -> f64, history: &[Epoch]| numbered(history.iter().map(f));
     let label = |p: &Point| format!("penalty {:.1e}", p.penalty);
     let of = |f: &dyn Fn(&Epoch) -> f64| points.iter().map(|p| (label(p), over(f, &p.grad_r.history))).collect::<Vec<_>>();
     let sum = |e: &Epoch, f: fn(&Turnover) -> u64| e.turnover.iter().map(f).sum::<u64>() as f64;
@@ -364,9 +365,7 @@ fn draw(lab: &mut Lab, name: &str, dense: &Learned, points: &[Point], test: &dyn
     lab.curve(&file("learning"), &format!("{name}: learning curves"), "epoch", "validation accuracy (%)", &learning, Axes::default())?;
     let Some(sparsest) = points.last() else { return Ok(()) };
     let engine = Clocked::<f32>::compile(&sparsest.grad_r.trainer.network()?);
-    let (mut input, mut record) = (Raster::default(), Record::new(&engine));
-    test.load(0, &mut input);
-    engine.run(&[&input], Wants::Spikes, &mut record);
+    let (_, record) = engine.trial(test, 0, Wants::Spikes);
     let title = format!("{name}: hidden layer for one test image, {:.1} % of the links", sparsest.connectivity);
     Ok(lab.raster(&file("raster"), &title, ms(1.0), &record.spikes[0])?)
 }
@@ -385,8 +384,7 @@ mod tests {
             let mut input = Raster::default();
             let held = Held { image: Analog::default(), steps: STEPS };
             held.encode(&[&[current as f32][..], &[0.0; 783]].concat(), Seed::new(0), &mut input);
-            let mut record = Record::new(&engine);
-            engine.run(&[&input], Wants::Spikes, &mut record);
+            let record = engine.record(&[&input], Wants::Spikes);
             let mut v = 0.0;
             let paper: Vec<usize> = (0..STEPS)
                 .filter(|_| {

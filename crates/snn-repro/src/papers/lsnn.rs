@@ -33,16 +33,19 @@ use snn_arch::navigation;
 use snn_arch::policy::{Acting, Head, Ppo};
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lsnn};
-use snn_core::{Answered, Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Value, ms};
+use snn_core::stats;
+use snn_core::{Answered, Dataset, Net, Network, Seed, Subset, Surrogate, Value, ms};
 use snn_data::{
     Drawn, ImageSet, Images, NavigationParams, Sequential, SequentialParams, Split, StoreRecallParams, StrokeParams, TargetNetworkParams,
     split,
 };
 use snn_learn::structure::Budget;
 use snn_learn::{DeepR, Loss, Optimiser, Options, Over, RateOver, Regulariser, Schedule, SparseBptt, Trainer, Turnover};
-use snn_sparse::{Clocked, LANES, Record, Wants};
+use snn_sparse::{Clocked, LANES, Wants};
 
-use crate::train::{Epoch, file_name};
+use crate::checkpoint::file_name;
+use crate::plot::numbered;
+use crate::train::{Epoch, links_varied};
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const S_WITH: &str = "store-recall: wrong recalls with adaptation, mean of the last 20 validations";
@@ -91,16 +94,11 @@ const RATE: f64 = 10.0 * DT;
 
 fn run(lab: &mut Lab) -> Result<()> {
     // Read before the first training: what is wrong with a file should not wait for it.
-    let data = lab.data().filter(|_| lab.scale() != Scale::Smoke).map(|dir| dir.to_owned());
-    let mnist = data.map(|dir| anyhow::Ok((Images::mnist(&dir, Split::Train)?, Images::mnist(&dir, Split::Test)?))).transpose()?;
+    let mnist = lab.real_data().map(|dir| anyhow::Ok((Images::mnist(&dir, Split::Train)?, Images::mnist(&dir, Split::Test)?))).transpose()?;
     store_recall(lab)?;
     sequential(lab, mnist)?;
     learning_to_learn(lab)?;
     navigation(lab)
-}
-
-fn not_run(lab: &mut Lab, claims: &[&str], why: &str) -> Result<()> {
-    claims.iter().try_for_each(|what| Ok(lab.not_run(what, why)?))
 }
 
 /// The neurons of a recurrent network: one population, of which the first do not adapt.
@@ -195,11 +193,11 @@ fn store_recall(lab: &mut Lab) -> Result<()> {
             None,
             error,
         )?;
-        let curve: Vec<(f64, f64)> = (1..).zip(&history).filter_map(|(k, e)| Some((f64::from(k), e.measured?))).collect();
+        let curve = numbered(history.iter().map(|e| e.measured));
         let last = &curve[curve.len().saturating_sub(VALIDATIONS)..];
         match smoke {
-            true => lab.not_run(what, "four updates teach nothing; short and paper scale only")?,
-            false => lab.report(what, last.iter().map(|p| p.1).sum::<f64>() / last.len() as f64)?,
+            true => lab.too_short(&[what], "four updates teach nothing")?,
+            false => lab.report(what, stats::mean(last.iter().map(|p| p.1)))?,
         }
         curves.push((format!("{name} adaptation"), curve));
         if name == "with" {
@@ -213,16 +211,11 @@ fn store_recall(lab: &mut Lab) -> Result<()> {
 /// A picture of the first trial of `data`: spikes of the inputs, above them those of the neurons without and with adaptation; and some thresholds.
 fn watch(lab: &mut Lab, name: &str, title: &str, net: &Network, neurons: &Neurons, data: &dyn Dataset) -> Result<()> {
     let engine = Clocked::<f32>::compile(net);
-    let (mut input, mut record) = (Raster::default(), Record::new(&engine));
-    data.load(0, &mut input);
-    engine.run(&[&input], Wants::Active(SURROGATE), &mut record);
-    let (below, hidden) = (input.units() as u32, &record.spikes[0]);
-    let mut all = Raster::new(input.units() + hidden.units(), input.steps());
-    let above = hidden.iter().map(|(t, j)| (t as u32, below + j));
-    all.fill(input.iter().map(|(t, i)| (t as u32, i)).chain(above));
-    let (first, adapting) = (neurons.lif + below as usize, neurons.alif);
+    let (input, record) = engine.trial(data, 0, Wants::Active(SURROGATE));
+    let (below, hidden) = (input.units(), &record.spikes[0]);
+    let (first, adapting) = (neurons.lif + below, neurons.alif);
     let title_of = format!("{title}: units 0 … inputs, {below} … LIF, {first} … ALIF");
-    lab.raster(&format!("{name}-raster"), &title_of, DT, &all)?;
+    lab.raster(&format!("{name}-raster"), &title_of, DT, &input.above(hidden))?;
     let threshold = |j: usize| -> Vec<(f64, f64)> {
         let at = |t: usize| 0.01 + neurons.beta * f64::from(record.traces[0].before(t, j / LANES)[1][j % LANES]);
         (0..input.steps()).step_by(4).map(|t| (t as f64 * DT, at(t))).collect()
@@ -295,23 +288,23 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
             let study = Study { params, neurons, validation: 16, batch: 16, iterations: 6, piece: 3, ..short("drawn digits") };
             let (train, test) = (strokes(10, 0, 64)?, strokes(10, 64, 32)?);
             compare(lab, &study, train, test, None)?;
-            not_run(lab, &[D_GAP, D_SPARSE], "six updates teach nothing; short scale only")?;
-            not_run(lab, &[M_GAP, M_SPARSE, M_PAPER], "short and paper scale only")
+            lab.not_run(&[D_GAP, D_SPARSE], "six updates teach nothing; short scale only")?;
+            Ok(lab.not_run(&[M_GAP, M_SPARSE, M_PAPER], lab.without("mnist/"))?)
         }
         (scale, None) => {
             let (train, test) = (strokes(28, 0, 50_000)?, strokes(28, 60_000, 5_000)?);
             if scale == Scale::Short {
                 compare(lab, &short("drawn digits"), train, test, Some([D_GAP, D_SPARSE]))?;
             } else {
-                not_run(lab, &[D_GAP, D_SPARSE], "short scale only")?;
-                not_run(lab, &[LINKS], "needs --data DIR with mnist/ in it")?;
+                lab.not_run(&[D_GAP, D_SPARSE], "short scale only")?;
+                lab.not_run(&[LINKS], lab.without("mnist/"))?;
             }
-            not_run(lab, &[M_GAP, M_SPARSE, M_PAPER], "needs --data DIR with mnist/ in it")
+            Ok(lab.not_run(&[M_GAP, M_SPARSE, M_PAPER], lab.without("mnist/"))?)
         }
         (Scale::Short, Some((train, test))) => {
             compare(lab, &short("MNIST"), train, test, Some([M_GAP, M_SPARSE]))?;
-            not_run(lab, &[D_GAP, D_SPARSE], "MNIST was given: the drawn digits are for runs without data")?;
-            not_run(lab, &[M_PAPER], "paper scale only")
+            lab.not_run(&[D_GAP, D_SPARSE], "MNIST was given: the drawn digits are for runs without data")?;
+            Ok(lab.not_run(&[M_PAPER], "paper scale only")?)
         }
         (Scale::Paper, Some((train, test))) => {
             let study = Study {
@@ -328,9 +321,9 @@ fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
             let (train, test) = (asked(&study.params, train)?, asked(&study.params, test)?);
             let (history, accuracy) = learn(lab, &study, "12 % by DEEP R", &study.neurons, true, &train, &test)?;
             lab.report(M_PAPER, accuracy)?;
-            lab.report(LINKS, spread(&history))?;
+            lab.report(LINKS, links_varied(None, &history))?;
             figures(lab, &study, &[("12 % by DEEP R", history)])?;
-            not_run(lab, &[D_GAP, D_SPARSE, M_GAP, M_SPARSE], "short scale only")
+            Ok(lab.not_run(&[D_GAP, D_SPARSE, M_GAP, M_SPARSE], "short scale only")?)
         }
     }
 }
@@ -360,14 +353,8 @@ fn compare<I: ImageSet>(lab: &mut Lab, study: &Study, train: I, test: I, claims:
         lab.report(gap, accuracies[1] - accuracies[2])?;
         lab.report(sparse, accuracies[1] - accuracies[0])?;
     }
-    lab.report(LINKS, spread(&lines[1].1))?;
+    lab.report(LINKS, links_varied(None, &lines[1].1))?;
     figures(lab, study, &lines)
-}
-
-/// By how much the number of links in use varied.
-fn spread(history: &[Epoch]) -> f64 {
-    let counts: Vec<u64> = history.iter().map(|e| e.turnover.iter().map(|t| t.live).sum()).collect();
-    (counts.iter().max().unwrap_or(&0) - counts.iter().min().unwrap_or(&0)) as f64
 }
 
 /// One training; returns the curve and the final test accuracy in percent.
@@ -478,12 +465,9 @@ fn learning_to_learn(lab: &mut Lab) -> Result<()> {
     // A network of the targets' shape; its learning rate is the best on training episodes.
     let learner = Backprop { hidden: params.hidden, weight: 1.0, rates: vec![0.03, 0.1, 0.3, 1.0, 3.0, 10.0] };
     let online = l2l::online_backprop(&learner, &train, &test, seed.child("online"))?.curve;
-    let late = |errors: &[f64]| {
-        let late = &errors[errors.len().min(20)..];
-        late.iter().sum::<f64>() / late.len() as f64
-    };
+    let late = |errors: &[f64]| stats::mean(&errors[errors.len().min(20)..]);
     if smoke {
-        not_run(lab, &[L_MEAN, L_ONLINE], "four updates teach nothing; short and paper scale only")?;
+        lab.too_short(&[L_MEAN, L_ONLINE], "four updates teach nothing")?;
     } else {
         lab.report(L_MEAN, late(&ours) / late(&mean))?;
         lab.report(L_ONLINE, late(&ours) / late(&online))?;
@@ -496,12 +480,11 @@ fn learning_to_learn(lab: &mut Lab) -> Result<()> {
             late(&online)
         ));
     }
-    let line = |errors: &[f64]| (1..).zip(errors).map(|(k, e)| (f64::from(k), *e)).collect::<Vec<_>>();
     let lines = [
-        ("spiking network, fixed weights", line(&ours)),
-        ("mean of all targets", line(&mean)),
-        ("mean of the episode's targets so far", line(&running)),
-        ("online backpropagation, 2-10-1", line(&online)),
+        ("spiking network, fixed weights", numbered(ours)),
+        ("mean of all targets", numbered(mean)),
+        ("mean of the episode's targets so far", numbered(running)),
+        ("online backpropagation, 2-10-1", numbered(online)),
     ];
     lab.curve(
         "learning-to-learn",
@@ -574,7 +557,7 @@ fn navigation(lab: &mut Lab) -> Result<()> {
     for (what, adaptive) in [("with adaptation", true), ("without adaptation", false)] {
         let mut agent = study.begin(adaptive, seed.child("weights"))?;
         let history = lab.train_by_reward(&format!("navigation {what}"), &mut agent, iterations)?;
-        curves.push((what, (1..).zip(&history).map(|(k, i)| (f64::from(k), i.reward)).collect::<Vec<_>>()));
+        curves.push((what, numbered(history.iter().map(|i| i.reward))));
         let skill = study.test(&agent, tests, seed.child("test"), Acting::Sample)?;
         let Waits { rewards, first, later } = skill.goals;
         let spikes = 100.0 * history.last().map_or(0.0, |i| i.spikes);
@@ -597,7 +580,7 @@ fn navigation(lab: &mut Lab) -> Result<()> {
     }
     lab.curve("navigation", "navigation: training", "iteration", "reward of an episode", &curves, Axes::default())?;
     if smoke {
-        return not_run(lab, &[N_GAIN, N_MEMORY], "two iterations teach nothing; short and paper scale only");
+        return Ok(lab.too_short(&[N_GAIN, N_MEMORY], "two iterations teach nothing")?);
     }
     lab.report(N_GAIN, skills[0].rewards / skills[1].rewards)?;
     Ok(lab.report(N_MEMORY, skills[0].later / skills[0].first)?)
@@ -606,7 +589,7 @@ fn navigation(lab: &mut Lab) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use snn_core::Trials;
+    use snn_core::{Raster, Trials};
 
     #[test]
     fn a_stream_takes_every_trial_once_in_each_pass() {

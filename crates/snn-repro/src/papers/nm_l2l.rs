@@ -16,6 +16,7 @@ use anyhow::Result;
 use snn_arch::on_chip::{Kind, Life, Player, Setting, World, baseline};
 use snn_arch::search::{Annealing, CrossEntropy, Evolution, Face, Method, Random, Search};
 use snn_core::Seed;
+use snn_core::stats::{mean, variance};
 use snn_data::{Arms, Bandit, BanditParams, MdpParams, MdpTables};
 use snn_hw::dls::Dls;
 use std::time::Instant;
@@ -67,7 +68,7 @@ fn run(lab: &mut Lab) -> Result<()> {
 /// Reports a figure that a smoke run is too short for.
 fn report(lab: &mut Lab, what: &str, ours: f64) -> Result<()> {
     match lab.scale() {
-        Scale::Smoke => Ok(lab.not_run(what, "a few generations find nothing; short and paper scale only")?),
+        Scale::Smoke => Ok(lab.too_short(&[what], "a few generations find nothing")?),
         _ => Ok(lab.report(what, ours)?),
     }
 }
@@ -81,19 +82,14 @@ fn setting<W>(lab: &Lab, world: W, kind: Kind) -> Setting<W> {
     Setting { world, kind, machine: Dls::default(), device: lab.seed().child("device"), steps: 200 }
 }
 
-fn mean(list: impl IntoIterator<Item = f64>) -> f64 {
-    let (sum, n) = list.into_iter().fold((0.0, 0.0), |(sum, n), x| (sum + x, n + 1.0));
-    sum / n
-}
-
 /// Mean reward per decision.
 fn reward(lives: &[Life]) -> f64 {
-    mean(lives.iter().flat_map(|life| life.rewards.iter().copied()))
+    mean(lives.iter().flat_map(|life| &life.rewards))
 }
 
 /// Means of a curve over pieces of `by` decisions, against the last decision of each.
 fn pieces(curve: &[f64], by: usize) -> Vec<(f64, f64)> {
-    (1..).zip(curve.chunks(by)).map(|(k, piece)| ((k * by) as f64, mean(piece.iter().copied()))).collect()
+    (1..).zip(curve.chunks(by)).map(|(k, piece)| ((k * by) as f64, mean(piece))).collect()
 }
 
 /// Mean reward of each decision.
@@ -325,8 +321,7 @@ fn methods(lab: &mut Lab) -> Result<()> {
             end.push(learned.fitness(&[search.stands()], 0..lab.scale().pick(5, 2000, 2000), seed.child("test"))?[0]);
         }
         lines.push((name, points.into_iter().map(|(x, sum, n)| (x, sum / n)).collect::<Vec<_>>()));
-        let middle = mean(end.iter().copied());
-        let spread = mean(end.iter().map(|e| (e - middle).powi(2))).sqrt();
+        let (middle, spread) = (mean(&end), variance(&end).sqrt());
         lab.note(format!("{name}: fitness {middle:.3} ± {spread:.3} on new tasks after {} candidates, {} seeds", budget.0, seeds));
         ends.push(middle);
     }

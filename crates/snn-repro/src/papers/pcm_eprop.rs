@@ -15,12 +15,15 @@
 use anyhow::Result;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif, decay};
+use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Raster, Seed, Surrogate, Target, Trials, ms};
 use snn_data::PatternParams;
 use snn_hw::pcm::{Digital, Learning, OnPcm, Physics, Rate, Renewal, Scheme, Wires};
 use snn_learn::{Eprop, Feedback, Form, Loss, Optimiser, Options, RateOver, Regulariser, TrainError, Trainer};
 use snn_sparse::{Record, Wants};
 
+use crate::plot::numbered;
+use crate::table::list;
 use crate::{Axes, Bound, Claim, Cost, Epoch, Lab, Paper, Scale};
 
 const D_MEAN: &str = "device: largest deviation of the mean conductance after 1 to 20 pulses, Gmax 12 and 20 µS";
@@ -81,7 +84,7 @@ fn devices(lab: &mut Lab) -> Result<()> {
             let (mean, std) = steps[pulses - 1];
             (mean_off, std_off) = (mean_off.max(off(mean, means[k])), std_off.max(off(std, stds[k])));
         }
-        let line = |of: fn(&(f64, f64)) -> f64| (1..).zip(&steps).map(|(n, s)| (f64::from(n), of(s))).collect::<Vec<_>>();
+        let line = |of: fn(&(f64, f64)) -> f64| numbered(steps.iter().map(of));
         lines.push((format!("mean, Gmax {g_max}"), line(|s| s.0)));
         lines.push((format!("standard deviation, Gmax {g_max}"), line(|s| s.1)));
     }
@@ -181,14 +184,13 @@ struct Trained {
 impl Trained {
     /// The mean over the last ten epochs.
     fn last(&self) -> f64 {
-        let last = &self.errors[self.errors.len().saturating_sub(10)..];
-        last.iter().sum::<f64>() / last.len().max(1) as f64
+        mean(&self.errors[self.errors.len().saturating_sub(10)..])
     }
     fn best(&self) -> f64 {
         self.errors.iter().copied().fold(f64::INFINITY, f64::min)
     }
     fn curve(&self) -> Vec<(f64, f64)> {
-        (1..).zip(&self.errors).map(|(n, e)| (f64::from(n), *e)).collect()
+        numbered(self.errors.iter().copied())
     }
 }
 
@@ -209,15 +211,15 @@ fn training(lab: &mut Lab) -> Result<()> {
             found.push(train(lab, &format!("{name} search {}", k + 1), setting, 99, searched)?.last());
         }
         let best = (0..found.len()).min_by(|&a, &b| found[a].total_cmp(&found[b])).unwrap_or(0);
-        lab.note(format!("{name}: errors of the settings searched {}; taken: {:?}", list(&found), settings[best].devices));
+        lab.note(format!("{name}: errors of the settings searched {}; taken: {:?}", list(&found, 4), settings[best].devices));
         let all: Result<Vec<Trained>> = (0..seeds).map(|k| train(lab, &format!("{name} {}", k + 1), &settings[best], k, epochs)).collect();
         runs.push((name, claim, all?));
     }
     figures(lab, &runs)?;
-    let nothing = |all: &[Trained]| list(&all.iter().map(|t| t.silent).collect::<Vec<_>>());
+    let nothing = |all: &[Trained]| list(&all.iter().map(|t| t.silent).collect::<Vec<_>>(), 4);
     lab.note(format!("error of a silent readout: {}", nothing(&runs[0].2)));
     for (name, _, all) in &runs {
-        let of = |value: fn(&Trained) -> f64| list(&all.iter().map(value).collect::<Vec<_>>());
+        let of = |value: fn(&Trained) -> f64| list(&all.iter().map(value).collect::<Vec<_>>(), 4);
         lab.note(format!(
             "{name}: errors {} at the end, {} at best; {} Hz; {} pulses per synapse",
             of(Trained::last),
@@ -227,21 +229,17 @@ fn training(lab: &mut Lab) -> Result<()> {
         ));
     }
     if lab.scale() == Scale::Smoke {
-        let claims = runs.iter().map(|run| run.1).chain([T_BEST, T_PULSES]);
-        return claims.into_iter().try_for_each(|what| Ok(lab.not_run(what, "two epochs teach nothing; short and paper scale only")?));
+        let claims: Vec<&str> = runs.iter().map(|run| run.1).chain([T_BEST, T_PULSES]).collect();
+        return Ok(lab.too_short(&claims, "two epochs teach nothing")?);
     }
     let worst = |all: &[Trained], value: fn(&Trained) -> f64| all.iter().map(value).fold(0.0, f64::max);
-    let mean = |all: &[Trained]| all.iter().map(Trained::last).sum::<f64>() / all.len() as f64;
+    let last = |all: &[Trained]| mean(all.iter().map(Trained::last));
     let mixed = &runs[1].2;
     lab.report(T_VANILLA, worst(&runs[0].2, Trained::last))?;
     lab.report(T_MIXED, worst(mixed, Trained::last))?;
     lab.report(T_BEST, worst(mixed, Trained::best))?;
     lab.report(T_PULSES, worst(mixed, |t| t.pulses))?;
-    runs[2..].iter().try_for_each(|(_, claim, all)| Ok(lab.report(claim, mean(all) / mean(mixed))?))
-}
-
-fn list(values: &[f64]) -> String {
-    values.iter().map(|x| format!("{x:.4}")).collect::<Vec<_>>().join(", ")
+    runs[2..].iter().try_for_each(|(_, claim, all)| Ok(lab.report(claim, last(all) / last(mixed))?))
 }
 
 fn figures(lab: &mut Lab, runs: &[(&str, &str, Vec<Trained>)]) -> Result<()> {
@@ -281,7 +279,7 @@ fn train(lab: &mut Lab, name: &str, setting: &Setting, nth: u64, epochs: usize) 
     };
     let steps = data.steps() as f64;
     let synapses = trainer.network()?.links() as f64;
-    let pulses = trainer.substrate().and_then(|substrate| substrate.costs().counts.get("SET pulses").copied());
+    let pulses = trainer.substrate().map_or(0, |substrate| substrate.costs().counted("SET pulses"));
     let (mut input, mut record) = (Raster::default(), Record::new(trainer.engine()));
     data.load(0, &mut input);
     record.noise = seed.child("plot");
@@ -295,7 +293,7 @@ fn train(lab: &mut Lab, name: &str, setting: &Setting, nth: u64, epochs: usize) 
         // The loss is half the sum of squares.
         errors: if history.is_empty() { vec![f64::INFINITY] } else { history.iter().map(|e: &Epoch| 2.0 * e.loss / steps).collect() },
         rate: history.last().map_or(0.0, |e| e.spikes[0] / DT),
-        pulses: pulses.unwrap_or(0) as f64 / synapses,
+        pulses: pulses as f64 / synapses,
         silent: silent(&data),
         output: timed(&mut record.traces[1].series(0)),
         target,
@@ -305,10 +303,10 @@ fn train(lab: &mut Lab, name: &str, setting: &Setting, nth: u64, epochs: usize) 
 /// The error of a readout that says nothing.
 fn silent(data: &dyn Dataset) -> f64 {
     let square = |k: usize| match data.target(k) {
-        Target::Series(series) => series.iter().map(|&y| f64::from(y).powi(2)).sum::<f64>() / series.len() as f64,
+        Target::Series(series) => mean(series.iter().map(|&y| f64::from(y).powi(2))),
         _ => 0.0,
     };
-    (0..data.len()).map(square).sum::<f64>() / data.len() as f64
+    mean((0..data.len()).map(square))
 }
 
 fn trainer(setting: &Setting, steps: usize, seed: Seed) -> Result<Trainer> {

@@ -19,7 +19,6 @@
 //! Cycles and joules are modelled from constants of ours (`snn_hw::spinnaker2::cost`), never measured; what the paper measured is quoted
 //! beside.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -29,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use snn_arch::ClosedLoop;
 use snn_core::net::{Connect, Init, Links};
 use snn_core::neuron::Psp;
+use snn_core::stats;
 use snn_core::{Fix, Net, Network, Raster, Real, Seed, ms};
 use snn_data::{RatePatterns, RatePatternsParams, Score, World};
 use snn_hw::spinnaker2::{Dram, Gaussian, Kiss, Plastic};
@@ -36,7 +36,8 @@ use snn_hw::{Machine, Spinnaker2};
 use snn_learn::online::{Moment, Normals, OnlineRule, Sampling, SynapticSampling, Wires, normals};
 use snn_sparse::{Costs, Device, Ideal};
 
-use crate::{Axes, Bound, Claim, Cost, Interrupt, Lab, LabError, Paper, Scale};
+use crate::checkpoint::once;
+use crate::{Axes, Bound, Claim, Cost, Interrupt, Lab, Paper, Scale};
 
 const PRIOR_MEAN: &str = "prior alone, fast: mean of the parameters";
 const PRIOR_VARIANCE: &str = "prior alone, fast: their variance";
@@ -90,6 +91,8 @@ const BETA: f64 = 5e-5;
 const FASTER: f64 = 10.0;
 /// Potential synapses per pair `[spore]`.
 const COPIES: usize = 2;
+/// Why a smoke run does not measure it.
+const MINUTES: &str = "takes minutes";
 
 fn run(lab: &mut Lab) -> Result<()> {
     prior(lab)?;
@@ -108,9 +111,7 @@ fn wander(beta: f64, seconds: f64, n: usize, seed: Seed) -> Result<(f64, f64, f6
         sampling.step(&Moment { pre: &[], post: &[], chance: &quiet, reward: 0.0 })?;
     }
     let list: Vec<f64> = sampling.parameters().collect();
-    let mean = list.iter().sum::<f64>() / n as f64;
-    let variance = list.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
-    Ok((mean, variance, list.iter().filter(|&&x| x >= 0.0).count() as f64 / n as f64))
+    Ok((stats::mean(&list), stats::variance(&list), list.iter().filter(|&&x| x >= 0.0).count() as f64 / n as f64))
 }
 
 /// Initial parameters: N(−0.5, 0.5) `[spore]`.
@@ -130,16 +131,12 @@ fn prior(lab: &mut Lab) -> Result<()> {
     lab.report(PRIOR_THERE, there)?;
     lab.go_on()?;
     if lab.scale() == Scale::Smoke {
-        return not_run(lab, &[SLOW_MEAN, SLOW_THERE]);
+        return Ok(lab.too_short(&[SLOW_MEAN, SLOW_THERE], MINUTES)?);
     }
     let (mean, _, there) = wander(BETA, 3000.0, 20_000, seed.child("slow"))?;
     lab.report(SLOW_MEAN, mean)?;
     lab.report(SLOW_THERE, there)?;
     Ok(())
-}
-
-fn not_run(lab: &mut Lab, claims: &[&str]) -> Result<()> {
-    claims.iter().try_for_each(|what| Ok(lab.not_run(what, "takes minutes; short and paper scale only")?))
 }
 
 /// What a network learns on, and in which numbers the rule computes.
@@ -232,9 +229,7 @@ fn live_in<R: Real>(
     let mut half = before.clone();
     let (mut scores, mut numbers, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for trial in 0..trials {
-        if stop.requested() {
-            return Err(LabError::Interrupted.into());
-        }
+        stop.go_on()?;
         if trial == trials / 2 {
             half.clone_from(&before);
         }
@@ -262,20 +257,6 @@ fn synapses<R: Real>(life: &Loop<R>) -> impl Iterator<Item = f64> + '_ {
     life.rules().flat_map(|rule| rule.parameters())
 }
 
-/// The life of an arm, or what was saved of it.
-fn saved(arm: Arm, folder: &Path, live: impl FnOnce() -> Result<Life>) -> Result<Life> {
-    let path = folder.join(format!("{}-{}.ckpt", arm.name.replace(|c: char| !c.is_alphanumeric(), "-"), arm.repeat));
-    match snn_io::codec::load(&path) {
-        Ok(life) => Ok(life),
-        Err(snn_io::IoError::NotFound { .. }) => {
-            let life = live()?;
-            snn_io::codec::save(&path, &life)?;
-            Ok(life)
-        }
-        Err(cause) => Err(LabError::Checkpoint { why: cause.to_string(), path }.into()),
-    }
-}
-
 /// Two patterns, two populations; which fires more is what counts.
 fn patterns(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("patterns");
@@ -285,18 +266,18 @@ fn patterns(lab: &mut Lab) -> Result<()> {
         kinds.iter().flat_map(|&(name, on, temperature)| (0..repeats).map(move |repeat| Arm { name, on, temperature, repeat })).collect();
     let (folder, stop, progress) = (lab.checkpoint("lives")?, lab.interrupt().clone(), lab.progress("lives", arms.len() as u64));
     let one = |arm: &Arm| {
-        let life = saved(*arm, &folder, || live(*arm, trials, steps, seed, &stop))?;
+        let name = arm.name.replace(|c: char| !c.is_alphanumeric(), "-");
+        let life = once(&folder.join(format!("{name}-{}.ckpt", arm.repeat)), || live(*arm, trials, steps, seed, &stop))?;
         progress.inc(1);
         progress.message(format!("{} {}: {:.1} s", arm.name, arm.repeat, life.seconds));
         Ok(life)
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(lab.threads()).build()?;
-    let lives: Vec<Life> = pool.install(|| arms.par_iter().map(one).collect::<Result<_>>())?;
+    let lives: Vec<Life> = lab.on_threads(|_| arms.par_iter().map(one).collect())?;
     drop(progress);
     let groups: Vec<(&str, &[Life])> = kinds.iter().map(|kind| kind.0).zip(lives.chunks(repeats as usize)).collect();
     let trial = steps as f64 * DT;
     for (name, lives) in &groups {
-        let seconds = lives.iter().map(|life| life.seconds).sum::<f64>() / lives.len() as f64;
+        let seconds = mean(lives, |life| life.seconds);
         let (last, there) = (mean(lives, late), lives.iter().filter_map(|life| life.there.last()).sum::<usize>() / lives.len());
         let gone = 100.0 * mean(lives, |life| life.gone_since);
         lab.note(format!(
@@ -307,7 +288,7 @@ fn patterns(lab: &mut Lab) -> Result<()> {
     }
     pictures(lab, &groups, trial)?;
     if lab.scale() == Scale::Smoke {
-        return not_run(lab, &[RISE, RIGHT, NOISE, TURNOVER, KS_SINGLE, KS_CHIP, T_SINGLE, T_CHIP]);
+        return Ok(lab.too_short(&[RISE, RIGHT, NOISE, TURNOVER, KS_SINGLE, KS_CHIP, T_SINGLE, T_CHIP], MINUTES)?);
     }
     let [double, single, chip, still] = [0, 1, 2, 3].map(|k| groups[k].1);
     lab.report(RISE, mean(double, late) / mean(double, early))?;
@@ -322,7 +303,7 @@ fn patterns(lab: &mut Lab) -> Result<()> {
 }
 
 fn mean(lives: &[Life], of: impl Fn(&Life) -> f64) -> f64 {
-    lives.iter().map(of).sum::<f64>() / lives.len() as f64
+    stats::mean(lives.iter().map(of))
 }
 
 fn reward(scores: &[Score]) -> f64 {
@@ -347,22 +328,13 @@ fn right(life: &Life) -> f64 {
 
 /// Largest difference of the distribution functions of all parameters.
 fn distance(a: &[Life], b: &[Life]) -> f64 {
-    let sorted = |lives: &[Life]| {
-        let mut list: Vec<f64> = lives.iter().flat_map(|life| life.parameters.iter().copied()).collect();
-        list.sort_by(f64::total_cmp);
-        list
-    };
-    let (a, b) = (sorted(a), sorted(b));
-    let below = |list: &[f64], x: f64| list.partition_point(|&y| y <= x) as f64 / list.len() as f64;
-    a.iter().chain(&b).map(|&x| (below(&a, x) - below(&b, x)).abs()).fold(0.0, f64::max)
+    let all = |lives: &[Life]| lives.iter().flat_map(|life| &life.parameters).copied().collect::<Vec<f64>>();
+    stats::kolmogorov_smirnov(&all(a), &all(b))
 }
 
 /// Difference of the late rewards in standard errors of it (Welch).
 fn apart(a: &[Life], b: &[Life]) -> f64 {
-    let spread = |lives: &[Life]| {
-        let (n, middle) = (lives.len() as f64, mean(lives, late));
-        lives.iter().map(|life| (late(life) - middle).powi(2)).sum::<f64>() / (n - 1.0) / n
-    };
+    let spread = |lives: &[Life]| stats::sample_variance(&lives.iter().map(late).collect::<Vec<_>>()) / lives.len() as f64;
     (mean(a, late) - mean(b, late)).abs() / (spread(a) + spread(b)).sqrt()
 }
 
@@ -408,10 +380,10 @@ fn accelerators(lab: &mut Lab) -> Result<()> {
         Ok(device.costs().clone())
     };
     let (with, without, far) = (costs(true, Dram::None)?, costs(false, Dram::None)?, costs(false, Dram::All)?);
-    let cycles = |costs: &Costs| costs.counts.get("cycles").copied().unwrap_or(0) as f64;
+    let cycles = |costs: &Costs| costs.counted("cycles") as f64;
     lab.report(CYCLES, cycles(&without) / cycles(&with))?;
     lab.report(ENERGY, 100.0 * (1.0 - with.energy() / far.energy()))?;
-    let late = |costs: &Costs| costs.counts.get("steps not in real time").copied().unwrap_or(0);
+    let late = |costs: &Costs| costs.counted("steps not in real time");
     lab.note(format!(
         "modelled, 2,000 plastic synapses in every step at 500 MHz: {:.0} cycles per step with accelerators, {:.0} without; {:.2} and {:.2} mJ per second, {:.2} mJ with all links in \
          external memory; {} and {} of {steps} steps not in real time",

@@ -18,12 +18,15 @@
 use anyhow::Result;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif, decay};
+use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, ms};
 use snn_data::{Images, Latency, LatencyImages, Nmnist, NmnistParams, Split, SpokenDigits, SpokenParams, TemplateParams};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
-use snn_sparse::{Clocked, Record, Wants};
+use snn_sparse::{Clocked, Wants};
 
-use crate::train::{Epoch, mean_active};
+use crate::plot::numbered;
+use crate::table::list;
+use crate::train::{Epoch, accuracy, mean_active};
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const PARITY: &str = "templates: sparse − dense test accuracy";
@@ -93,7 +96,7 @@ const TAU: f64 = 10.0;
 
 fn run(lab: &mut Lab) -> Result<()> {
     // Read before the first training: what is wrong with a file should not wait for it.
-    let data = lab.data().filter(|_| lab.scale() != Scale::Smoke).map(|dir| dir.to_owned());
+    let data = lab.real_data();
     let (mut images, mut recordings, mut speech) = (None, None, None);
     if let Some(dir) = &data {
         images = Some((Images::fashion_mnist(dir, Split::Train)?, Images::fashion_mnist(dir, Split::Test)?));
@@ -111,65 +114,60 @@ fn run(lab: &mut Lab) -> Result<()> {
         }
     }
     templates(lab)?;
-    let why = |needs: &str| match &data {
-        None if lab.scale() == Scale::Smoke => "short and paper scale only".to_owned(),
-        _ => format!("needs --data DIR with {needs}/ in it"),
-    };
-    let (no_images, no_recordings, no_speech) = (why("fashion-mnist"), why("nmnist-1100"), why("fsdd"));
+    let (no_images, no_recordings, no_speech) = (lab.without("fashion-mnist/"), lab.without("nmnist-1100/"), lab.without("fsdd/"));
     match images {
         Some((train, test)) => fashion(lab, train, test)?,
-        None => not_run(lab, &[F_ACCURACY, F_PAPER, F_PARITY, F_ACTIVE_1, F_ACTIVE_2, F_FIDELITY], &no_images)?,
+        None => lab.not_run(&[F_ACCURACY, F_PAPER, F_PARITY, F_ACTIVE_1, F_ACTIVE_2, F_FIDELITY], no_images)?,
     }
     match recordings {
         Some(data) => {
             let claims = [N_ACCURACY, N_PARITY, N_ACTIVE];
             recorded(lab, data, Study { name: "N-MNIST", score: Over::Max, repeats: 5, epochs: 20, claims })?
         }
-        None => not_run(lab, &[N_ACCURACY, N_PARITY, N_ACTIVE], &no_recordings)?,
+        None => lab.not_run(&[N_ACCURACY, N_PARITY, N_ACTIVE], no_recordings)?,
     }
     match speech {
         Some(data) => {
             let claims = [S_ACCURACY, S_PARITY, S_ACTIVE];
             recorded(lab, data, Study { name: "spoken-digits", score: Over::Sum, repeats: 1, epochs: 30, claims })
         }
-        None => not_run(lab, &[S_ACCURACY, S_PARITY, S_ACTIVE], &no_speech),
+        None => Ok(lab.not_run(&[S_ACCURACY, S_PARITY, S_ACTIVE], no_speech)?),
     }
 }
 
-fn not_run(lab: &mut Lab, claims: &[&str], why: &str) -> Result<()> {
-    claims.iter().try_for_each(|what| Ok(lab.not_run(what, why)?))
-}
-
-/// Two hidden layers of LIF neurons and a leaky readout [code]; one step of delay from layer to layer.
-fn network(sizes: [usize; 4], dt: f64, seed: Seed) -> Result<Network> {
+/// Two hidden layers of LIF neurons and a leaky readout [code]; one step of delay from layer to layer. All links, or these shares of each layer's, with
+/// weights by the number of links a unit really has.
+pub(super) fn network(sizes: [usize; 4], shares: Option<[f64; 3]>, dt: f64, seed: Seed) -> Result<Network> {
     let tau = TAU * dt;
     let lif = || Lif { tau: tau.into(), ..Lif::default() };
+    let connect = |k: usize| shares.map_or(Connect::All, |shares| Connect::Random { p: shares[k] });
+    let init = |k: usize| init(sizes[k] as f64 * shares.map_or(1.0, |shares| shares[k]));
     let [inputs, h1, h2, classes] = sizes;
     Ok(Net::new(dt)
         .input("in", inputs)
         .population("h1", h1, lif())
         .population("h2", h2, lif())
         .population("out", classes, Li { tau: tau.into() })
-        .project("in", "h1", Connect::All, init(inputs))
-        .project("h1", "h2", Connect::All, init(h1))
+        .project("in", "h1", connect(0), init(0))
+        .project("h1", "h2", connect(1), init(1))
         .delay(dt)
-        .project("h2", "out", Connect::All, init(h2))
+        .project("h2", "out", connect(2), init(2))
         .delay(dt)
         .output("out")
         .build(seed.child("network"))?)
 }
 
 /// Weights N(0, 20·(1 − α)/√fan_in) = N(0, 1.903/√fan_in) with α = exp(−dt/τ) [code].
-fn init(fan_in: usize) -> Init {
-    Init::normal(20.0 * (1.0 - decay(1.0, TAU)) / (fan_in as f64).sqrt())
+fn init(fan_in: f64) -> Init {
+    Init::normal(20.0 * (1.0 - decay(1.0, TAU)) / fan_in.sqrt())
 }
 
 /// Activity regulariser [code]: on average at most one spike per unit and trial, and more than none.
 const REGULARISER: Regulariser = Regulariser { upper: 0.06, upper_count: 1.0, lower: 100.0, lower_count: 1e-3, ..Regulariser::NONE };
 
-/// Test accuracy in percent after the last epoch.
-fn accuracy(history: &[Epoch]) -> f64 {
-    100.0 * history.last().and_then(|e| e.held_out).unwrap_or(f64::NAN)
+/// Active entries of both hidden layers in percent, mean over the epochs.
+fn active(history: &[Epoch]) -> f64 {
+    50.0 * (mean_active(history, 0) + mean_active(history, 1))
 }
 
 /// Generated data: parity, sparsity, fidelity, cost, and the curve over windows.
@@ -180,7 +178,7 @@ fn templates(lab: &mut Lab) -> Result<()> {
     let train = params.generate(seed, Split::Train)?;
     let test = params.generate(seed, Split::Test)?;
     let epochs = lab.scale().pick(4, 20, 20);
-    let net = network([200, 128, 128, 10], ms(1.0), seed)?;
+    let net = network([200, 128, 128, 10], None, ms(1.0), seed)?;
     let options = Options { batch: 64, regulariser: REGULARISER, ..Options::new(Loss::CrossEntropy(Over::Max), seed.child("training")) };
     let trainer = |rule: Box<dyn Rule<f32>>| Trainer::new(&net, rule, Optimiser::adam(1e-3), options);
 
@@ -190,7 +188,7 @@ fn templates(lab: &mut Lab) -> Result<()> {
     // The curve over windows; the paper's window is the first of them.
     let all = [WINDOW, 1e-3, 1e-4, 0.05, 0.25, 0.1, 0.01, 1e-6];
     let windows = lab.scale().pick(&all[..3], &all[..], &all[..]);
-    let (mut curve, mut active, mut main) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut curve, mut activity, mut main) = (Vec::new(), Vec::new(), Vec::new());
     for &window in windows {
         let mut sparse = trainer(Box::new(SparseBptt { surrogate: FULL.window(window) }))?;
         let cosine = |trainer: &Trainer| match window == WINDOW {
@@ -201,7 +199,7 @@ fn templates(lab: &mut Lab) -> Result<()> {
         match run {
             Ok(history) => {
                 curve.push((window, accuracy(&history)));
-                active.push((window, 50.0 * (mean_active(&history, 0) + mean_active(&history, 1))));
+                activity.push((window, active(&history)));
                 if window == WINDOW {
                     lab.raster(
                         "raster",
@@ -226,25 +224,23 @@ fn templates(lab: &mut Lab) -> Result<()> {
     let macs = |history: &[Epoch]| history.iter().map(|e| e.macs_backward as f64).sum::<f64>();
 
     if lab.scale() == Scale::Smoke {
-        for what in [PARITY, FLAT] {
-            lab.not_run(what, "four epochs do not converge; short and paper scale only")?;
-        }
+        lab.too_short(&[PARITY, FLAT], "four epochs do not converge")?;
     } else {
         lab.report(PARITY, at(WINDOW) - accuracy(&dense_history))?;
         lab.report(FLAT, at(0.05) - at(WINDOW))?;
     }
-    lab.report(SPARSITY, 50.0 * (mean_active(&main, 0) + mean_active(&main, 1)))?;
-    lab.report(FIDELITY, main.iter().filter_map(|e| e.measured).sum::<f64>() / main.len() as f64)?;
+    lab.report(SPARSITY, active(&main))?;
+    lab.report(FIDELITY, mean(main.iter().filter_map(|e| e.measured)))?;
     lab.report(SKIPPED, 100.0 * (1.0 - macs(&main) / macs(&dense_history)))?;
     lab.report(COLLAPSE, at(1e-3) - at(WINDOW))?;
     lab.report(CHANCE, at(1e-4))?;
     lab.note(format!("templates: test accuracy {:.2} % sparse, {:.2} % dense", at(WINDOW), accuracy(&dense_history)));
 
     curves(lab, "templates", &main, &dense_history)?;
-    for points in [&mut curve, &mut active] {
+    for points in [&mut curve, &mut activity] {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
-    let lines = [("test accuracy", curve), ("active entries", active)];
+    let lines = [("test accuracy", curve), ("active entries", activity)];
     lab.curve(
         "window-sweep",
         "templates: what the window leaves",
@@ -263,7 +259,7 @@ fn fashion(lab: &mut Lab, train: Images, test: Images) -> Result<()> {
     let encoder = Latency::new(ms(20.0), 0.2, ms(1.0), 100)?;
     let train = LatencyImages::new(train, encoder.clone(), seed);
     let test = LatencyImages::new(test, encoder, seed);
-    let net = network([784, 200, 200, 10], ms(1.0), seed)?;
+    let net = network([784, 200, 200, 10], None, ms(1.0), seed)?;
     let paper = lab.scale() == Scale::Paper;
     let regulariser = if paper { REGULARISER } else { Regulariser { lower: 0.0, ..REGULARISER } };
     let options = Options { regulariser, ..Options::new(Loss::CrossEntropy(Over::Max), seed.child("training")) };
@@ -278,7 +274,7 @@ fn fashion(lab: &mut Lab, train: Images, test: Images) -> Result<()> {
     let main = lab.train("Fashion-MNIST sparse", &mut sparse, epochs, &train, Some(&test))?;
     let (run, other, why) = if paper { (F_PAPER, F_ACCURACY, "short scale only") } else { (F_ACCURACY, F_PAPER, "paper scale only") };
     lab.report(run, accuracy(&main))?;
-    lab.not_run(other, why)?;
+    lab.not_run(&[other], why)?;
     lab.report(F_ACTIVE_1, 100.0 * mean_active(&main, 0))?;
     lab.report(F_ACTIVE_2, 100.0 * mean_active(&main, 1))?;
     let trained = sparse.network()?;
@@ -325,10 +321,10 @@ struct Study {
 fn recorded(lab: &mut Lab, data: Recorded, study: Study) -> Result<()> {
     let Recorded { train, test, dt } = data;
     let Study { name, score, repeats, epochs, claims } = study;
-    let (mut ours, mut theirs, mut active) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut activity) = (Vec::new(), Vec::new(), Vec::new());
     for repeat in 0..repeats {
         let seed = lab.seed().child(name).nth(repeat as u64);
-        let net = network([train.inputs(), 200, 200, train.classes()], dt, seed)?;
+        let net = network([train.inputs(), 200, 200, train.classes()], None, dt, seed)?;
         let options = Options {
             batch: 32,
             regulariser: REGULARISER,
@@ -343,26 +339,24 @@ fn recorded(lab: &mut Lab, data: Recorded, study: Study) -> Result<()> {
         let full = lab.train(&which("dense"), &mut dense, epochs, &*train, Some(&*test))?;
         ours.push(accuracy(&main));
         theirs.push(accuracy(&full));
-        active.push(50.0 * (mean_active(&main, 0) + mean_active(&main, 1)));
+        activity.push(active(&main));
         if repeat == 0 {
             curves(lab, name, &main, &full)?;
             let raster = hidden_spikes(&sparse.network()?, &*test);
             lab.raster(&format!("{}-raster", name.to_lowercase()), &format!("{name}: first hidden layer in one test trial"), dt, &raster)?;
         }
     }
-    let mean = |each: &[f64]| each.iter().sum::<f64>() / each.len() as f64;
-    for (what, figure) in claims.into_iter().zip([mean(&ours), mean(&ours) - mean(&theirs), mean(&active)]) {
+    for (what, figure) in claims.into_iter().zip([mean(&ours), mean(&ours) - mean(&theirs), mean(&activity)]) {
         lab.report(what, figure)?;
     }
-    let list = |each: &[f64]| each.iter().map(|x| format!("{x:.2}")).collect::<Vec<_>>().join(", ");
-    lab.note(format!("{name}: test accuracy {} % sparse, {} % dense", list(&ours), list(&theirs)));
+    lab.note(format!("{name}: test accuracy {} % sparse, {} % dense", list(&ours, 2), list(&theirs, 2)));
     Ok(())
 }
 
 /// Learning curves and active fractions of the sparse and the full-surrogate training.
 fn curves(lab: &mut Lab, data: &str, sparse: &[Epoch], full: &[Epoch]) -> Result<()> {
     let line = |history: &[Epoch], f: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
-        (1..).zip(history).filter_map(|(k, e)| Some((f64::from(k), 100.0 * f(e)?))).collect()
+        numbered(history.iter().map(|e| Some(100.0 * f(e)?)))
     };
     let name = data.to_lowercase();
     let label = |what: &str, history: &[Epoch], part: &str| format!("{what}, {} epochs: {part}", history.len());
@@ -396,9 +390,5 @@ fn fidelity(net: &Network, data: &dyn Dataset, seed: Seed) -> Result<f64> {
 
 /// Spikes of the first hidden layer in the first trial of `data`.
 fn hidden_spikes(net: &Network, data: &dyn Dataset) -> Raster {
-    let engine = Clocked::<f32>::compile(net);
-    let (mut input, mut record) = (Raster::default(), Record::new(&engine));
-    data.load(0, &mut input);
-    engine.run(&[&input], Wants::Spikes, &mut record);
-    record.spikes[0].clone()
+    Clocked::<f32>::compile(net).trial(data, 0, Wants::Spikes).1.spikes.swap_remove(0)
 }

@@ -6,8 +6,9 @@ use anyhow::Result;
 use rand::seq::SliceRandom;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Lif, Relu};
+use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Network, Seed, Subset, Surrogate, ms};
-use snn_data::{Analog, Digits, Encoded, ImageSet, Rate, StrokeParams, split};
+use snn_data::{Analog, Encoded, ImageSet, Rate, split};
 use snn_hw::{BrainScales, Machine};
 use snn_learn::{Loss, Optimiser, Options, Over, Schedule, SparseBptt, Trainer};
 
@@ -31,6 +32,8 @@ const STEPS: usize = 60;
 const WHITE: f64 = 200.0;
 /// Constant current of the last rectified layer: without it units of the answer die before they have learned `[ours]`.
 const ANSWER: f64 = 1.0;
+/// Why a smoke run measures nothing that is learned.
+pub const FEW: &str = "a few updates teach nothing";
 /// Tests of the loop are made after so many updates.
 const MARKS: [usize; 4] = [0, 10, 30, 60];
 
@@ -41,39 +44,15 @@ pub struct Pictures {
     test: Vec<usize>,
 }
 
-/// Digits seen through an encoder.
-struct Borrowed<'a>(&'a dyn ImageSet);
-
-impl ImageSet for Borrowed<'_> {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn shape(&self) -> (usize, usize) {
-        self.0.shape()
-    }
-    fn classes(&self) -> usize {
-        self.0.classes()
-    }
-    fn label(&self, index: usize) -> usize {
-        self.0.label(index)
-    }
-    fn intensities(&self, index: usize, into: &mut [f32]) {
-        self.0.intensities(index, into);
-    }
-}
-
 impl Pictures {
     /// The pictures as graded events for one step.
     pub fn rates(&self) -> impl Dataset + '_ {
-        Encoded::new(Borrowed(&*self.images), Analog::default(), Seed::new(0))
+        Encoded::new(&*self.images, Analog::default(), Seed::new(0))
     }
 
     /// The pictures as regular trains, the brighter the faster.
     fn spikes(&self) -> Result<impl Dataset + '_> {
-        Ok(Encoded::new(Borrowed(&*self.images), Rate::new(WHITE, DT, STEPS)?, Seed::new(0)))
+        Ok(Encoded::new(&*self.images, Rate::new(WHITE, DT, STEPS)?, Seed::new(0)))
     }
 
     /// The trials of `all` to train with, and those to test with.
@@ -85,14 +64,7 @@ impl Pictures {
 /// The digits of the data folder, or generated ones; three in ten are for testing `[calc]`.
 pub fn images(lab: &mut Lab) -> Result<Pictures> {
     let seed = lab.seed().child("digits");
-    let data = lab.data().filter(|_| lab.scale() != Scale::Smoke);
-    let images: Box<dyn ImageSet> = match data {
-        Some(dir) => Box::new(Digits::open(dir)?),
-        None => {
-            let count = lab.scale().pick(300, 1797, 1797);
-            Box::new(StrokeParams { side: 8, width: 0.14, ..StrokeParams::default() }.images(seed, 0..count)?)
-        }
-    };
+    let images = crate::digits::open(lab, lab.scale().pick(300, 1797, 1797), seed)?;
     lab.note(format!("pictures: {} of {}", images.len(), images.name()));
     let (train, test) = split(images.len(), 0.3, seed.child("split"));
     Ok(Pictures { images, train, test })
@@ -118,7 +90,7 @@ struct Figures {
 
 impl Figures {
     fn mean(&self, mark: usize) -> f64 {
-        spread(&self.accuracy[mark]).0
+        mean(&self.accuracy[mark])
     }
     fn curve(&self) -> Vec<(f64, f64)> {
         self.marks.iter().enumerate().map(|(k, &at)| (at as f64, self.mean(k))).collect()
@@ -186,7 +158,7 @@ fn rates(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<f64>
     let lossy = BrainScales { lost: 0.3, ..rough(0.5, 0.3, 0.3) };
     learn(lab, &study("rates, 0.5, 0.3, 0.3, 30 % of the synapses lost", lossy, 0.02), ideal, curves)?;
     if lab.scale() == Scale::Smoke {
-        not_run(lab, &[IDEAL, DROP, LEFT, STRONG_DROP, STRONG_LEFT])?;
+        lab.too_short(&[IDEAL, DROP, LEFT, STRONG_DROP, STRONG_LEFT], FEW)?;
         return Ok(difference);
     }
     let last = mild.marks.len() - 1;
@@ -196,10 +168,6 @@ fn rates(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<f64>
     lab.report(STRONG_DROP, ideal - strong.mean(0))?;
     lab.report(STRONG_LEFT, ideal - strong.mean(last))?;
     Ok(difference)
-}
-
-fn not_run(lab: &mut Lab, claims: &[&str]) -> Result<()> {
-    claims.iter().try_for_each(|what| Ok(lab.not_run(what, "a few updates teach nothing; short and paper scale only")?))
 }
 
 /// Layers of leaky neurons; the answer is who fires most. Everything of the device is as it usually is, and a few synapses are lost.
@@ -240,7 +208,7 @@ fn spikes(lab: &mut Lab, pictures: &Pictures, curves: &mut Curves) -> Result<f64
     };
     let figures = learn(lab, &study, ideal, curves)?;
     if lab.scale() == Scale::Smoke {
-        not_run(lab, &[SPIKES_DROP, SPIKES_LEFT])?;
+        lab.too_short(&[SPIKES_DROP, SPIKES_LEFT], FEW)?;
         return Ok(difference);
     }
     lab.report(SPIKES_DROP, ideal - figures.mean(0))?;
@@ -285,7 +253,7 @@ fn learn(lab: &mut Lab, study: &Study, ideal: f64, curves: &mut Curves) -> Resul
     }
     drop(progress);
     let figures = Figures { marks, accuracy };
-    let row: Vec<String> = figures.accuracy.iter().map(|list| spread(list)).map(|(mean, std)| format!("{mean:.1} ± {std:.1}")).collect();
+    let row: Vec<String> = figures.accuracy.iter().map(|list| spread(list)).collect();
     lab.note(format!(
         "{}: {ideal:.1} % in software; after {:?} updates on {devices} devices {} % (paper: 97, 72 +12/−10, 95 +1/−2 after 40 [rec])",
         study.name,
@@ -293,17 +261,15 @@ fn learn(lab: &mut Lab, study: &Study, ideal: f64, curves: &mut Curves) -> Resul
         row.join(", ")
     ));
     if let Some(costs) = costs {
-        let seconds = |what: &str| 1e-9 * costs.counts.get(what).copied().unwrap_or(0) as f64;
-        let share = |lost: &str, of: &str| {
-            100.0 * costs.counts.get(lost).copied().unwrap_or(0) as f64 / costs.counts.get(of).copied().unwrap_or(0).max(1) as f64
-        };
+        let seconds = |what: &str| 1e-9 * costs.counted(what) as f64;
+        let share = |lost: &str, of: &str| 100.0 * costs.counted(lost) as f64 / costs.counted(of).max(1) as f64;
         lab.note(format!(
             "{}, one device: {:.3} s of emulation and {:.0} s of overhead, modelled; {:.2} J of synaptic events and {:.0} J static; {:.2} % of events lost at injection, {:.2} % at recording",
             study.name,
             seconds("emulation ns"),
             seconds("overhead ns"),
-            costs.joules.get("synaptic events").copied().unwrap_or(0.0),
-            costs.joules.get("static").copied().unwrap_or(0.0),
+            costs.spent("synaptic events"),
+            costs.spent("static"),
             share("lost at injection", "injected"),
             share("lost at recording", "spikes"),
         ));

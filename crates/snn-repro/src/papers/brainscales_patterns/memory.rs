@@ -5,6 +5,7 @@ use anyhow::Result;
 use rand::RngExt;
 use snn_core::net::{Draft, Init, Links, Projection};
 use snn_core::neuron::{Alif, Lif};
+use snn_core::stats::{kolmogorov_smirnov, largest, mean, quantile};
 use snn_core::{Net, Network, Raster, Seed, Value, ms};
 use snn_hw::{BrainScales, Machine};
 use snn_sparse::Device;
@@ -112,7 +113,7 @@ fn patterns(spikes: &Raster, of: std::ops::Range<usize>) -> Vec<Option<usize>> {
         let mut counts = [0.0; MINI];
         spikes.at(t).iter().map(|&i| place(i as usize)).filter(|(h, _)| of.contains(h)).for_each(|(_, m)| counts[m] += hz);
         (0..MINI).for_each(|k| rates[k] += (counts[k] - rates[k]) / WINDOW);
-        let best = (0..MINI).fold(0, |best, k| if rates[k] > rates[best] { k } else { best });
+        let best = largest(rates);
         let next = (0..MINI).filter(|&k| k != best).map(|k| rates[k]).fold(0.0, f64::max);
         (rates[best] > AHEAD * next && rates[best] > AWAKE).then_some(best)
     };
@@ -145,14 +146,7 @@ struct Seen {
 
 impl Seen {
     fn median(&self) -> f64 {
-        self.dwells.get(self.dwells.len() / 2).copied().unwrap_or(f64::NAN)
-    }
-
-    /// Largest difference of the distributions.
-    fn apart(&self, other: &Seen) -> f64 {
-        let below = |list: &[f64], x: f64| list.partition_point(|&y| y <= x) as f64 / list.len().max(1) as f64;
-        let points = self.dwells.iter().chain(&other.dwells);
-        points.map(|&x| (below(&self.dwells, x) - below(&other.dwells, x)).abs()).fold(0.0, f64::max)
+        quantile(&self.dwells, 0.5)
     }
 }
 
@@ -192,7 +186,6 @@ impl Study {
             }
             seen.completed.push(self.complete(&mut *device, d)?);
         }
-        seen.dwells.sort_by(f64::total_cmp);
         Ok((seen, rates))
     }
 
@@ -255,7 +248,7 @@ pub fn run(lab: &mut Lab) -> Result<()> {
             lines[k].1.push((100.0 * weight, seen.median()));
             if weight == 0.2 && wanted.is_some() && lab.scale() != Scale::Smoke {
                 lab.report(DWELL, seen.median() / clean.median())?;
-                lab.report(APART, seen.apart(&clean))?;
+                lab.report(APART, kolmogorov_smirnov(&seen.dwells, &clean.dwells))?;
                 lab.report(VALID, mean(&seen.holding))?;
                 lab.report(COMPLETES, mean(&seen.completed))?;
             }
@@ -263,8 +256,7 @@ pub fn run(lab: &mut Lab) -> Result<()> {
     }
     lab.curve("dwell-times", "attractor memory: median dwell time", "weight noise (%)", "median dwell time (s)", &lines, Axes::default())?;
     if lab.scale() == Scale::Smoke {
-        let claims = [DWELL, APART, VALID, HELPS, COMPLETES];
-        return claims.iter().try_for_each(|what| Ok(lab.not_run(what, "two seconds are too short; short and paper scale only")?));
+        return Ok(lab.too_short(&[DWELL, APART, VALID, HELPS, COMPLETES], "two seconds are too short")?);
     }
     let machine = BrainScales { bits: Some(4), headroom: HEADROOM, weight: 0.5, lost: 0.3, ..BrainScales::ideal() };
     let [without, with] = [None, Some(&rates)].map(|wanted| study.observe(lab, &machine, wanted));
@@ -274,12 +266,8 @@ pub fn run(lab: &mut Lab) -> Result<()> {
     Ok(lab.report(HELPS, mean(&with.holding) - mean(&without.holding))?)
 }
 
-fn mean(xs: &[f64]) -> f64 {
-    super::spread(xs).0
-}
-
 fn describe(lab: &mut Lab, what: &str, seen: &Seen) {
-    let at = |share: f64| seen.dwells.get((share * seen.dwells.len() as f64) as usize).map_or(f64::NAN, |x| 1e3 * x);
+    let at = |share: f64| 1e3 * quantile(&seen.dwells, share);
     lab.note(format!(
         "memory, {what}: {} dwell times, {:.0} / {:.0} / {:.0} ms (10, 50, 90 %), {:.1} % of the time in a pattern, {:.1} % of patterns completed",
         seen.dwells.len(),

@@ -1,14 +1,16 @@
 //! Digits of four classes: a restricted machine of pixels, labels and hidden units, trained in software and then in the loop with a distorted chip.
 
-use super::{BrainScales, chip, ideal, irregular, mean};
+use super::{BrainScales, chip, ideal, irregular};
 use anyhow::Result;
 use snn_core::Seed;
-use snn_data::{Digits, ImageSet, StrokeParams, split};
+use snn_core::stats::mean;
+use snn_data::split;
 use snn_learn::sampling::{
     Boltzmann, Calibration, Chain, Clamp, Gibbs, LifChain, LifSampling, Noise, Sweep, averages, learn, moments,
 };
 use snn_sparse::Chip;
 
+use crate::digits::SIDE;
 use crate::{Axes, Lab, Scale};
 
 pub(super) const SOFTWARE: &str = "digits 0, 1, 4, 7: test accuracy in software";
@@ -18,7 +20,6 @@ pub(super) const BACKGROUND: &str = "share of synaptic events that are noise, di
 
 /// Classes of the task.
 const CLASSES: [usize; 4] = [0, 1, 4, 7];
-const SIDE: usize = 8;
 const PIXELS: usize = SIDE * SIDE;
 /// Pixels and labels.
 const VISIBLE: usize = PIXELS + CLASSES.len();
@@ -32,13 +33,7 @@ pub(super) struct Pictures {
 /// Pictures of the four classes: real ones where data are given.
 pub(super) fn pictures(lab: &mut Lab) -> Result<Pictures> {
     let seed = lab.seed().child("digits");
-    let images: Box<dyn ImageSet> = match lab.data().filter(|_| lab.scale() != Scale::Smoke) {
-        Some(dir) => Box::new(Digits::open(dir)?),
-        None => {
-            let strokes = StrokeParams { side: SIDE, width: 0.14, ..StrokeParams::default() };
-            Box::new(strokes.images(seed, 0..lab.scale().pick(200, 1797, 1797))?)
-        }
-    };
+    let images = crate::digits::open(lab, lab.scale().pick(200, 1797, 1797), seed)?;
     let mut all = Vec::new();
     let mut pixels = vec![0.0; PIXELS];
     for i in 0..images.len() {
@@ -103,7 +98,7 @@ fn complete(chain: &mut dyn Chain, target: &Boltzmann, pictures: &[(Vec<bool>, u
     let clamps: Vec<Clamp> = pictures.iter().map(|(pixels, _)| held(target, pixels, shown)).collect();
     let completed: Vec<Vec<f64>> = averages(chain, target, &clamps, seed)?.into_iter().map(|z| z[..PIXELS].to_vec()).collect();
     let error = |(z, (pixels, _)): (&Vec<f64>, &(Vec<bool>, usize))| {
-        mean(&(PIXELS / 2..PIXELS).map(|k| (z[k] - f64::from(u8::from(pixels[k]))).powi(2)).collect::<Vec<_>>())
+        mean((PIXELS / 2..PIXELS).map(|k| (z[k] - f64::from(u8::from(pixels[k]))).powi(2)))
     };
     let errors: Vec<f64> = completed.iter().zip(pictures).map(error).collect();
     Ok((completed, mean(&errors)))
@@ -138,9 +133,7 @@ pub(super) fn run(lab: &mut Lab, how: &LifSampling, pictures: &Pictures) -> Resu
     let calibrations = vec![calibration[0]; target.size()];
     background(lab, how, &calibrations, &target, seed)?;
     if lab.scale() == Scale::Smoke {
-        return Ok([SOFTWARE, GAP, COMPLETION]
-            .into_iter()
-            .try_for_each(|what| lab.not_run(what, "not trained; short and paper scale only"))?);
+        return Ok(lab.too_short(&[SOFTWARE, GAP, COMPLETION], "not trained")?);
     }
     let mut gibbs = Gibbs { burn_in: 20, samples: 200, ..Gibbs::default() };
     let (software, ties) = accuracy(&mut gibbs, &target, &pictures.test, seed.child("software"))?;

@@ -10,12 +10,14 @@ use anyhow::Result;
 use rand::RngExt;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, Li, Lif};
+use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Trials, Value, ms};
 use snn_data::{Sine, superposed_sines};
 use snn_learn::{Eprop, Feedback, Form, LearnedSignals, Loss, Optimiser, Options, RateOver, Regulariser, Schedule, Trainer};
-use snn_sparse::Clocked;
+use snn_sparse::{Clocked, Wants};
 
-use super::{DT, not_run, surrogate, target, timed, watch};
+use super::{DT, FEW, surrogate, target, timed};
+use crate::plot::numbered;
 use crate::{Axes, Lab, Scale};
 
 pub const AFTER: &str = "learned signals: error on 200 new curves after one update, as a share of that before";
@@ -130,7 +132,7 @@ pub fn run(lab: &mut Lab) -> Result<()> {
     let training = seed.child("training curves");
     let draw = |k: usize| -> Result<Box<dyn Dataset>> { Ok(Box::new(curves(training, k * batch, batch))) };
     let history = lab.train_drawn("learned signals", &mut trainer, iterations, draw, None, |_| Ok(None))?;
-    let losses = [("after the update", (1..).zip(&history).map(|(k, e)| (f64::from(k), e.loss)).collect::<Vec<_>>())];
+    let losses = [("after the update", numbered(history.iter().map(|e| e.loss)))];
     let axes = Axes { log_y: true, ..Axes::default() };
     lab.curve("learned-signals-learning", "learned signals: learning to teach", "iteration", "loss", &losses, axes)?;
 
@@ -157,7 +159,7 @@ pub fn run(lab: &mut Lab) -> Result<()> {
         of_silence(&new)
     ));
     if lab.scale() == Scale::Smoke {
-        not_run(lab, &[AFTER, TO_EPROP])?;
+        lab.too_short(&[AFTER, TO_EPROP], FEW)?;
     } else {
         lab.report(AFTER, after / before)?;
         lab.report(TO_EPROP, after / by_eprop[1])?;
@@ -169,7 +171,7 @@ pub fn run(lab: &mut Lab) -> Result<()> {
     lab.curve("learned-signals-updates", "learned signals: loss on new curves", "updates", "loss", &lines, Axes::default())?;
     let mut taught = eprop(&alone, rate, seed)?;
     taught.epoch(&Subset::new(&new, vec![0]), &|_| ())?;
-    let output = |engine: &Clocked<f32>| timed(watch(engine, surrogate(V_TH), &new).0.traces[1].series(0).map(f64::from));
+    let output = |engine: &Clocked<f32>| timed(engine.trial(&new, 0, Wants::Spikes).1.traces[1].series(0).map(f64::from));
     let lines = [
         ("target", target(&new, 0)),
         ("before", output(trainer.engine())),
@@ -182,6 +184,5 @@ pub fn run(lab: &mut Lab) -> Result<()> {
 
 /// Mean loss of a readout that stays at 0.
 fn of_silence(data: &dyn Dataset) -> f64 {
-    let loss = |k: usize| target(data, k).iter().map(|(_, y)| 0.5 * y * y).sum::<f64>() / data.steps() as f64;
-    (0..data.len()).map(loss).sum::<f64>() / data.len() as f64
+    mean((0..data.len()).map(|k| mean(target(data, k).iter().map(|(_, y)| 0.5 * y * y))))
 }
