@@ -50,7 +50,11 @@ struct Row {
 }
 
 /// The question, and how to answer it.
-pub const BENCH: Bench = Bench { name: "convert", question: "Does a few-spikes network classify as many images a second as the dense network it was made of?", run: convert };
+pub const BENCH: Bench = Bench {
+    name: "convert",
+    question: "Does a few-spikes network classify as many images a second as the dense network it was made of?",
+    run: convert,
+};
 
 fn convert(quick: bool, log: Log<'_>) -> Report {
     let mut report = Report { bench: "convert", rows: Vec::new(), summary: Vec::new(), notes: Vec::new() };

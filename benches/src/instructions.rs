@@ -14,7 +14,8 @@ const PAPERS: [&str; 5] = ["ssgd", "eprop", "deep_r", "fs_conversion", "pcm_epro
 const TOP: usize = 10;
 
 /// The question, and how to answer it.
-pub const BENCH: Bench = Bench { name: "instructions", question: "How many instructions do whole runs take, and which functions?", run: instructions };
+pub const BENCH: Bench =
+    Bench { name: "instructions", question: "How many instructions do whole runs take, and which functions?", run: instructions };
 
 /// Runs every paper at smoke scale on one thread under callgrind. `quick` takes the first alone.
 fn instructions(quick: bool, log: Log<'_>) -> Report {

@@ -28,7 +28,11 @@ fn seconds(stats: &Stats) -> f64 {
 }
 
 /// The question, and how to answer it.
-pub const BENCH: Bench = Bench { name: "product", question: "Does the time of a training step fall with activity and with connectivity, and with both at once?", run: product };
+pub const BENCH: Bench = Bench {
+    name: "product",
+    question: "Does the time of a training step fall with activity and with connectivity, and with both at once?",
+    run: product,
+};
 
 /// Runs the bench. `quick` takes the corners of the table, a small batch and few rounds.
 fn product(quick: bool, log: Log<'_>) -> Report {

@@ -229,7 +229,11 @@ fn faer_rate(shape: &Shape) -> f64 {
 }
 
 /// The question, and how to answer it.
-pub const BENCH: Bench = Bench { name: "train-step", question: "What does one training step cost, sparse and dense, and with what does it grow?", run: train_step };
+pub const BENCH: Bench = Bench {
+    name: "train-step",
+    question: "What does one training step cost, sparse and dense, and with what does it grow?",
+    run: train_step,
+};
 
 /// Runs the bench. `quick` takes small batches and few points.
 fn train_step(quick: bool, log: Log<'_>) -> Report {

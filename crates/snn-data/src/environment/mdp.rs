@@ -252,7 +252,8 @@ mod tests {
     #[test]
     fn a_chain_by_hand() {
         // State 0: stay for 0.1, or go to state 1 for nothing. State 1: stay for 1, or go back for 0.5.
-        let world = MdpTables { states: 2, actions: 2, next: vec![1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0], reward: vec![0.1, 0.0, 1.0, 0.5] };
+        let world =
+            MdpTables { states: 2, actions: 2, next: vec![1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0], reward: vec![0.1, 0.0, 1.0, 0.5] };
         let (values, policy) = world.optimal(0.5);
         assert_eq!(policy, [1, 0]);
         assert!((values[0] - 1.0).abs() < 1e-9 && (values[1] - 2.0).abs() < 1e-9, "{values:?}");

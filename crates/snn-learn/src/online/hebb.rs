@@ -83,10 +83,10 @@ struct Learning {
     eta: f32,
     fade: f32,
     keep: f32,
-    trace: Vec<f32>,       // by source
-    fired: Vec<f32>,       // by target, 0 or 1
-    links: Vec<[u32; 2]>,  // source and target
-    weights: Vec<f32>,     // by link
+    trace: Vec<f32>,      // by source
+    fired: Vec<f32>,      // by target, 0 or 1
+    links: Vec<[u32; 2]>, // source and target
+    weights: Vec<f32>,    // by link
     fresh: bool,
 }
 
