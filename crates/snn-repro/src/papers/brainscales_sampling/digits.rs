@@ -4,7 +4,7 @@ use super::{BrainScales, chip, ideal, irregular};
 use anyhow::Result;
 use snn_core::Seed;
 use snn_core::stats::mean;
-use snn_data::{ImageSet, split};
+use snn_data::split;
 use snn_learn::sampling::{
     Boltzmann, Calibration, Chain, Chip, Clamp, Gibbs, LifChain, LifSampling, Noise, Sweep, averages, learn, moments,
 };
