@@ -201,9 +201,7 @@ const LAYERS: [&str; 3] = ["in → h1", "h1 → h2", "h2 → out"];
 
 /// Learning curves of all trainings; connectivity and turnover of the first, which is rewired.
 fn figures(lab: &mut Lab, title: &str, trainings: &[(&str, &[Epoch])]) -> Result<()> {
-    let line = |history: &[Epoch], f: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
-        numbered(history.iter().map(f))
-    };
+    let line = |history: &[Epoch], f: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> { numbered(history.iter().map(f)) };
     let mut curves = Vec::new();
     for (what, history) in trainings {
         curves.push((format!("{what}: training"), line(history, &|e| Some(100.0 * e.accuracy))));

@@ -94,7 +94,8 @@ const RATE: f64 = 10.0 * DT;
 
 fn run(lab: &mut Lab) -> Result<()> {
     // Read before the first training: what is wrong with a file should not wait for it.
-    let mnist = lab.real_data().map(|dir| anyhow::Ok((Images::mnist(&dir, Split::Train)?, Images::mnist(&dir, Split::Test)?))).transpose()?;
+    let mnist =
+        lab.real_data().map(|dir| anyhow::Ok((Images::mnist(&dir, Split::Train)?, Images::mnist(&dir, Split::Test)?))).transpose()?;
     store_recall(lab)?;
     sequential(lab, mnist)?;
     learning_to_learn(lab)?;

@@ -355,9 +355,8 @@ fn recorded(lab: &mut Lab, data: Recorded, study: Study) -> Result<()> {
 
 /// Learning curves and active fractions of the sparse and the full-surrogate training.
 fn curves(lab: &mut Lab, data: &str, sparse: &[Epoch], full: &[Epoch]) -> Result<()> {
-    let line = |history: &[Epoch], f: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
-        numbered(history.iter().map(|e| Some(100.0 * f(e)?)))
-    };
+    let line =
+        |history: &[Epoch], f: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> { numbered(history.iter().map(|e| Some(100.0 * f(e)?))) };
     let name = data.to_lowercase();
     let label = |what: &str, history: &[Epoch], part: &str| format!("{what}, {} epochs: {part}", history.len());
     let lines = [
