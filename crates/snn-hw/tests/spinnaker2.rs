@@ -172,7 +172,9 @@ fn few_spikes_with_a_pause_are_exact() {
     let mut input = Raster::new(4, 18);
     for t in 0..18 {
         let values = [5.25, 0.0, 7.75, 1.5].into_iter().zip(0..4).filter(|_| t == 0 || t == 6);
-        input.push_values(t, |units, list| values.filter(|(x, _)| *x != 0.0).for_each(|(x, i)| (units.push(i), list.push(x + t as f64 / 8.0)).1));
+        input.push_values(t, |units, list| {
+            values.filter(|(x, _)| *x != 0.0).for_each(|(x, i)| (units.push(i), list.push(x + t as f64 / 8.0)).1)
+        });
     }
     let mut device = Spinnaker2::default().build(&net, Seed::new(0)).unwrap();
     device.run(&[&input], Seed::new(0)).unwrap();
@@ -188,7 +190,10 @@ fn few_spikes_with_a_pause_are_exact() {
         assert_eq!(device.output(2, 17, j), Some(record.traces[2].output_at(17, j)), "readout {j}");
     }
     let costs = device.costs();
-    assert_eq!((costs.counts["additions that saturated"], costs.counts["spikes"]), (0, (record.spikes[0].len() + record.spikes[1].len()) as u64));
+    assert_eq!(
+        (costs.counts["additions that saturated"], costs.counts["spikes"]),
+        (0, (record.spikes[0].len() + record.spikes[1].len()) as u64)
+    );
 }
 
 #[test]

@@ -4,7 +4,10 @@ use rand::RngExt;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Alif, Li, Lif, Relu};
 use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
-use snn_learn::{Bptt, DeepR, Eprop, Form, GradR, LearnedSignals, Loss, Optimiser, Options, Over, Rule, SparseBptt, Stats, Structure, TrainError, Trainer};
+use snn_learn::{
+    Bptt, DeepR, Eprop, Form, GradR, LearnedSignals, Loss, Optimiser, Options, Over, Rule, SparseBptt, Stats, Structure, TrainError,
+    Trainer,
+};
 use snn_sparse::{Costs, Device, DeviceError, Ideal};
 
 #[path = "common/stripes.rs"]

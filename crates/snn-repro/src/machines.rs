@@ -85,7 +85,9 @@ enum Subject {
 pub fn table(seed: Seed, images: usize, devices: usize, progress: &dyn Fn(&str)) -> Result<Table> {
     let subjects: [(&str, &dyn Fn() -> Result<Subject>); 3] = [
         ("64-24-4, leaky integrate-and-fire, trained with sparse gradients", &|| spiking(8, 4, 24, images, seed.child("spiking"))),
-        ("64-24-4, rectifiers, converted to few-spikes neurons (K = 6, a pause of one step)", &|| converted(8, 4, 24, images, seed.child("converted"))),
+        ("64-24-4, rectifiers, converted to few-spikes neurons (K = 6, a pause of one step)", &|| {
+            converted(8, 4, 24, images, seed.child("converted"))
+        }),
         ("9-6-2, leaky integrate-and-fire, trained with sparse gradients", &|| spiking(3, 2, 6, images, seed.child("small"))),
     ];
     let row = |&(name, make): &(&str, &dyn Fn() -> Result<Subject>)| -> Result<Row> {

@@ -121,7 +121,10 @@ impl Axes {
         let lengths = [self.rules.len(), self.neurons.len(), self.links.len(), self.machines.len(), self.structures.len()];
         let mut all = vec![[0; 5]];
         for (axis, &length) in lengths.iter().enumerate() {
-            all = all.into_iter().flat_map(|at| (0..length).map(move |k| std::array::from_fn(|a| if a == axis { k } else { at[a] }))).collect();
+            all = all
+                .into_iter()
+                .flat_map(|at| (0..length).map(move |k| std::array::from_fn(|a| if a == axis { k } else { at[a] })))
+                .collect();
         }
         all.retain(|at| at.iter().filter(|&&k| k > 0).count() <= most);
         all
@@ -139,7 +142,15 @@ pub fn matrix(most: usize, seed: Seed, progress: &(dyn Fn() -> Result<()> + Sync
     let gain = |model: &Model| LINKS.map(|links| gain(model, links, &data, seed));
     let gains: Vec<[f64; LINKS.len()]> = models.par_iter().map(gain).collect();
     let try_one = |&[rule, neuron, links, machine, structure]: &[usize; 5]| -> Result<Cell> {
-        let place = Place { rule, model: &models[neuron], links: LINKS[links], gain: gains[neuron][links], machine: axes.machines[machine], structure, seed };
+        let place = Place {
+            rule,
+            model: &models[neuron],
+            links: LINKS[links],
+            gain: gains[neuron][links],
+            machine: axes.machines[machine],
+            structure,
+            seed,
+        };
         let outcome = catch_unwind(AssertUnwindSafe(|| place.train(&data)));
         progress()?;
         Ok(Cell {
@@ -157,7 +168,8 @@ pub fn matrix(most: usize, seed: Seed, progress: &(dyn Fn() -> Result<()> + Sync
 /// Every model with events, the plainest first.
 fn models() -> Vec<Model> {
     let sends = |model: &Model| model.output().is_events();
-    let (first, others): (Vec<Model>, Vec<Model>) = Model::all().into_iter().filter(sends).partition(|model| matches!(model, Model::Lif(_)));
+    let (first, others): (Vec<Model>, Vec<Model>) =
+        Model::all().into_iter().filter(sends).partition(|model| matches!(model, Model::Lif(_)));
     first.into_iter().chain(others).collect()
 }
 
@@ -201,7 +213,9 @@ fn network(rule: &str, model: &Model, links: &str, gain: f64, seed: Seed) -> Res
     let net = if links == "recurrent" { net.project("learner", "learner", Connect::Random { p: 0.4 }, loops).delay(ms(1.0)) } else { net };
     let net = match rule {
         "synthetic_gradients" => {
-            let with = |units| net.clone().population("predictor", units, Li::default()).project("learner", "predictor", Connect::All, Init::normal(0.1));
+            let with = |units| {
+                net.clone().population("predictor", units, Li::default()).project("learner", "predictor", Connect::All, Init::normal(0.1))
+            };
             let units = SyntheticGradients::new("predictor").units(&with(1).output("out").build(seed)?).unwrap_or(1);
             with(units)
         }

@@ -26,7 +26,8 @@ fn nothing_is_broken() {
 
 #[test]
 fn combinations_of_all_axes_and_of_pairs() {
-    let axes = Axes { rules: vec!["a", "b"], neurons: vec!["c", "d", "e"], links: vec!["f"], machines: vec!["g", "h"], structures: vec!["i"] };
+    let axes =
+        Axes { rules: vec!["a", "b"], neurons: vec!["c", "d", "e"], links: vec!["f"], machines: vec!["g", "h"], structures: vec!["i"] };
     assert_eq!(axes.combinations(5).len(), 2 * 3 * 2);
     assert_eq!(axes.combinations(0), [[0; 5]]);
     // One for the plain case, 1 + 2 + 1 with one other entry.

@@ -49,7 +49,8 @@ impl Scheme for FewSpikes {
 
     fn convert(&self, gates: &Gates, calibration: &Calibration, seed: Seed) -> Result<Converted, ConvertError> {
         let units = self.codes.of(gates, calibration, false, seed)?;
-        let (steps, window, bases) = (self.codes.steps, self.codes.steps + self.pause, units.iter().map(|unit| unit.base).collect::<Vec<_>>());
+        let (steps, window, bases) =
+            (self.codes.steps, self.codes.steps + self.pause, units.iter().map(|unit| unit.base).collect::<Vec<_>>());
         let (mut build, mut layers, mut places) = (Build::new(gates), Vec::new(), Vec::new());
         for (l, (layer, unit)) in gates.layers.iter().zip(&units).enumerate() {
             let refuse = |why: &str| ConvertError::Layer {

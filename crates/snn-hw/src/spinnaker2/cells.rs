@@ -14,7 +14,15 @@ pub(crate) trait Cells: Send {
     /// To rest.
     fn rest(&mut self);
     /// Takes some neurons of the population, those of one core, over step `t`: appends who fired, and what their events are worth where events have values.
-    fn step(&mut self, t: usize, neurons: Range<usize>, input: &[Number], random: &mut Kiss, fired: &mut Vec<u32>, values: &mut Vec<Number>);
+    fn step(
+        &mut self,
+        t: usize,
+        neurons: Range<usize>,
+        input: &[Number],
+        random: &mut Kiss,
+        fired: &mut Vec<u32>,
+        values: &mut Vec<Number>,
+    );
     /// Graded output at the last step.
     fn output(&self) -> &[Number];
     /// The probability with which each neuron fired at the last step; empty without escape noise.

@@ -198,7 +198,8 @@ impl<F: Field> Worker<F> for Dense<F> {
         let start = Instant::now();
         self.recorded.clear();
         if let Some(station) = &mut self.station {
-            let runs = self.rasters.iter().zip(trials).map(|(raster, &trial)| station.run(engine, raster, trial).into_iter().cloned().collect());
+            let runs =
+                self.rasters.iter().zip(trials).map(|(raster, &trial)| station.run(engine, raster, trial).into_iter().cloned().collect());
             self.recorded.extend(runs);
         }
         self.forward(engine, steps, m);
@@ -471,7 +472,12 @@ impl<F: Field> Dense<F> {
 
 /// Puts the events that a device recorded at step `t`, one raster per trial, in the place of the outputs; the derivative of a rectified unit is 1 at its events. Returns
 /// their number.
-fn told<'a, F: Scalar>(trials: impl ExactSizeIterator<Item = &'a Raster>, t: usize, z: &mut [Block<F>], slope: Option<&mut [Block<F>]>) -> u64 {
+fn told<'a, F: Scalar>(
+    trials: impl ExactSizeIterator<Item = &'a Raster>,
+    t: usize,
+    z: &mut [Block<F>],
+    slope: Option<&mut [Block<F>]>,
+) -> u64 {
     let (width, mut count) = (z.len() / trials.len() * LANES, 0);
     let (z, mut slope) = (flat_mut(z), slope.map(flat_mut));
     z.fill(F::default());

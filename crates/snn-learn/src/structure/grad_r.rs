@@ -279,7 +279,9 @@ impl ByRows {
         for row in 0..list.sources.min(rule.rows as u32) {
             let i = (first + row) % list.sources;
             let free = |j: u32| csr.find(i, j).is_none_or(|slot| gone.binary_search(&slot).is_ok());
-            new.extend((0..list.targets).filter(|&j| !(list.recurrent && i == j) && free(j) && list.takes(i, j, update.engine)).map(|j| (i, j)));
+            new.extend(
+                (0..list.targets).filter(|&j| !(list.recurrent && i == j) && free(j) && list.takes(i, j, update.engine)).map(|j| (i, j)),
+            );
         }
         update.relink(list.k, gone, new.iter().copied(), work);
         let weights = flat_mut(update.weights(list.k));

@@ -228,7 +228,6 @@ fn listed(engine: &Clocked<f32>, k: usize) -> Option<&Csr<f32>> {
     }
 }
 
-
 /// A stream of numbers for a projection, by its name, and by its number among those of the same name: another projection changes nothing.
 fn stream(engine: &Clocked<f32>, projection: usize, seed: Seed) -> Seed {
     let all = &engine.network().draft().projections;

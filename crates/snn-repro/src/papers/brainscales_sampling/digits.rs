@@ -5,9 +5,7 @@ use anyhow::Result;
 use snn_core::Seed;
 use snn_core::stats::mean;
 use snn_data::split;
-use snn_learn::sampling::{
-    Boltzmann, Calibration, Chain, Clamp, Gibbs, LifChain, LifSampling, Noise, Sweep, averages, learn, moments,
-};
+use snn_learn::sampling::{Boltzmann, Calibration, Chain, Clamp, Gibbs, LifChain, LifSampling, Noise, Sweep, averages, learn, moments};
 use snn_sparse::Chip;
 
 use crate::digits::SIDE;
