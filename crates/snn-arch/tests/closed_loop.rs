@@ -74,7 +74,8 @@ fn every_rule_lives_on_every_machine() {
             let live = |noisy: bool| -> Option<Result<Vec<f32>, ArchError>> {
                 let device = machine.build(&network(noisy), Seed::new(1)).ok()?;
                 let mut life = ClosedLoop::new(device, pairs(), |wires, _| rule.on(wires, &[0.6; 3], Seed::new(1))).unwrap();
-                Some(life.run(250, Seed::new(2)).map(|()| life.device_mut().read(0).unwrap()))
+                // Long enough for weights of four bits to change.
+                Some(life.run(2500, Seed::new(2)).map(|()| life.device_mut().read(0).unwrap()))
             };
             // A machine may have no escape noise; then a rule that asks how likely a spike was has nothing to learn from.
             let noisy = live(true).filter(|outcome| !matches!(outcome, Err(ArchError::Online(OnlineError::NoChance { .. }))));

@@ -51,10 +51,9 @@ impl Scale {
     }
     /// A weight times the value of an event, in multiples of `2^−point`, rounded.
     #[inline(always)]
-    fn product(self, raw: i16, value: Number, point: u32) -> i32 {
+    fn product(self, raw: i16, value: Number, point: u32) -> i64 {
         let (exact, down) = (i64::from(raw) * i64::from(value.raw()), self.shift + POINT - point);
-        let rounded = (exact + (1 << down >> 1)) >> down;
-        rounded.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+        (exact + (1 << down >> 1)) >> down
     }
 }
 
@@ -84,7 +83,7 @@ impl Ring {
     /// Adds to what `target` hears at step `t`; returns whether the sum saturated.
     #[inline(always)]
     pub(crate) fn add(&mut self, t: usize, target: u32, weight: i16) -> bool {
-        self.put(t, target, i32::from(weight))
+        self.put(t, target, i64::from(weight))
     }
     /// Adds a weight times the value of an event.
     #[inline(always)]
@@ -93,9 +92,9 @@ impl Ring {
         self.put(t, target, product)
     }
     #[inline(always)]
-    fn put(&mut self, t: usize, target: u32, x: i32) -> bool {
+    fn put(&mut self, t: usize, target: u32, x: i64) -> bool {
         let sum = &mut self.sums[t % RING_SLOTS * self.targets + target as usize];
-        let exact = i64::from(*sum) + i64::from(x);
+        let exact = i64::from(*sum) + x;
         *sum = exact.clamp(-i64::from(self.most) - 1, self.most.into()) as i32;
         i64::from(*sum) != exact
     }
