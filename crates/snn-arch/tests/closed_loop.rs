@@ -28,7 +28,7 @@ impl World for Pairs {
         (self.trial, self.now) = (trial, 0);
     }
     fn show(&mut self, spikes: &mut Vec<u32>) {
-        let fires = |who: &str| self.trial.child(who).nth(self.now).value() % 20 == 0;
+        let fires = |who: &str| self.trial.child(who).nth(self.now).value().is_multiple_of(20);
         spikes.extend([0, 1].into_iter().filter(|_| fires("pair")));
         spikes.extend(fires("alone").then_some(2));
         self.now += 1;

@@ -1,4 +1,4 @@
-//! Sampling from Boltzmann distributions with spiking neurons, on anything that is a [`Device`].
+//! Sampling from Boltzmann distributions with spiking neurons, on anything that is a [`Device`](snn_sparse::Device).
 //!
 //! ```text
 //! Boltzmann --calibrate, translate--> Network --machine--> Device --spikes--> states --contrast--> Boltzmann
