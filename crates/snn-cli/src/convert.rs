@@ -261,7 +261,8 @@ fn reference(args: &Args, test: &Data, interrupt: &Interrupt) -> Result<Option<f
         let mut answers = Vec::new();
         test.visit("trained network by rten", interrupt, |numbers, _| {
             let numbers: Vec<f32> = numbers.iter().map(|x| (x - args.mean) / args.std).collect();
-            Ok(answers.extend(reference.run(&numbers, numbers.len() / test.size)?))
+            answers.extend(reference.run(&numbers, numbers.len() / test.size)?);
+            Ok(())
         })?;
         Ok(answers)
     };
