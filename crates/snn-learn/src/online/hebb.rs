@@ -130,7 +130,7 @@ mod tests {
             let bound = (eta / (1.0 - decay(1e-3, tau)) / (1.0 - (-lambda * 1e-3).exp())) as f32;
             let mut last = [start, start];
             for t in 0..10_000 {
-                let pre: &[u32] = if Seed::new(key).nth(t).value() % 3 == 0 { &[0, 1] } else { &[0] };
+                let pre: &[u32] = if Seed::new(key).nth(t).value().is_multiple_of(3) { &[0, 1] } else { &[0] };
                 rule.step(&Moment { pre, post: &[0], chance: &[], reward: 0.0 }).unwrap();
                 last.copy_from_slice(rule.take().unwrap());
                 prop_assert!(last.iter().all(|w| *w <= 1.001 * bound.max(start)), "{last:?}, bound {bound}");

@@ -175,7 +175,8 @@ mod laws {
     /// The weights after every step of a life in which everybody fires now and then.
     fn life(rule: &dyn Online, start: &[f32], seed: u64, steps: u64) -> Vec<Option<Vec<f32>>> {
         let mut rule = rule.on(WIRES, start, Seed::new(seed)).unwrap();
-        let fires = |n: u32, t: u64| (0..n).filter(|i| Seed::new(9).nth(8 * t + u64::from(*i)).value() % 5 == 0).collect::<Vec<u32>>();
+        let fires =
+            |n: u32, t: u64| (0..n).filter(|i| Seed::new(9).nth(8 * t + u64::from(*i)).value().is_multiple_of(5)).collect::<Vec<u32>>();
         let weights = (0..steps).map(|t| {
             let (pre, post) = (fires(4, t), fires(3, t + steps));
             rule.step(&Moment { pre: &pre, post: &post, chance: &[0.2; 3], reward: 1.0 }).unwrap();
