@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
 use snn_core::neuron::{Li, Lif, Model};
+use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Network, NetworkError, Raster, Seed, Trials, ms};
 use snn_hw::pcm::{Learning, OnPcm, Physics, Rate, Scheme, Wires};
 use snn_learn::{Loss, Optimiser, Options, Over, SyntheticGradients, TrainError, Trainer, rule, structure};
@@ -64,12 +65,10 @@ pub struct Cell {
 pub enum Outcome {
     /// The loss fell.
     Works {
-        /// Loss before the first update.
+        /// Mean loss at the first updates.
         before: f64,
-        /// After the last.
+        /// At the last.
         after: f64,
-        /// Updates.
-        updates: usize,
     },
     /// A typed error says why it cannot be.
     Refused {
@@ -96,9 +95,11 @@ const LINKS: [&str; 6] = ["random", "all", "random, own delays", "recurrent", "c
 const SIDE: usize = 4;
 const STEPS: usize = 20;
 const CLASSES: usize = 3;
-/// Updates, and how often so many where noise hides that the loss falls.
-const UPDATES: usize = 25;
-const ROUNDS: usize = 8;
+/// Updates; devices that are pulsed move in steps, and need more.
+const UPDATES: usize = 30;
+const PULSED: usize = 200;
+/// Losses at so many updates are averaged at the beginning and at the end, as machines are noisy.
+const AVERAGED: usize = 5;
 
 impl Axes {
     /// All there is.
@@ -266,20 +267,20 @@ impl Place<'_> {
             Ok(trainer) => trainer,
             Err(why) => return Outcome::Refused { why },
         };
-        let (mut before, mut after) = (0.0, 0.0);
-        for updates in 0..=ROUNDS * UPDATES {
-            after = match trainer.epoch(data, &|_| ()) {
+        let mut losses = Vec::new();
+        for _ in 0..if self.machine == ON_PCM { PULSED } else { UPDATES } {
+            losses.push(match trainer.epoch(data, &|_| ()) {
                 Ok(stats) => stats.mean_loss(),
                 Err(TrainError::Chip(why)) => return Outcome::Refused { why },
                 Err(TrainError::Device(error)) => return Outcome::Refused { why: error.to_string() },
                 Err(error) => return Outcome::Broken { why: error.to_string() },
-            };
-            before = if updates == 0 { after } else { before };
-            if updates > 0 && updates.is_multiple_of(UPDATES) && after < before {
-                return Outcome::Works { before, after, updates };
-            }
+            });
         }
-        Outcome::Broken { why: format!("the loss went from {before:.3} to {after:.3}") }
+        let (before, after) = (mean(&losses[..AVERAGED]), mean(&losses[losses.len() - AVERAGED..]));
+        match after < before {
+            true => Outcome::Works { before, after },
+            false => Outcome::Broken { why: format!("the loss went from {before:.3} to {after:.3}") },
+        }
     }
 
     /// The trainer, or why there is none.

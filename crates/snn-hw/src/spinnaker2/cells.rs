@@ -9,20 +9,19 @@ use std::ops::Range;
 /// The number of neuron models.
 pub(crate) type Number = Fix<15>;
 
+/// Who fired at a step, and what their events are worth where events have values.
+#[derive(Default)]
+pub(crate) struct Fired {
+    pub(crate) units: Vec<u32>,
+    pub(crate) values: Vec<Number>,
+}
+
 /// The neurons of a population.
 pub(crate) trait Cells: Send {
     /// To rest.
     fn rest(&mut self);
-    /// Takes some neurons of the population, those of one core, over step `t`: appends who fired, and what their events are worth where events have values.
-    fn step(
-        &mut self,
-        t: usize,
-        neurons: Range<usize>,
-        input: &[Number],
-        random: &mut Kiss,
-        fired: &mut Vec<u32>,
-        values: &mut Vec<Number>,
-    );
+    /// Takes some neurons of the population, those of one core, over step `t`: adds those that fired.
+    fn step(&mut self, t: usize, neurons: Range<usize>, input: &[Number], random: &mut Kiss, fired: &mut Fired);
     /// Graded output at the last step.
     fn output(&self) -> &[Number];
     /// The probability with which each neuron fired at the last step; empty without escape noise.
@@ -100,15 +99,7 @@ impl<N: Neuron> Cells for Typed<N> {
         self.output.fill(Number::of(0.0));
     }
 
-    fn step(
-        &mut self,
-        t: usize,
-        neurons: Range<usize>,
-        input: &[Number],
-        random: &mut Kiss,
-        fired: &mut Vec<u32>,
-        values: &mut Vec<Number>,
-    ) {
+    fn step(&mut self, t: usize, neurons: Range<usize>, input: &[Number], random: &mut Kiss, fired: &mut Fired) {
         let (size, zero) = (self.fired.len(), Number::of(0.0));
         let consts = &self.consts[t % (self.consts.len() / size) * size..];
         for j in neurons {
@@ -131,10 +122,10 @@ impl<N: Neuron> Cells for Typed<N> {
             self.fired[j] = fires;
             if fires {
                 self.quiet[j] = self.refractory;
-                fired.push(j as u32);
+                fired.units.push(j as u32);
                 match N::OUTPUT {
-                    Output::Rectified => values.push(u),
-                    Output::Weighted => values.push(N::worth(consts[j], state)),
+                    Output::Rectified => fired.values.push(u),
+                    Output::Weighted => fired.values.push(N::worth(consts[j], state)),
                     Output::Spike | Output::Graded => {}
                 }
             }

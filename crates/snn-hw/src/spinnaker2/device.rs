@@ -1,6 +1,6 @@
 //! The chip at work: cores step by step, packets into ring buffers, and what it all takes.
 
-use super::cells::{Cells, Number, cells};
+use super::cells::{Cells, Fired, Number, cells};
 use super::cost::{Arithmetic, DRAM_BYTE, DRAM_POWER, EVENT_CYCLES, PACKET_CYCLES, PAYLOAD_CYCLES};
 use super::mapping::Slice;
 use super::random::Kiss;
@@ -33,9 +33,8 @@ struct Group {
     spikes: Raster,
     output: Vec<Number>, // [step][unit] of a readout
     drives: Vec<(Poisson, Number)>,
-    fired: Vec<u32>,
-    valued: bool,        // whether packets carry values
-    values: Vec<Number>, // of those who fired
+    fired: Fired,
+    valued: bool, // whether packets carry values
 }
 
 /// A projection: links by source, and the ring buffer they write to.
@@ -136,9 +135,8 @@ impl Chip {
                 .filter(|d| d.to == p.name)
                 .map(|d| (Poisson::new(d.rate * network.dt()), Number::of(d.weight.into())))
                 .collect(),
-            fired: Vec::new(),
+            fired: Fired::default(),
             valued: p.model.output().has_values(),
-            values: Vec::new(),
         };
         let place = |name: &str| draft.populations.iter().position(|p| p.name == name);
         let fans = draft.projections.iter().filter_map(|p| {
@@ -175,7 +173,7 @@ impl Chip {
             fan.ring.hear(t, &mut self.populations[fan.to].input);
         }
         for (core, slice) in self.slices.iter().enumerate() {
-            let Group { cells, input, drives, fired, values, .. } = &mut self.populations[slice.population];
+            let Group { cells, input, drives, fired, .. } = &mut self.populations[slice.population];
             let random = &mut self.random[core];
             for (counts, weight) in drives {
                 for j in slice.neurons.clone() {
@@ -183,29 +181,30 @@ impl Chip {
                     (0..events).for_each(|_| input[j] += *weight);
                 }
             }
-            cells.step(t, slice.neurons.clone(), input, random, fired, values);
+            cells.step(t, slice.neurons.clone(), input, random, fired);
         }
         for group in &mut self.populations {
             group.input.fill(Number::of(0.0));
             if !group.valued {
-                group.spikes.push_step(t, |units| units.extend_from_slice(&group.fired));
+                group.spikes.push_step(t, |units| units.extend_from_slice(&group.fired.units));
             } else {
                 group.spikes.push_values(t, |units, values| {
-                    units.extend_from_slice(&group.fired);
-                    values.extend(group.values.iter().map(|x| x.value()));
+                    units.extend_from_slice(&group.fired.units);
+                    values.extend(group.fired.values.iter().map(|x| x.value()));
                 });
             }
             group.output.extend_from_slice(group.cells.output());
         }
         for fan in &mut self.projections {
             if let Source::Population(p) = fan.from {
-                fan.send(t, &self.populations[p].fired, &self.populations[p].values, &mut self.tally);
+                let Fired { units, values } = &self.populations[p].fired;
+                fan.send(t, units, values, &mut self.tally);
             }
         }
         self.account();
         for group in &mut self.populations {
-            group.fired.clear();
-            group.values.clear();
+            group.fired.units.clear();
+            group.fired.values.clear();
         }
     }
 
@@ -214,7 +213,8 @@ impl Chip {
         let Chip { machine, slices, populations, tally, network, .. } = self;
         let (mut busiest, clock, each) = (0.0f64, machine.level.clock(), machine.link_bytes() as f64);
         for (slice, (&events, &payloads)) in slices.iter().zip(tally.events.iter().zip(&tally.payloads)) {
-            let spikes = populations[slice.population].fired.iter().filter(|&&j| slice.neurons.contains(&(j as usize))).count() as u64;
+            let spikes =
+                populations[slice.population].fired.units.iter().filter(|&&j| slice.neurons.contains(&(j as usize))).count() as u64;
             let cycles = slice.cycles + (events * EVENT_CYCLES + payloads * PAYLOAD_CYCLES + spikes * PACKET_CYCLES) as f64;
             busiest = busiest.max(cycles);
             tally.cycles += cycles;

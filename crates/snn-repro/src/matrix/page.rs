@@ -8,7 +8,7 @@ impl Outcome {
     /// A word for tables: the share of the loss that is left, in per cent.
     fn word(&self) -> String {
         match self {
-            Outcome::Works { before, after, .. } => format!("{:.0} %", 100.0 * after / before),
+            Outcome::Works { before, after } => format!("{:.0} %", 100.0 * after / before),
             Outcome::Refused { .. } => "–".into(),
             Outcome::Broken { .. } => "**broken**".into(),
         }
@@ -50,8 +50,8 @@ pub fn markdown(matrix: &Matrix) -> String {
     ];
     let mut text = format!(
         "# What goes with what\n\nEvery learning rule × neuron × kind of links × machine × structural rule, tried: {} combinations of a network with 16 inputs and 8 hidden neurons, \
-         25 updates each (up to 200 where noise hides it). **{works} work** (the loss fell), **{refused} are refused** by a typed error that says why, **{broken} are broken**. Made by `snn matrix --out docs/matrix.md`; \
-         `snn matrix --json` gives every combination.\n\nMachines other than `{SOFTWARE}` run every trial, and the rule learns from what they recorded; with `on pcm devices` the weights live on \
+         30 updates each, 200 of devices that are pulsed. **{works} work** (the mean loss of the last five is below that of the first five), **{refused} are refused** by a typed error that says why, **{broken} are broken**. Made by `snn matrix --all --out docs/matrix.md`; \
+         `snn matrix --all --json` gives every combination.\n\nMachines other than `{SOFTWARE}` run every trial, and the rule learns from what they recorded; with `on pcm devices` the weights live on \
          phase-change memory while they learn.\n",
         matrix.cells.len()
     );
