@@ -64,13 +64,18 @@ fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// The features that a command line of `snn` needs: papers whose file asks for `dense-baselines`, a large library, get it; others do not wait for it.
+/// How to build `snn` for a command line. Papers need neither benches nor another library's runs of ONNX files; those whose file asks for `dense-baselines`, a
+/// large library, get it, and others do not wait for it.
 fn features(root: &Path, command: &str, rest: &[String]) -> &'static [&'static str] {
     let asks = |paper: &String| {
         let file = root.join(format!("crates/snn-repro/src/papers/{paper}.rs"));
         paper == "--all" || std::fs::read_to_string(file).is_ok_and(|text| text.contains("feature = \"dense-baselines\""))
     };
-    if command == "reproduce" && rest.iter().any(asks) { &["--features", "dense-baselines"] } else { &[] }
+    match command {
+        "reproduce" if rest.iter().any(asks) => &["--no-default-features", "--features", "dense-baselines"],
+        "reproduce" => &["--no-default-features"],
+        _ => &[],
+    }
 }
 
 /// `cargo run --release -p snn-cli -- COMMAND …` in the user's folder, so that paths mean what they say.
@@ -95,10 +100,10 @@ mod tests {
     #[test]
     fn only_papers_that_need_it_get_the_large_library() {
         let features = |command, rest: &[&str]| features(&root(), command, &rest.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
-        let dense = ["--features", "dense-baselines"];
+        let dense = ["--no-default-features", "--features", "dense-baselines"];
         assert_eq!(features("reproduce", &["ssgd", "crnn_music_tagging", "--seed", "2"]), dense);
         assert_eq!(features("reproduce", &["--all"]), dense);
-        assert_eq!(features("reproduce", &["ssgd", "--scale", "smoke"]), [""; 0]);
+        assert_eq!(features("reproduce", &["ssgd", "--scale", "smoke"]), ["--no-default-features"]);
         assert_eq!(features("bench", &["--all"]), [""; 0]);
     }
 }

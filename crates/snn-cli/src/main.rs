@@ -4,6 +4,7 @@
 //! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish;
 //! 130, stopped by a signal.
 
+#[cfg(feature = "bench")]
 mod bench;
 mod convert;
 mod data;
@@ -75,6 +76,7 @@ enum Command {
     #[command(after_help = fit::EXAMPLES)]
     Fit(fit::Args),
     /// Measure time, memory and work.
+    #[cfg(feature = "bench")]
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
     /// Bring the generated tables in README.md and docs/reproductions.md up to date.
@@ -106,6 +108,7 @@ fn main() -> ExitCode {
         Command::Machines(args) => machines::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Fit(args) => fit::run(&args),
+        #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(&args),
         Command::Docs(args) => docs::run(&args),
     };
