@@ -312,10 +312,6 @@ impl Node {
 }
 
 impl Ann {
-    /// The graph.
-    pub fn graph(&self) -> &Graph {
-        &self.0
-    }
     /// The nodes: the input first, the output last.
     pub fn nodes(&self) -> &[Node] {
         &self.0.nodes

@@ -50,13 +50,9 @@ pub struct Surrogate {
 }
 
 impl Surrogate {
-    /// Untruncated derivative of the fast sigmoid; `super_spike` is its other name.
+    /// Derivative of the fast sigmoid, untruncated: SuperSpike (Zenke & Ganguli 2018).
     pub const fn fast_sigmoid(beta: f64) -> Self {
         Surrogate { shape: Shape::FastSigmoid { beta }, window: None }
-    }
-    /// SuperSpike (Zenke & Ganguli 2018): the same function as [`Surrogate::fast_sigmoid`].
-    pub const fn super_spike(beta: f64) -> Self {
-        Self::fast_sigmoid(beta)
     }
     /// A triangle of height `gamma` and half-width `width`.
     pub const fn triangle(gamma: f64, width: f64) -> Self {
@@ -69,10 +65,6 @@ impl Surrogate {
     /// The same shape, zero where `|u| ≥ half_width`.
     pub const fn window(self, half_width: f64) -> Self {
         Surrogate { window: Some(half_width), ..self }
-    }
-    /// The same shape, untruncated.
-    pub const fn untruncated(self) -> Self {
-        Surrogate { window: None, ..self }
     }
 
     /// Half-width of the support: `g(u) = 0` exactly where `|u| ≥ reach`. Infinite if untruncated.
@@ -172,6 +164,6 @@ mod tests {
         {
             assert!(bad.check().is_err(), "{bad:?}");
         }
-        assert!(Surrogate::super_spike(100.0).window(0.0).check().is_ok());
+        assert!(Surrogate::fast_sigmoid(100.0).window(0.0).check().is_ok());
     }
 }

@@ -254,33 +254,10 @@ pub struct Encoded<E, I = Images> {
 /// Images in the time-to-first-spike code.
 pub type LatencyImages = Encoded<Latency>;
 
-/// Images as they are, for one step: a graded event for every pixel that is not 0. What a dense network sees.
-///
-/// ```no_run
-/// use snn_core::{Dataset, Raster, Seed};
-/// use snn_data::{Analog, AnalogImages, Images, Split};
-/// let train = AnalogImages::new(Images::mnist("data", Split::Train)?, Analog::default(), Seed::new(0));
-/// let mut raster = Raster::default();
-/// train.load(0, &mut raster);                                 // the first image: a 5
-/// assert_eq!((raster.units(), raster.steps(), raster.value(0, 5 * 28 + 12)), (784, 1, f64::from(3.0f32 / 255.0)));
-/// # Ok::<(), snn_data::DataError>(())
-/// ```
-pub type AnalogImages = Encoded<Analog>;
-
 impl<E: Encoder, I: ImageSet> Encoded<E, I> {
     /// `images` as `encoder` gives them.
     pub fn new(images: I, encoder: E, seed: Seed) -> Self {
         Encoded { images, encoder, seed }
-    }
-
-    /// The images behind it.
-    pub fn images(&self) -> &I {
-        &self.images
-    }
-
-    /// The encoder.
-    pub fn encoder(&self) -> &E {
-        &self.encoder
     }
 }
 
@@ -353,7 +330,7 @@ mod tests {
 
         // Pixel 3 + 256·k of image 0 has the value 3/255; pixels 0, 256, 512 and 768 are dark.
         let images = Images::mnist(dir.path(), Split::Test).unwrap();
-        let data = AnalogImages::new(images, Analog::default(), Seed::new(0));
+        let data = Encoded::new(images, Analog::default(), Seed::new(0));
         data.load(0, &mut raster);
         assert_eq!((data.inputs(), data.steps(), raster.units(), raster.steps(), raster.len()), (784, 1, 784, 1, 780));
         assert!([3, 259].iter().all(|&i| raster.value(0, i) == f64::from(3.0f32 / 255.0)));

@@ -75,11 +75,6 @@ impl LogMel {
         Ok(LogMel { mel, params })
     }
 
-    /// The parameters.
-    pub fn params(&self) -> &LogMelParams {
-        &self.params
-    }
-
     /// Bands and frames of a picture.
     pub fn shape(&self) -> (usize, usize) {
         (self.params.bank.bands, self.params.frames)

@@ -82,11 +82,6 @@ impl Lab {
         }
     }
 
-    /// Threads to use.
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
-
     /// Runs `work` on as many threads.
     ///
     /// # Errors

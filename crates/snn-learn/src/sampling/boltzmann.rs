@@ -187,11 +187,6 @@ impl Histogram {
         self.0[state] += 1;
     }
 
-    /// Counts all that another has.
-    pub fn merge(&mut self, other: &Histogram) {
-        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a += b);
-    }
-
     /// The share of each state, every one counted `floor` times more than it was met.
     pub fn shares(&self, floor: f64) -> Vec<f64> {
         let sum = self.0.iter().map(|&n| n as f64 + floor).sum::<f64>();
