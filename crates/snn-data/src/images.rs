@@ -2,7 +2,7 @@
 
 use crate::{
     Split,
-    encode::{Analog, Encoder, Latency},
+    encode::{Encoder, Latency},
     error::{DataError, check},
 };
 use snn_core::{Dataset, Raster, Seed, Target};
@@ -288,7 +288,7 @@ impl<E: Encoder, I: ImageSet> Dataset for Encoded<E, I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PixelCrossings;
+    use crate::{Analog, PixelCrossings};
     use std::fs;
 
     fn idx_bytes(dims: &[u32], data: &[u8]) -> Vec<u8> {
