@@ -241,11 +241,11 @@ impl Node {
             |size: usize, why: &str| if size == self.size { Ok(()) } else { Err(format!("{} numbers from {size}: {why}", self.size)) };
         let fits = |what: &str, value: &Value<f32>, count: usize| match value.given().iter().find(|x| !x.is_finite()) {
             Some(x) => Err(format!("{what} {x}: must be finite")),
-            None if !value.fits(count) => Err(format!("{} numbers as {what}, for {count}", value.given().len())),
+            None if !value.fits(count) => Err(format!("{} numbers as {what}, for {count}; give one, or one for each", value.given().len())),
             None => Ok(()),
         };
         let listed = |largest: Option<u32>, size: usize| match largest.filter(|&i| i as usize >= size) {
-            Some(i) => Err(format!("it names number {i} of {size}")),
+            Some(i) => Err(format!("it names number {i} of {size}; they are counted from 0")),
             None => Ok(()),
         };
         match &self.op {
