@@ -142,7 +142,7 @@ impl Escape {
     }
 }
 
-/// Weighted links from one group to another (or to itself).
+/// Weighted links, the synapses, from one group to another (or to itself).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Projection {
