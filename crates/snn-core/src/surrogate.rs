@@ -7,20 +7,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "shape", rename_all = "snake_case")]
 pub enum Shape {
-    /// `g = 1/(1 + β|u|)²`, the derivative of the fast sigmoid `u/(1 + β|u|)`; known as SuperSpike (Zenke & Ganguli 2018, eq. 5).
+    /// `g = 1/(1 + β|u|)²`, the derivative of the fast sigmoid `u/(1 + β|u|)`; known as SuperSpike (Zenke & Ganguli 2018, arXiv 1705.11146, eq. 5).
     #[serde(alias = "super_spike")]
     FastSigmoid {
         /// Steepness β (1 / potential).
         beta: f64,
     },
-    /// `g = γ·max(0, 1 − |u|/w)` (Esser et al. 2016; Bellec et al. 2018 with γ = 0.3/v_th, w = v_th).
+    /// `g = γ·max(0, 1 − |u|/w)` (Esser et al. 2016, arXiv 1603.08270; Bellec et al. 2018, arXiv 1803.09574,
+    /// with γ = 0.3/v_th, w = v_th).
     Triangle {
         /// Height γ.
         gamma: f64,
         /// Half-width w (potential).
         width: f64,
     },
-    /// `g = (α/2)/(1 + (π α u/2)²)`, the derivative of `atan(π α u/2)/π` (Fang et al. 2021).
+    /// `g = (α/2)/(1 + (π α u/2)²)`, the derivative of `atan(π α u/2)/π` (Fang et al. 2021, arXiv 2007.05785).
     Arctan {
         /// Steepness α (1 / potential).
         alpha: f64,
@@ -30,7 +31,7 @@ pub enum Shape {
 /// A surrogate derivative, optionally cut off outside a window around threshold.
 ///
 /// With a window `B` only units with `|u| < B` have a derivative: this is what makes the backward pass sparse
-/// (Perez-Nieves & Goodman 2021: `β = 100`, `B = 0.2`).
+/// (Perez-Nieves & Goodman 2021, arXiv 2105.08810: `β = 100`, `B = 0.2`).
 ///
 /// ```
 /// use snn_core::Surrogate;

@@ -64,7 +64,7 @@ fn intensity(pixel: u8) -> f32 {
 ///
 /// Cost: a table holds the step of each byte, so that 784 pixels take about 2 µs and no allocation once the raster is warm.
 ///
-/// Source: Zenke and Vogels 2021 (Fashion-MNIST); Perez-Nieves and Goodman 2021, SSGD: τ = 20 ms, θ = 0.2, dt = 1 ms, 100 steps.
+/// Source: Zenke and Vogels 2021 (Fashion-MNIST); Perez-Nieves and Goodman 2021 (arXiv:2105.08810), SSGD: τ = 20 ms, θ = 0.2, dt = 1 ms, 100 steps.
 ///
 /// ```
 /// use snn_data::Latency;

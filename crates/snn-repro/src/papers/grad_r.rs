@@ -103,7 +103,7 @@ pub const PAPER: Paper = Paper {
 const STEPS: usize = 8;
 /// Images per update `[code]`.
 const BATCH: usize = 128;
-/// `dS/dH = 1/(1 + (π·(H − 1))²)` `[code]`, by the distance to a threshold twice as high.
+/// `dS/dH = 1/(1 + (π·(H − 1))²)`, by the distance to a threshold twice as high: the width `[code]`, the form of that library's function `[recalled]`.
 const SURROGATE: Surrogate = Surrogate::arctan(1.0);
 
 /// Images split off the training set.
