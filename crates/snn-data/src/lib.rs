@@ -60,6 +60,6 @@ pub mod encode;
 pub use encode::*;
 
 modules! {
-    cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, nmnist, packed, pattern, prototype, randman,
+    cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, nmnist, packed, pattern, prototype, randman,
     sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, tones, world, xor
 }
