@@ -190,7 +190,10 @@ pub(super) fn concat(build: &mut Build, call: &Call) -> Result<Value, Reason> {
         return Err("along axis 0, the batch".into());
     }
     if parts.iter().any(|(_, dims)| dims.len() != first.len() || (0..dims.len()).any(|k| k != axis && dims[k] != first[k])) {
-        return Err(format!("shapes {:?} along axis {axis}; all other lengths must be equal", parts.iter().map(|(_, dims)| *dims).collect::<Vec<_>>()));
+        return Err(format!(
+            "shapes {:?} along axis {axis}; all other lengths must be equal",
+            parts.iter().map(|(_, dims)| *dims).collect::<Vec<_>>()
+        ));
     }
     let mut dims = first.to_vec();
     dims[axis] = parts.iter().map(|(_, dims)| dims[axis]).fold(0, usize::saturating_add);
