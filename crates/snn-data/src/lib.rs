@@ -48,8 +48,8 @@
 //! Next: [`encode`] for the two kinds of encoder, [`Images`] and [`Nmnist`] for data sets that are files.
 #![forbid(unsafe_code)]
 
-mod files;
 mod fire;
+mod source;
 
 /// Declares the module of each file. What is public there is public here.
 macro_rules! modules {

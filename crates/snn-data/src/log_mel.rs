@@ -2,8 +2,8 @@
 
 use crate::{
     error::{DataError, check, count, positive},
-    files::Source,
     mel::{Mel, MelParams},
+    source::Source,
 };
 use snn_io::wav;
 use std::path::Path;

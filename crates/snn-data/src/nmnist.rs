@@ -3,8 +3,8 @@
 use crate::{
     Split,
     error::{DataError, check, count, positive},
-    files::Source,
     packed::{Packed, Recorded, is_its_set},
+    source::Source,
 };
 use snn_io::aer;
 use std::path::Path;
