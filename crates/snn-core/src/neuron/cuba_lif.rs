@@ -2,7 +2,7 @@ use super::{Neuron, Output, Param, Range, Value, decay, filtered};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
-/// The leaky integrate-and-fire neuron with exponentially decaying synaptic current.
+/// The current-based leaky integrate-and-fire neuron (CUBA): its synaptic current decays exponentially.
 ///
 /// ```text
 /// i[t] = α_s·i[t−1] + x[t]
