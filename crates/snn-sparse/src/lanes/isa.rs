@@ -12,17 +12,17 @@ pub trait Isa: Copy {
     fn within(x: &Block<f32>, reach: f32) -> u64;
     /// See [`Block::dot`].
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
-    /// See [`Scalar::dot_at`].
+    /// See [`Scalar::dot_at`](super::Scalar::dot_at).
     #[inline(always)]
     fn dot_at(w: &[f32], index: &[u32], x: &[f32]) -> f32 {
         dot_at(w, index, x)
     }
-    /// See [`Scalar::add_at`].
+    /// See [`Scalar::add_at`](super::Scalar::add_at).
     #[inline(always)]
     fn add_at(y: &mut [f32], a: f32, index: &[u32], x: &[f32]) {
         add_at(y, a, index, x);
     }
-    /// See [`Scalar::add_spread`].
+    /// See [`Scalar::add_spread`](super::Scalar::add_spread).
     #[inline(always)]
     fn add_spread(into: &mut Block<f32>, mask: u64, w: &[f32]) {
         add_spread(into, mask, w);
