@@ -49,19 +49,20 @@ fn render_table(results: &[RunResult]) -> String {
     markdown(["paper", "claim", "paper's figure", "ours", "bound", "verdict", "run"], measured(results).into_iter().map(row))
 }
 
-/// The same of the claims for the first page, and how many of all were met.
+/// One row for each paper, for the first page: the first of its headlines that was measured, and how many of all its claims were met.
 fn render_headlines(results: &[RunResult]) -> String {
     let all = measured(results);
-    let met = all.iter().filter(|(_, claim)| claim.verdict == Verdict::Met).count();
-    let headline = |(result, claim): &&(&RunResult, &crate::ClaimResult)| {
-        let known = papers::find(&result.paper).and_then(|paper| paper.claims.iter().find(|known| known.what == claim.what));
-        known.is_some_and(|known| known.headline)
+    let met = |claims: &[(&RunResult, &crate::ClaimResult)]| claims.iter().filter(|(_, claim)| claim.verdict == Verdict::Met).count();
+    let row = |claims: &[(&RunResult, &crate::ClaimResult)]| {
+        let paper = papers::find(&claims[0].0.paper)?;
+        let mut headlines = paper.claims.iter().filter(|known| known.headline);
+        let claim = headlines.find_map(|known| claims.iter().find(|(_, claim)| claim.what == known.what))?.1;
+        let of_all = format!("{} of {}", met(claims), claims.len());
+        Some(vec![format!("`{}`", paper.id), claim.what.clone(), claim.paper.clone(), claim.figure(), verdict(claim), of_all])
     };
-    let row = |&(result, claim): &(&RunResult, &crate::ClaimResult)| {
-        vec![format!("`{}`", result.paper), claim.what.clone(), claim.paper.clone(), claim.figure(), verdict(claim)]
-    };
-    let text = markdown(["paper", "claim", "paper's figure", "ours", "verdict"], all.iter().filter(headline).map(row));
-    format!("{text}\n{met} of {} claims met: [all of them](docs/reproductions.md), with bounds and settings.\n", all.len())
+    let rows = all.chunk_by(|(a, _), (b, _)| a.paper == b.paper).filter_map(row);
+    let text = markdown(["paper", "its first claim", "paper's figure", "ours", "verdict", "claims met"], rows);
+    format!("{text}\n{} of {} claims met: [all of them](docs/reproductions.md), with bounds and settings.\n", met(&all), all.len())
 }
 
 fn verdict(claim: &crate::ClaimResult) -> String {
@@ -85,9 +86,9 @@ fn measured(results: &[RunResult]) -> Vec<(&RunResult, &crate::ClaimResult)> {
         }
     }
     let place = |(result, claim): &(&RunResult, &crate::ClaimResult)| {
-        let paper = papers::find(&result.paper);
-        let at = paper.and_then(|paper| paper.claims.iter().position(|known| known.what == claim.what));
-        (result.paper.clone(), at)
+        let paper = papers::all().iter().position(|paper| paper.id == result.paper);
+        let at = paper.and_then(|paper| papers::all()[paper].claims.iter().position(|known| known.what == claim.what));
+        (paper.unwrap_or(usize::MAX), result.paper.clone(), at)
     };
     rows.sort_by_key(place);
     rows

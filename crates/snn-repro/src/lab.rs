@@ -239,6 +239,12 @@ impl Lab {
         }
         let now = Instant::now();
         let seconds = (now - std::mem::replace(&mut self.since, now)).as_secs_f64();
+        if let Ok(ours) = ours {
+            // A long run's figures should not wait for its end.
+            let judged = judge(&paper.claims[index], ours, seconds);
+            let verdict = if judged.verdict == Verdict::NotRun { "of this seed".into() } else { judged.verdict.to_string() };
+            self.bars.say(&format!("{what}: {} ({verdict})", judged.figure()));
+        }
         self.answers[index] = Some(Answer { ours, seconds });
         Ok(())
     }

@@ -341,6 +341,7 @@ struct SweepKernel<'a, N: Neuron, F: Scalar> {
 }
 
 impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
+    type Number = F;
     type Out = ();
 
     #[inline(always)]
@@ -480,6 +481,7 @@ struct DerivativesKernel<'a, N: Neuron, F: Scalar> {
 }
 
 impl<N: Neuron, F: Scalar> Kernel for DerivativesKernel<'_, N, F> {
+    type Number = F;
     type Out = ();
 
     #[inline(always)]
@@ -529,6 +531,7 @@ struct WindowKernel<'a, N: Neuron, F: Scalar> {
 }
 
 impl<N: Neuron, F: Scalar> Kernel for WindowKernel<'_, N, F> {
+    type Number = F;
     type Out = ();
 
     #[inline(always)]
@@ -613,6 +616,7 @@ struct DenseKernel<'a, N: Neuron, F: Scalar> {
 }
 
 impl<N: Neuron, F: Scalar> Kernel for DenseKernel<'_, N, F> {
+    type Number = F;
     type Out = ();
 
     #[inline(always)]

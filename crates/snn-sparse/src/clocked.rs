@@ -845,6 +845,7 @@ struct Hear<'a, F: Scalar> {
 }
 
 impl<F: Scalar> Kernel for Hear<'_, F> {
+    type Number = F;
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {

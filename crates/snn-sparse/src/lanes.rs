@@ -45,6 +45,9 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     fn push<I: Isa>(entries: &mut Entries<Self>, mask: u64, step: u32, first: u32, x: &Block<Self>);
     /// A count as a number.
     fn count(n: u32) -> Self;
+    /// Runs `kernel` as it is compiled for `simd`. Only `f32` is in motion, so only its kernels are compiled for each instruction set: those of other
+    /// numbers for the compiler's baseline, with the same bits.
+    fn compiled<K: Kernel<Number = Self>>(simd: Simd, kernel: K) -> K::Out;
     /// Lowers a population for a time step of `dt` seconds. A method of the number so that the kernels of all models are compiled in this crate, not again
     /// in every crate that runs a network.
     fn lower(population: &Population, dt: f64) -> Box<dyn Cells<Self>>;
@@ -305,6 +308,23 @@ impl Scalar for f32 {
     fn push<I: Isa>(entries: &mut Entries<f32>, mask: u64, step: u32, first: u32, x: &Block<f32>) {
         I::push(entries, mask, step, first, x);
     }
+    fn compiled<K: Kernel<Number = Self>>(simd: Simd, kernel: K) -> K::Out {
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => {
+                assert!(x86::has_avx512(), "this processor has no AVX-512");
+                // SAFETY: the features were just checked.
+                unsafe { x86::avx512(kernel) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => {
+                assert!(is_x86_feature_detected!("avx2"), "this processor has no AVX2");
+                // SAFETY: the feature was just checked.
+                unsafe { x86::avx2(kernel) }
+            }
+            _ => kernel.run::<Portable>(),
+        }
+    }
 }
 
 /// The plain form of every kernel, for numbers that have no vector registers of their own.
@@ -346,6 +366,9 @@ macro_rules! plain_scalar {
             fn count(n: u32) -> Self {
                 $count(n)
             }
+            fn compiled<K: Kernel<Number = Self>>(_: Simd, kernel: K) -> K::Out {
+                kernel.run::<Portable>()
+            }
         }
     };
 }
@@ -359,6 +382,7 @@ mod tests {
 
     struct Masks<'a>(&'a Block<f32>, f32);
     impl Kernel for Masks<'_> {
+        type Number = f32;
         type Out = (u64, u64, u32, Vec<(u32, u32, u32)>);
         #[inline(always)]
         fn run<I: Isa>(self) -> Self::Out {
@@ -384,6 +408,7 @@ mod tests {
 
     struct At<'a>(&'a [u32], &'a [f32]);
     impl Kernel for At<'_> {
+        type Number = f32;
         type Out = (u32, Vec<u32>);
         #[inline(always)]
         fn run<I: Isa>(self) -> Self::Out {
@@ -406,6 +431,7 @@ mod tests {
 
     struct Spread(u64, Vec<f32>);
     impl Kernel for Spread {
+        type Number = f32;
         type Out = Vec<u32>;
         #[inline(always)]
         fn run<I: Isa>(self) -> Self::Out {
@@ -436,6 +462,7 @@ mod tests {
 
     struct Tally<'a>(&'a [u64], &'a [u32]);
     impl Kernel for Tally<'_> {
+        type Number = f32;
         type Out = [[u8; LANES]; 2];
         #[inline(always)]
         fn run<I: Isa>(self) -> Self::Out {

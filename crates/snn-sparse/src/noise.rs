@@ -89,6 +89,7 @@ struct Shake<'a, F> {
 }
 
 impl<F: Scalar> Kernel for Shake<'_, F> {
+    type Number = F;
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {
@@ -195,6 +196,7 @@ mod tests {
 
     struct Draw<'a>(&'a Poisson, u64, usize);
     impl Kernel for Draw<'_> {
+        type Number = f32;
         type Out = Block<f64>;
         #[inline(always)]
         fn run<I: Isa>(self) -> Block<f64> {
@@ -257,6 +259,7 @@ mod tests {
 
     struct Shaken<'a>(&'a Gumbel, u64, usize, Block<f32>);
     impl Kernel for Shaken<'_> {
+        type Number = f32;
         type Out = Block<f32>;
         #[inline(always)]
         fn run<I: Isa>(mut self) -> Block<f32> {

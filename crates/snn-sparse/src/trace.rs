@@ -299,6 +299,7 @@ struct List<'a> {
 }
 
 impl Kernel for List<'_> {
+    type Number = f32;
     type Out = ();
 
     #[inline(always)]

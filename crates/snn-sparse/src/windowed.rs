@@ -302,6 +302,7 @@ struct List<'a, F> {
 }
 
 impl<F: Scalar> Kernel for List<'_, F> {
+    type Number = F;
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {
@@ -343,6 +344,7 @@ struct Hear<'a, F: Scalar> {
 }
 
 impl<F: Scalar> Kernel for Hear<'_, F> {
+    type Number = F;
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use snn_core::neuron::decay;
 use snn_core::{Real, Seed};
 use snn_sparse::Simd;
-use snn_sparse::lanes::{Isa, Kernel};
+use snn_sparse::lanes::{Isa, Kernel, Scalar};
 
 /// Reward-based synaptic sampling (Kappel, Legenstein, Habenschuss, Hsieh & Maass 2018, eNeuro 5(2); arXiv 1704.04238): parameters wander,
 /// pulled by a prior and by reward, and what is sampled is networks, the better the likelier. A synapse is there while its parameter is
@@ -135,7 +135,7 @@ impl SynapticSampling {
     ///
     /// # Errors
     /// [`OnlineError`]: an impossible parameter, links that share weights, parameters of another number.
-    pub fn begin<R: Real>(
+    pub fn begin<R: Scalar>(
         &self,
         wires: Wires<'_>,
         parameters: &[f64],
@@ -302,7 +302,8 @@ struct Pass<'a, R> {
     s: &'a mut [R],
 }
 
-impl<R: Real> Kernel for Pass<'_, R> {
+impl<R: Scalar> Kernel for Pass<'_, R> {
+    type Number = R;
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {
@@ -324,7 +325,7 @@ impl<R: Real> Kernel for Pass<'_, R> {
     }
 }
 
-impl<R: Real> OnlineRule for Sampling<R> {
+impl<R: Scalar> OnlineRule for Sampling<R> {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -357,7 +358,7 @@ impl<R: Real> OnlineRule for Sampling<R> {
     }
 }
 
-impl<R: Real> Sampling<R> {
+impl<R: Scalar> Sampling<R> {
     /// Lets the traces fade, and multiplies each with the surprise of the targets it goes to.
     fn meet(&mut self) {
         let (zero, silent) = (R::of(0.0), R::of(SILENT));

@@ -211,6 +211,7 @@ pub struct DenseStep<'a, F, const K: usize> {
 }
 
 impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
+    type Number = F;
     type Out = ();
 
     #[inline(always)]

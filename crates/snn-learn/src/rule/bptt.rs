@@ -153,6 +153,7 @@ struct Emit<'a, F> {
 }
 
 impl<F: Scalar> Kernel for Emit<'_, F> {
+    type Number = F;
     type Out = [u64; 2];
 
     #[inline(always)]
@@ -510,6 +511,7 @@ enum Rows<'a, F> {
 }
 
 impl<F: Scalar> Kernel for FromEvents<'_, F> {
+    type Number = F;
     type Out = ();
 
     #[inline(always)]

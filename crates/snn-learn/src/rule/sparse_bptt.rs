@@ -452,6 +452,7 @@ struct Correlate<'a, F> {
 }
 
 impl<F: Scalar> Kernel for Correlate<'_, F> {
+    type Number = F;
     type Out = u64;
 
     #[inline(always)]
@@ -487,6 +488,7 @@ struct ByRow<'a, F: Scalar> {
 }
 
 impl<F: Scalar> Kernel for ByRow<'_, F> {
+    type Number = F;
     type Out = u64;
 
     #[inline(always)]
@@ -562,6 +564,7 @@ struct SweepBack<'a, 'b, F: Scalar, const K: usize> {
 }
 
 impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
+    type Number = F;
     type Out = u64;
 
     #[inline(always)]

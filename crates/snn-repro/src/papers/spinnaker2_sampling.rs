@@ -29,12 +29,12 @@ use snn_arch::ClosedLoop;
 use snn_core::net::{Connect, Init, Links};
 use snn_core::neuron::Psp;
 use snn_core::stats;
-use snn_core::{Fix, Net, Network, Raster, Real, Seed, ms};
+use snn_core::{Fix, Net, Network, Raster, Seed, ms};
 use snn_data::{RatePatterns, RatePatternsParams, Score, World};
 use snn_hw::spinnaker2::{Dram, Gaussian, Kiss, Plastic};
 use snn_hw::{Machine, Spinnaker2};
 use snn_learn::online::{Moment, Normals, OnlineRule, Sampling, SynapticSampling, Wires, normals};
-use snn_sparse::{Costs, Device, Ideal};
+use snn_sparse::{Costs, Device, Ideal, Scalar};
 
 use crate::checkpoint::once;
 use crate::{Axes, Bound, Claim, Cost, Interrupt, Lab, Paper, Scale};
@@ -207,7 +207,7 @@ fn live(arm: Arm, trials: usize, steps: usize, seed: Seed, stop: &Interrupt) -> 
     live_in(arm, device, noise, (trials, steps), seed, stop)
 }
 
-fn live_in<R: Real>(
+fn live_in<R: Scalar>(
     arm: Arm,
     device: Box<dyn Device>,
     noise: Box<dyn Normals>,
@@ -254,7 +254,7 @@ fn live_in<R: Real>(
 type Loop<R> = ClosedLoop<RatePatterns, Sampling<R>>;
 
 /// The parameters of all synapses.
-fn synapses<R: Real>(life: &Loop<R>) -> impl Iterator<Item = f64> + '_ {
+fn synapses<R: Scalar>(life: &Loop<R>) -> impl Iterator<Item = f64> + '_ {
     life.rules().flat_map(|rule| rule.parameters())
 }
 

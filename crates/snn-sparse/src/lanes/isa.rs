@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::x86;
-use super::{Block, Entries, LANES, add_at, add_spread, bits, dot, dot_at, mask};
+use super::{Block, Entries, LANES, Scalar, add_at, add_spread, bits, dot, dot_at, mask};
 
 /// An instruction set that kernels are compiled for.
 pub trait Isa: Copy {
@@ -12,17 +12,17 @@ pub trait Isa: Copy {
     fn within(x: &Block<f32>, reach: f32) -> u64;
     /// See [`Block::dot`].
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
-    /// See [`Scalar::dot_at`](super::Scalar::dot_at).
+    /// See [`Scalar::dot_at`].
     #[inline(always)]
     fn dot_at(w: &[f32], index: &[u32], x: &[f32]) -> f32 {
         dot_at(w, index, x)
     }
-    /// See [`Scalar::add_at`](super::Scalar::add_at).
+    /// See [`Scalar::add_at`].
     #[inline(always)]
     fn add_at(y: &mut [f32], a: f32, index: &[u32], x: &[f32]) {
         add_at(y, a, index, x);
     }
-    /// See [`Scalar::add_spread`](super::Scalar::add_spread).
+    /// See [`Scalar::add_spread`].
     #[inline(always)]
     fn add_spread(into: &mut Block<f32>, mask: u64, w: &[f32]) {
         add_spread(into, mask, w);
@@ -57,6 +57,8 @@ pub trait Isa: Copy {
 
 /// A kernel body, generic in the instruction set. Mark `run` `#[inline(always)]`.
 pub trait Kernel {
+    /// What it computes with; `f32` where that is no number of the engine's.
+    type Number: Scalar;
     /// Result.
     type Out;
     /// The body.
@@ -96,26 +98,12 @@ impl Simd {
         sets
     }
 
-    /// Runs `kernel` compiled for this instruction set.
+    /// Runs `kernel` compiled for this instruction set: see [`Scalar::compiled`].
     ///
     /// # Panics
     /// If the processor lacks it: take one from [`Simd::available`].
     pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => {
-                assert!(x86::has_avx512(), "this processor has no AVX-512");
-                // SAFETY: the features were just checked.
-                unsafe { x86::avx512(kernel) }
-            }
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => {
-                assert!(is_x86_feature_detected!("avx2"), "this processor has no AVX2");
-                // SAFETY: the feature was just checked.
-                unsafe { x86::avx2(kernel) }
-            }
-            _ => kernel.run::<Portable>(),
-        }
+        K::Number::compiled(self, kernel)
     }
 }
 

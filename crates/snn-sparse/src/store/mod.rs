@@ -207,6 +207,7 @@ struct Values<'a, F> {
 }
 
 impl<F: Scalar> Kernel for Values<'_, F> {
+    type Number = F;
     type Out = Block<F>;
 
     #[inline(always)]

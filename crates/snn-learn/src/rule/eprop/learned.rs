@@ -359,6 +359,7 @@ struct Forwards<'a, 'b, F: Scalar, const K: usize> {
 }
 
 impl<F: Scalar, const K: usize> Kernel for Forwards<'_, '_, F, K> {
+    type Number = F;
     type Out = u64;
 
     #[inline(always)]

@@ -319,6 +319,7 @@ impl<F: Scalar> Feed<F> {
 }
 
 impl<F: Scalar, const K: usize> Kernel for LookBack<'_, '_, F, K> {
+    type Number = F;
     type Out = ();
 
     #[inline(always)]
@@ -534,6 +535,7 @@ struct Update<'a, F: Scalar> {
 }
 
 impl<F: Scalar> Kernel for Update<'_, F> {
+    type Number = F;
     type Out = u64;
 
     #[inline(always)]

@@ -243,6 +243,7 @@ struct Step<'a, 'b, F: Scalar, const K: usize> {
 }
 
 impl<F: Scalar, const K: usize> Kernel for Step<'_, '_, F, K> {
+    type Number = F;
     type Out = Block<F>;
 
     #[inline(always)]
@@ -280,6 +281,7 @@ struct Push<'a, F: Scalar> {
 }
 
 impl<F: Scalar> Kernel for Push<'_, F> {
+    type Number = F;
     type Out = u64;
 
     #[inline(always)]
