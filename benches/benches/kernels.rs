@@ -27,6 +27,7 @@ struct Step<'a> {
 }
 
 impl Kernel for Step<'_> {
+    type Number = f32;
     type Out = f32;
 
     #[inline(always)]
@@ -71,6 +72,7 @@ struct Sweep<'a> {
 }
 
 impl Kernel for Sweep<'_> {
+    type Number = f32;
     type Out = ();
 
     #[inline(always)]

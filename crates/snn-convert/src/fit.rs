@@ -71,7 +71,7 @@ pub struct Fitted {
 #[non_exhaustive]
 pub enum FitError {
     /// Impossible setting.
-    #[error("{name} = {value}: {wanted}")]
+    #[error("fit: {name} = {value}: must be {wanted}")]
     Setting {
         /// Name.
         name: &'static str,
@@ -81,7 +81,7 @@ pub enum FitError {
         wanted: &'static str,
     },
     /// The function has no number there.
-    #[error("the function is {y} at {x}: it must be finite on the whole interval")]
+    #[error("fit: the function, or its weight, is {y} at {x}; choose an interval on which both are finite")]
     Function {
         /// Where.
         x: f64,
@@ -118,14 +118,14 @@ impl Fit {
         let setting = |name, value: usize, fits: bool, wanted| {
             if fits { Ok(()) } else { Err(FitError::Setting { name, value: value as f64, wanted }) }
         };
-        setting("steps", self.steps, (1..=64).contains(&self.steps), "must be 1 to 64")?;
-        setting("points", self.points, (2..=1 << 20).contains(&self.points), "must be 2 to a million")?;
+        setting("steps", self.steps, (1..=64).contains(&self.steps), "1 to 64")?;
+        setting("points", self.points, (2..=1 << 20).contains(&self.points), "2 to a million")?;
         let cost = self.spike_cost;
         if !(cost.is_finite() && cost >= 0.0) {
             return Err(FitError::Setting { name: "spike_cost", value: cost, wanted: "zero or more" });
         }
-        setting("restarts", self.restarts, self.restarts > 0, "must be 1 or more")?;
-        setting("bits", self.bits.unwrap_or(8) as usize, self.bits.is_none_or(|b| (2..=24).contains(&b)), "must be 2 to 24")?;
+        setting("restarts", self.restarts, self.restarts > 0, "1 or more")?;
+        setting("bits", self.bits.unwrap_or(8) as usize, self.bits.is_none_or(|b| (2..=24).contains(&b)), "2 to 24")?;
         let (low, high) = self.range;
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Err(FitError::Setting { name: "range", value: low, wanted: "two finite numbers, the smaller one first" });

@@ -3,7 +3,6 @@
 use crate::map::Map;
 use snn_core::Ann;
 use snn_core::ann::{Activation, Op};
-use snn_core::net::Links;
 
 /// A trained network as layers of gates: every layer hears linear maps of earlier ones, adds a bias, and takes one scalar function.
 ///
@@ -290,11 +289,6 @@ impl Gates {
         let sums = self.layers.iter().map(|layer| &layer.hears).chain([&self.readout]);
         sums.flat_map(|sum| &sum.terms).map(|(_, map)| map.links()).sum()
     }
-
-    /// What a layer hears of images: whether its links are shared between places.
-    pub fn is_convolved(&self, layer: usize) -> bool {
-        self.layers[layer].hears.terms.iter().any(|(_, map)| matches!(map.links, Links::Conv2d(_)))
-    }
 }
 
 /// Most links of one map.
@@ -305,7 +299,7 @@ mod tests {
     use super::*;
     use snn_core::Seed;
     use snn_core::ann::{Graph, Node};
-    use snn_core::net::{Conv2d, SumPool2d};
+    use snn_core::net::{Conv2d, Links, SumPool2d};
 
     fn weights(seed: &str, count: usize) -> Vec<f32> {
         let mut rng = Seed::new(5).child(seed).rng();
@@ -413,7 +407,8 @@ mod tests {
             ("max", "identity", 9),
         ];
         assert_eq!(layers, expected);
-        assert_eq!((gates.depth(), gates.is_convolved(1), gates.is_convolved(2)), (9, true, false));
+        let convolved = |l: usize| gates.layers[l].hears.terms.iter().any(|(_, map)| matches!(map.links, Links::Conv2d(_)));
+        assert_eq!((gates.depth(), convolved(1), convolved(2)), (9, true, false));
         assert_eq!(gates.layers[2].origin, Origin::Within(1));
     }
 }

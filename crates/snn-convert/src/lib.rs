@@ -20,6 +20,7 @@
 mod calibrate;
 mod codes;
 mod converted;
+mod dense;
 mod fit;
 pub mod fits;
 mod forward;
@@ -31,12 +32,12 @@ pub mod report;
 mod rotations;
 mod run;
 pub mod scheme;
-mod trained;
 mod unit;
 
 pub use calibrate::{Calibration, Range};
 pub use codes::{CodeError, Codes, Negative, Rounding};
 pub use converted::{ANSWER, Coded, ConvertError, Converted, DATA, NotConverted, Place, Timing};
+pub use dense::{DenseError, dense};
 pub use fit::{Fit, FitError, Fitted};
 pub use forward::{Forward, InputError, Values};
 pub use gates::{GateError, Gates};
@@ -44,5 +45,4 @@ pub use map::Map;
 pub use rotations::{relative_error, rotations};
 pub use run::{Outcome, Reading, Runner, Tally};
 pub use scheme::{Amos, FewSpikes, Rate, Scheme};
-pub use trained::{DenseError, dense};
 pub use unit::{Quality, Unit};

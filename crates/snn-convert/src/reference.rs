@@ -56,7 +56,7 @@ pub enum ReferenceError {
         reason: String,
     },
     /// Numbers that are no inputs.
-    #[error("{path}: {found} numbers given for {batch} inputs of {size} each")]
+    #[error("{path}: {found} numbers given for {batch} inputs of {size} each; give {size} for every input")]
     Input {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum ReferenceError {
         found: usize,
     },
     /// A value that the file does not have.
-    #[error("{path}: no value is named `{name}`")]
+    #[error("{path}: no value is named `{name}`; take a name that stands in the file")]
     Name {
         /// The file.
         path: PathBuf,

@@ -216,11 +216,6 @@ impl<D: Dataset> Answered<D> {
         let cues = (0..of.len()).map_while(class).collect();
         Answered { of, cues }
     }
-
-    /// The data set behind it.
-    pub fn of(&self) -> &D {
-        &self.of
-    }
 }
 
 impl<D: Dataset> Dataset for Answered<D> {

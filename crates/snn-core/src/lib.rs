@@ -9,7 +9,8 @@
 //! * [`Seed`]: random numbers split by name.
 //! * [`stats`]: means, spreads and distances of lists of numbers.
 //!
-//! Not here: files, threads, matrices, engines. To run a network take `snn-sparse`, to train it `snn-learn`.
+//! Not here: files, threads, matrices, engines. To run a network take `snn-sparse`, to train it `snn-learn`. See [`Network`] for the
+//! smallest example; read next: [`neuron`], then [`net`].
 #![forbid(unsafe_code)]
 
 pub mod ann;

@@ -142,7 +142,7 @@ impl Escape {
     }
 }
 
-/// Weighted links from one group to another (or to itself).
+/// Weighted links, the synapses, from one group to another (or to itself).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Projection {
@@ -177,7 +177,7 @@ pub struct Drive {
 pub enum Links {
     /// Every source to every target.
     All,
-    /// Listed targets per source: source `i` reaches `targets[ends[i]..ends[i + 1]]`, in ascending order.
+    /// Listed targets per source (compressed sparse rows): source `i` reaches `targets[ends[i]..ends[i + 1]]`, in ascending order.
     Csr {
         /// Row boundaries, one more than there are sources, from 0.
         ends: Vec<u32>,

@@ -7,20 +7,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "shape", rename_all = "snake_case")]
 pub enum Shape {
-    /// `g = 1/(1 + β|u|)²`, the derivative of the fast sigmoid `u/(1 + β|u|)`; known as SuperSpike (Zenke & Ganguli 2018, eq. 5).
+    /// `g = 1/(1 + β|u|)²`, the derivative of the fast sigmoid `u/(1 + β|u|)`; known as SuperSpike (Zenke & Ganguli 2018, arXiv 1705.11146, eq. 5).
     #[serde(alias = "super_spike")]
     FastSigmoid {
         /// Steepness β (1 / potential).
         beta: f64,
     },
-    /// `g = γ·max(0, 1 − |u|/w)` (Esser et al. 2016; Bellec et al. 2018 with γ = 0.3/v_th, w = v_th).
+    /// `g = γ·max(0, 1 − |u|/w)` (Esser et al. 2016, arXiv 1603.08270; Bellec et al. 2018, arXiv 1803.09574,
+    /// with γ = 0.3/v_th, w = v_th).
     Triangle {
         /// Height γ.
         gamma: f64,
         /// Half-width w (potential).
         width: f64,
     },
-    /// `g = (α/2)/(1 + (π α u/2)²)`, the derivative of `atan(π α u/2)/π` (Fang et al. 2021).
+    /// `g = (α/2)/(1 + (π α u/2)²)`, the derivative of `atan(π α u/2)/π` (Fang et al. 2021, arXiv 2007.05785).
     Arctan {
         /// Steepness α (1 / potential).
         alpha: f64,
@@ -30,7 +31,7 @@ pub enum Shape {
 /// A surrogate derivative, optionally cut off outside a window around threshold.
 ///
 /// With a window `B` only units with `|u| < B` have a derivative: this is what makes the backward pass sparse
-/// (Perez-Nieves & Goodman 2021: `β = 100`, `B = 0.2`).
+/// (Perez-Nieves & Goodman 2021, arXiv 2105.08810: `β = 100`, `B = 0.2`).
 ///
 /// ```
 /// use snn_core::Surrogate;
@@ -50,13 +51,9 @@ pub struct Surrogate {
 }
 
 impl Surrogate {
-    /// Untruncated derivative of the fast sigmoid; `super_spike` is its other name.
+    /// Derivative of the fast sigmoid, untruncated: SuperSpike (Zenke & Ganguli 2018).
     pub const fn fast_sigmoid(beta: f64) -> Self {
         Surrogate { shape: Shape::FastSigmoid { beta }, window: None }
-    }
-    /// SuperSpike (Zenke & Ganguli 2018): the same function as [`Surrogate::fast_sigmoid`].
-    pub const fn super_spike(beta: f64) -> Self {
-        Self::fast_sigmoid(beta)
     }
     /// A triangle of height `gamma` and half-width `width`.
     pub const fn triangle(gamma: f64, width: f64) -> Self {
@@ -69,10 +66,6 @@ impl Surrogate {
     /// The same shape, zero where `|u| ≥ half_width`.
     pub const fn window(self, half_width: f64) -> Self {
         Surrogate { window: Some(half_width), ..self }
-    }
-    /// The same shape, untruncated.
-    pub const fn untruncated(self) -> Self {
-        Surrogate { window: None, ..self }
     }
 
     /// Half-width of the support: `g(u) = 0` exactly where `|u| ≥ reach`. Infinite if untruncated.
@@ -172,6 +165,6 @@ mod tests {
         {
             assert!(bad.check().is_err(), "{bad:?}");
         }
-        assert!(Surrogate::super_spike(100.0).window(0.0).check().is_ok());
+        assert!(Surrogate::fast_sigmoid(100.0).window(0.0).check().is_ok());
     }
 }

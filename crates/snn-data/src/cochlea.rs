@@ -122,11 +122,6 @@ impl Cochlea {
         Ok(Cochlea { centres, banks, params })
     }
 
-    /// The parameters.
-    pub fn params(&self) -> &CochleaParams {
-        &self.params
-    }
-
     /// Centre frequencies in Hz, ascending.
     pub fn centres(&self) -> &[f64] {
         &self.centres

@@ -53,11 +53,6 @@ impl Crossings {
         let (from, to) = (f64::from(low), f64::from(high));
         Self::new((0..k).map(|j| (from + (to - from) * j as f64 / (k - 1) as f64) as f32).collect())
     }
-
-    /// The levels.
-    pub fn levels(&self) -> &[f32] {
-        &self.levels
-    }
 }
 
 impl SignalEncoder for Crossings {
@@ -273,7 +268,7 @@ mod tests {
         fn pixels_are_crossings_one_step_earlier(image in prop::collection::vec(0f32..=1.0, 1..20), repeat in 1usize..4) {
             let encoder = PixelCrossings::new(6, image.len(), repeat, 3).unwrap();
             let signal: Vec<f32> = image.iter().flat_map(|&x| std::iter::repeat_n(x, repeat)).collect();
-            let levels = Crossings::even(0.0, 1.0, 6).unwrap().levels()[..5].to_vec();
+            let levels = Crossings::even(0.0, 1.0, 6).unwrap().levels[..5].to_vec();
             let expected: Vec<_> = crossings(levels, &signal, 1).iter().map(|(t, u)| (t - 1, u)).collect();
             let got: Vec<_> = pixels(&encoder, &image).into_iter().filter(|e| e.1 < 10).collect();
             prop_assert_eq!(got, expected);

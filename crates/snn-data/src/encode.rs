@@ -64,7 +64,7 @@ fn intensity(pixel: u8) -> f32 {
 ///
 /// Cost: a table holds the step of each byte, so that 784 pixels take about 2 µs and no allocation once the raster is warm.
 ///
-/// Source: Zenke and Vogels 2021 (Fashion-MNIST); Perez-Nieves and Goodman 2021, SSGD: τ = 20 ms, θ = 0.2, dt = 1 ms, 100 steps.
+/// Source: Zenke and Vogels 2021 (Fashion-MNIST); Perez-Nieves and Goodman 2021 (arXiv:2105.08810), SSGD: τ = 20 ms, θ = 0.2, dt = 1 ms, 100 steps.
 ///
 /// ```
 /// use snn_data::Latency;
@@ -131,7 +131,7 @@ impl Encoder for Latency {
     }
 }
 
-/// Random code: in each step an input of intensity `x` fires with probability `p = rate_max · dt · x`, independently.
+/// Poisson rate code, a draw for each step: an input of intensity `x` fires with probability `p = rate_max · dt · x`, independently.
 ///
 /// Intensities beyond 0 and 1 are taken as the nearer end. The spike count of a trial is binomial, with mean `steps · p` and variance
 /// `steps · p · (1 − p)`. The seed fixes the spikes. Cost: one random number per step and lit input.
@@ -169,7 +169,7 @@ impl Encoder for Poisson {
     }
 }
 
-/// Regular code: an input of intensity `x` fires every `1/(rate_max · x)` seconds, the first time after one such interval.
+/// Regular rate code: an input of intensity `x` fires every `1/(rate_max · x)` seconds, the first time after one such interval.
 ///
 /// With `p = rate_max · dt · x` spikes per step it fires in step `k` if `⌊(k+1)·p⌋ > ⌊k·p⌋`: `⌊steps · p⌋` spikes, as evenly spaced as
 /// steps allow. Intensities beyond 0 and 1 are taken as the nearer end. No randomness. Cost: O(inputs · steps).

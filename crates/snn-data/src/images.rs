@@ -1,17 +1,12 @@
-//! MNIST and its relatives: 28×28 grey images of ten classes in four idx files.
+//! Labelled pictures: what every set of them has, and how an encoder makes them trials of spikes.
 
 use crate::{
-    Split,
-    encode::{Analog, Encoder, Latency},
+    encode::{Encoder, Latency},
     error::{DataError, check},
+    mnist::Images,
 };
 use snn_core::{Dataset, Raster, Seed, Target};
-use snn_io::{IoError, idx};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-const SIDE: usize = 28;
-const CLASSES: usize = 10;
 
 /// Labelled pictures of one shape: files ([`Images`]) or generated ([`PrototypeImages`](crate::PrototypeImages),
 /// [`StrokeImages`](crate::StrokeImages)). With an [`Encoder`] they are a data set of spikes, [`Encoded`].
@@ -77,31 +72,6 @@ impl<I: ImageSet + ?Sized> ImageSet for &I {
     }
 }
 
-impl ImageSet for Images {
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn len(&self) -> usize {
-        self.labels.len()
-    }
-    fn shape(&self) -> (usize, usize) {
-        (SIDE, SIDE)
-    }
-    fn classes(&self) -> usize {
-        CLASSES
-    }
-    fn label(&self, index: usize) -> usize {
-        self.labels[index].into()
-    }
-    fn intensities(&self, index: usize, into: &mut [f32]) {
-        into.iter_mut().zip(self.pixels(index)).for_each(|(x, &p)| *x = f32::from(p) / 255.0);
-    }
-    /// Straight from the bytes, for which some encoders have tables.
-    fn encode(&self, index: usize, encoder: &dyn Encoder, seed: Seed, into: &mut Raster) {
-        encoder.encode_bytes(self.pixels(index), seed, into);
-    }
-}
-
 /// Images with every square of `factor × factor` pixels averaged to one.
 #[derive(Clone, Debug)]
 pub struct Pooled<I> {
@@ -159,89 +129,6 @@ impl<I: ImageSet> ImageSet for Pooled<I> {
     }
 }
 
-/// The images and labels of one part of a data set, as the bytes of the files: 785 bytes per image.
-#[derive(Clone, Debug)]
-pub struct Images {
-    name: String,
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
-}
-
-impl Images {
-    /// Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747): 60 000 + 10 000 pictures of clothing, read from the folder
-    /// `fashion-mnist` in `dir`.
-    ///
-    /// # Errors
-    /// [`DataError::Missing`] with where to get the files, [`DataError::Contents`] if they do not belong together, [`DataError::Io`].
-    pub fn fashion_mnist(dir: impl AsRef<Path>, split: Split) -> Result<Self, DataError> {
-        Self::open("fashion-mnist", "https://github.com/zalandoresearch/fashion-mnist (data/fashion)", dir.as_ref(), split)
-    }
-
-    /// MNIST (LeCun, Bottou, Bengio and Haffner 1998): 60 000 + 10 000 handwritten digits, read from the folder `mnist` in `dir`.
-    ///
-    /// # Errors
-    /// As [`Images::fashion_mnist`].
-    pub fn mnist(dir: impl AsRef<Path>, split: Split) -> Result<Self, DataError> {
-        Self::open(
-            "mnist",
-            "http://yann.lecun.com/exdb/mnist, mirrored at https://ossci-datasets.s3.amazonaws.com/mnist",
-            dir.as_ref(),
-            split,
-        )
-    }
-
-    fn open(set: &'static str, from: &'static str, dir: &Path, split: Split) -> Result<Self, DataError> {
-        let dir = dir.join(set);
-        let part = if split == Split::Train { "train" } else { "t10k" };
-        let read = |stem: &str| match idx::read_either(&dir, &format!("{part}-{stem}")) {
-            Err(source @ IoError::NotFound { .. }) => Err(DataError::Missing { set, from, source }),
-            other => Ok(other?),
-        };
-        let (images_path, images) = read("images-idx3-ubyte")?;
-        let (labels_path, labels) = read("labels-idx1-ubyte")?;
-        let wrong =
-            |path: &PathBuf, found, expected: &str| Err(DataError::Contents { path: path.clone(), found, expected: expected.into(), from });
-        let &[n, SIDE, SIDE] = &images.dims[..] else {
-            return wrong(&images_path, format!("an array of shape {:?}", images.dims), "images of 28 × 28 pixels");
-        };
-        if n == 0 {
-            return wrong(&images_path, "no images".into(), "at least one");
-        }
-        if labels.dims != [n] {
-            return wrong(&labels_path, format!("labels of shape {:?}", labels.dims), &format!("one for each of the {n} images beside it"));
-        }
-        if let Some(i) = labels.data.iter().position(|&label| usize::from(label) >= CLASSES) {
-            return wrong(&labels_path, format!("label {} at index {i}", labels.data[i]), "labels from 0 to 9");
-        }
-        Ok(Images { name: format!("{set}/{}", split.name()), pixels: images.data, labels: labels.data })
-    }
-
-    /// Name and part, for example `fashion-mnist/train`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are none: never.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The 784 pixels of image `index`, row by row, 0 (dark) to 255.
-    pub fn pixels(&self, index: usize) -> &[u8] {
-        &self.pixels[index * SIDE * SIDE..][..SIDE * SIDE]
-    }
-
-    /// The class of image `index`, 0 to 9.
-    pub fn label(&self, index: usize) -> usize {
-        self.labels[index].into()
-    }
-}
-
 /// Images seen through an encoder, which works when a trial is loaded: memory is that of the images.
 ///
 /// Image `index` always gets the seed `seed.nth(index)`: an encoder that draws random numbers gives it the same spikes each time.
@@ -254,33 +141,10 @@ pub struct Encoded<E, I = Images> {
 /// Images in the time-to-first-spike code.
 pub type LatencyImages = Encoded<Latency>;
 
-/// Images as they are, for one step: a graded event for every pixel that is not 0. What a dense network sees.
-///
-/// ```no_run
-/// use snn_core::{Dataset, Raster, Seed};
-/// use snn_data::{Analog, AnalogImages, Images, Split};
-/// let train = AnalogImages::new(Images::mnist("data", Split::Train)?, Analog::default(), Seed::new(0));
-/// let mut raster = Raster::default();
-/// train.load(0, &mut raster);                                 // the first image: a 5
-/// assert_eq!((raster.units(), raster.steps(), raster.value(0, 5 * 28 + 12)), (784, 1, f64::from(3.0f32 / 255.0)));
-/// # Ok::<(), snn_data::DataError>(())
-/// ```
-pub type AnalogImages = Encoded<Analog>;
-
 impl<E: Encoder, I: ImageSet> Encoded<E, I> {
     /// `images` as `encoder` gives them.
     pub fn new(images: I, encoder: E, seed: Seed) -> Self {
         Encoded { images, encoder, seed }
-    }
-
-    /// The images behind it.
-    pub fn images(&self) -> &I {
-        &self.images
-    }
-
-    /// The encoder.
-    pub fn encoder(&self) -> &E {
-        &self.encoder
     }
 }
 
@@ -311,110 +175,22 @@ impl<E: Encoder, I: ImageSet> Dataset for Encoded<E, I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PixelCrossings;
-    use std::fs;
-
-    fn idx_bytes(dims: &[u32], data: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0, 0, 8, dims.len() as u8];
-        dims.iter().for_each(|n| bytes.extend(n.to_be_bytes()));
-        bytes.extend(data);
-        bytes
-    }
-
-    /// A folder with a test part of two images: pixel `i` of image `k` is `i + k`.
-    fn tiny(labels: &[u8]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        let at = dir.path().join("mnist");
-        fs::create_dir(&at).unwrap();
-        let pixels: Vec<u8> = (0..2u32).flat_map(|k| (0..784).map(move |i| (i + k) as u8)).collect();
-        fs::write(at.join("t10k-images-idx3-ubyte"), idx_bytes(&[2, 28, 28], &pixels)).unwrap();
-        fs::write(at.join("t10k-labels-idx1-ubyte.gz"), idx_bytes(&[labels.len() as u32], labels)).unwrap();
-        dir
-    }
-
-    fn refused(dir: &Path) -> String {
-        Images::mnist(dir, Split::Test).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn tiny_files_are_read_and_encoded() {
-        let dir = tiny(&[7, 9]);
-        let images = Images::mnist(dir.path(), Split::Test).unwrap();
-        assert_eq!((images.name(), images.len(), images.label(0), images.label(1)), ("mnist/test", 2, 7, 9));
-        assert_eq!((images.pixels(0)[783], images.pixels(1)[783]), (15, 16));
-
-        let data = LatencyImages::new(images, Latency::new(20e-3, 0.2, 1e-3, 100).unwrap(), Seed::new(0));
-        assert_eq!((data.inputs(), data.steps(), data.classes(), data.target(1)), (784, 100, 10, Target::Class(9)));
-        let mut raster = Raster::default();
-        data.load(0, &mut raster);
-        // x/(x − 0.2) < e^(5/20) needs x > 0.9042: bytes from 231.
-        assert_eq!(raster.at(4), &[255, 511, 767].map(|last| last - 24..=last).into_iter().flatten().collect::<Vec<u32>>()[..]);
-        assert_eq!(raster.units(), 784);
-
-        // Pixel 3 + 256·k of image 0 has the value 3/255; pixels 0, 256, 512 and 768 are dark.
-        let images = Images::mnist(dir.path(), Split::Test).unwrap();
-        let data = AnalogImages::new(images, Analog::default(), Seed::new(0));
-        data.load(0, &mut raster);
-        assert_eq!((data.inputs(), data.steps(), raster.units(), raster.steps(), raster.len()), (784, 1, 784, 1, 780));
-        assert!([3, 259].iter().all(|&i| raster.value(0, i) == f64::from(3.0f32 / 255.0)));
-
-        // An encoder with channels of its own: sequential MNIST.
-        let images = Images::mnist(dir.path(), Split::Test).unwrap();
-        let data = Encoded::new(images, PixelCrossings::lsnn(784, 1).unwrap(), Seed::new(0));
-        data.load(1, &mut raster);
-        assert_eq!((data.inputs(), data.steps(), raster.units(), raster.steps()), (80, 840, 80, 840));
-        assert_eq!(raster.at(839), [79]);
-    }
+    use crate::StrokeParams;
 
     #[test]
     fn pooled_images_are_means_of_squares() {
-        let dir = tiny(&[7, 3]);
-        let images = Images::mnist(dir.path(), Split::Test).unwrap();
+        let images = StrokeParams::default().images(Seed::new(1), 0..2).unwrap();
         let mut whole = vec![0.0; 784];
-        ImageSet::intensities(&images, 1, &mut whole);
-        let pooled = Pooled::new(images.clone(), 4).unwrap();
-        assert_eq!((pooled.shape(), pooled.len(), pooled.label(1), pooled.classes()), ((7, 7), 2, 3, 10));
+        images.intensities(1, &mut whole);
+        let pooled = Pooled::new(&images, 4).unwrap();
+        assert_eq!((pooled.shape(), pooled.len(), pooled.label(1), pooled.classes()), ((7, 7), 2, 1, 10));
         let mut small = vec![9.0; 49];
         pooled.intensities(1, &mut small);
         let square = |r: usize, c: usize| (0..16).map(|k| whole[(4 * r + k / 4) * 28 + 4 * c + k % 4]).sum::<f32>() / 16.0;
         for (i, x) in small.iter().enumerate() {
             assert!((x - square(i / 7, i % 7)).abs() < 1e-6, "{i}");
         }
-        assert!(Pooled::new(images.clone(), 3).unwrap_err().to_string().contains("factor = 3"));
-        assert!(Pooled::new(images, 0).is_err());
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let empty = tempfile::tempdir().unwrap();
-        let message = Images::fashion_mnist(empty.path(), Split::Train).unwrap_err().to_string();
-        assert!(message.contains("train-images-idx3-ubyte.gz: not found") && message.contains("github.com/zalandoresearch"), "{message}");
-
-        assert!(refused(tiny(&[7]).path()).contains("labels of shape [1], expected one for each of the 2 images"));
-        assert!(refused(tiny(&[7, 10]).path()).contains("label 10 at index 1, expected labels from 0 to 9"));
-
-        let dir = tiny(&[1, 2]);
-        let images = dir.path().join("mnist/t10k-images-idx3-ubyte");
-        fs::write(&images, idx_bytes(&[2, 3, 1], &[0; 6])).unwrap();
-        assert!(refused(dir.path()).contains("shape [2, 3, 1], expected images of 28 × 28"));
-        fs::write(&images, idx_bytes(&[0, 28, 28], &[])).unwrap();
-        assert!(refused(dir.path()).contains("no images"));
-        fs::write(&images, b"<html>").unwrap();
-        assert!(refused(dir.path()).contains("a web page"));
-    }
-
-    #[test]
-    fn fashion_mnist_is_the_official_one() {
-        let Some(dir) = std::env::var_os("SNN_DATA") else {
-            println!("skipped: set SNN_DATA to the folder that holds fashion-mnist/");
-            return;
-        };
-        for (split, len, first) in
-            [(Split::Train, 60_000, [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]), (Split::Test, 10_000, [9, 2, 1, 1, 6, 1, 4, 6, 5, 7])]
-        {
-            let images = Images::fashion_mnist(&dir, split).unwrap();
-            assert_eq!(images.len(), len);
-            assert_eq!(std::array::from_fn(|i| images.label(i)), first);
-        }
+        assert!(Pooled::new(&images, 3).unwrap_err().to_string().contains("factor = 3"));
+        assert!(Pooled::new(&images, 0).is_err());
     }
 }

@@ -48,8 +48,8 @@
 //! Next: [`encode`] for the two kinds of encoder, [`Images`] and [`Nmnist`] for data sets that are files.
 #![forbid(unsafe_code)]
 
-mod files;
 mod fire;
+mod source;
 
 /// Declares the module of each file. What is public there is public here.
 macro_rules! modules {
@@ -60,6 +60,6 @@ pub mod encode;
 pub use encode::*;
 
 modules! {
-    cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, nmnist, packed, pattern, prototype, randman,
+    cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, nmnist, packed, pattern, prototype, randman,
     sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, tones, world, xor
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     error::{DataError, check, count, positive},
-    files::Source,
     mel::{Mel, MelParams},
+    source::Source,
 };
 use snn_io::wav;
 use std::path::Path;
@@ -73,11 +73,6 @@ impl LogMel {
         check((1..=all).contains(&params.frames), OF, "frames", params.frames, "at least 1 and at most 1 + samples/hop")?;
         positive(OF, "range", params.range.into())?;
         Ok(LogMel { mel, params })
-    }
-
-    /// The parameters.
-    pub fn params(&self) -> &LogMelParams {
-        &self.params
     }
 
     /// Bands and frames of a picture.

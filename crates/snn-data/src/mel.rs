@@ -143,11 +143,6 @@ impl Mel {
         Ok(Mel { window, filters, transform, params })
     }
 
-    /// The parameters.
-    pub fn params(&self) -> &MelParams {
-        &self.params
-    }
-
     /// Frames of a sound of so many samples.
     pub fn frames(&self, samples: usize) -> usize {
         1 + samples / self.params.hop

@@ -3,8 +3,8 @@
 use crate::{
     Split,
     error::{DataError, check, count, positive},
-    files::Source,
     packed::{Packed, Recorded, is_its_set},
+    source::Source,
 };
 use snn_io::aer;
 use std::path::Path;
@@ -23,7 +23,7 @@ const SOURCE: Source =
 /// | `shrink` | 1 | pixels of the sensor along the side of an input pixel |
 /// | `merge` | false | one channel per pixel for both polarities |
 ///
-/// SSGD (Perez-Nieves and Goodman 2021) uses 300 steps of 1 ms and `merge`.
+/// SSGD (Perez-Nieves and Goodman 2021, arXiv:2105.08810) uses 300 steps of 1 ms and `merge`. Departure: its program rounds to the nearest step.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct NmnistParams {
     /// Length of a step in seconds, above 0.

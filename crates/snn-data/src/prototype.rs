@@ -130,11 +130,6 @@ impl PrototypeImages {
         let pixels = self.pixels_each();
         &self.prototypes[class * pixels..][..pixels]
     }
-
-    /// What it was made of.
-    pub fn params(&self) -> &PrototypeParams {
-        &self.params
-    }
 }
 
 impl ImageSet for PrototypeImages {

@@ -3,7 +3,8 @@
 use crate::{
     crossing::PixelCrossings,
     error::{DataError, check, count},
-    images::{Encoded, ImageSet, Images, Pooled},
+    images::{Encoded, ImageSet, Pooled},
+    mnist::Images,
 };
 use snn_core::Seed;
 use std::ops::Range;

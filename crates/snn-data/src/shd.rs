@@ -3,8 +3,8 @@
 use crate::{
     Split,
     error::{DataError, check, count, positive},
-    files::Source,
     packed::{Packed, Recorded, is_its_set},
+    source::Source,
 };
 use snn_io::{IoError, hdf5};
 use std::path::Path;
@@ -17,7 +17,7 @@ const SOURCE: Source = Source { set: "SHD/SSC", from: "https://zenkelab.org/reso
 ///
 /// | field | default | meaning |
 /// |---|---|---|
-/// | `dt`, `steps` | 2 ms, 500 | the first second, as in SSGD (Perez-Nieves and Goodman 2021) |
+/// | `dt`, `steps` | 2 ms, 500 | the first second, as in SSGD (Perez-Nieves and Goodman 2021, arXiv:2105.08810) |
 /// | `classes` | 20 | 20 in SHD, 35 in SSC |
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ShdParams {

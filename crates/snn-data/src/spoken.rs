@@ -8,9 +8,9 @@ use crate::{
     drive::Drive,
     encode::SignalEncoder,
     error::{DataError, check, count, positive},
-    files::Source,
     mel::{Mel, MelParams},
     packed::{Packed, Recorded, is_its_set},
+    source::Source,
 };
 use snn_core::Raster;
 use snn_io::wav;

@@ -40,8 +40,6 @@ pub struct Finding {
 pub enum Place {
     /// All of it.
     Network,
-    /// An input.
-    Input(String),
     /// A population.
     Population(String),
     /// A projection.
@@ -129,7 +127,6 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Network => write!(f, "the network"),
-            Place::Input(name) => write!(f, "input `{name}`"),
             Place::Population(name) => write!(f, "population `{name}`"),
             Place::Projection { from, to } => write!(f, "projection `{from}` -> `{to}`"),
         }

@@ -28,11 +28,6 @@ impl Wav {
         let channels = self.channels.max(1).into();
         self.samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect()
     }
-
-    /// Length in seconds: frames / rate.
-    pub fn seconds(&self) -> f64 {
-        self.samples.len() as f64 / f64::from(self.channels) / f64::from(self.rate)
-    }
 }
 
 /// Reads a WAV file.
@@ -189,7 +184,6 @@ mod tests {
             let stereo = check(&file(tag, 2, 44_100, bits, data)).unwrap();
             assert_eq!((stereo.channels, &stereo.samples[..]), (2, &samples[..]));
             assert_eq!(stereo.mono(), [-0.5, (samples[2] + samples[3]) / 2.0]);
-            assert_eq!(stereo.seconds(), 2.0 / 44_100.0);
         }
     }
 

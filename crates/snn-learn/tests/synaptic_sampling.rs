@@ -3,8 +3,9 @@
 
 use snn_core::net::Links;
 use snn_core::stats::{mean, variance};
-use snn_core::{Fix, Real, Seed};
+use snn_core::{Fix, Seed};
 use snn_learn::online::{Moment, OnlineError, OnlineRule, Sampling, SynapticSampling, Wires, normals};
+use snn_sparse::Scalar;
 
 fn wires(sources: usize, targets: usize, dt: f64) -> Wires<'static> {
     Wires { links: &Links::All, sources, targets, dt }
@@ -16,7 +17,7 @@ fn moments(parameters: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Runs silent steps: only prior and noise.
-fn wander<R: Real>(rule: &SynapticSampling, start: f64, n: usize, updates: usize) -> Sampling<R> {
+fn wander<R: Scalar>(rule: &SynapticSampling, start: f64, n: usize, updates: usize) -> Sampling<R> {
     let mut sampling = rule.begin::<R>(wires(n, 1, rule.interval), &vec![start; n], normals(Seed::new(3)), Seed::new(4)).unwrap();
     (0..updates).for_each(|_| sampling.step(&Moment { pre: &[], post: &[], chance: &[0.0], reward: 1.0 }).unwrap());
     sampling

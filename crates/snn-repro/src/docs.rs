@@ -41,7 +41,7 @@ The newest record of each benchmark. The text between the markers is generated b
 /// The Markdown table of the claims that were measured: the paper's figure beside ours, one row for a claim.
 ///
 /// Of several runs the one with most seeds counts, then the larger scale, then the one with data; all stand among the runs below.
-pub fn render_table(results: &[RunResult]) -> String {
+fn render_table(results: &[RunResult]) -> String {
     let row = |(result, claim): (&RunResult, &crate::ClaimResult)| {
         let bound = if claim.unit.is_empty() { claim.bound.to_string() } else { format!("{} {}", claim.bound, claim.unit) };
         vec![result.paper.clone(), claim.what.clone(), claim.paper.clone(), claim.figure(), bound, verdict(claim), result.setting()]
@@ -50,7 +50,7 @@ pub fn render_table(results: &[RunResult]) -> String {
 }
 
 /// One row for each paper, for the first page: the first of its headlines that was measured, and how many of all its claims were met.
-pub fn render_headlines(results: &[RunResult]) -> String {
+fn render_headlines(results: &[RunResult]) -> String {
     let all = measured(results);
     let met = |claims: &[(&RunResult, &crate::ClaimResult)]| claims.iter().filter(|(_, claim)| claim.verdict == Verdict::Met).count();
     let row = |claims: &[(&RunResult, &crate::ClaimResult)]| {
@@ -101,7 +101,7 @@ fn current(result: &RunResult) -> impl Iterator<Item = &crate::ClaimResult> {
 }
 
 /// One section for each run: the paper, its sources, reasons, remarks, time and memory.
-pub fn render_details(results: &[RunResult]) -> String {
+fn render_details(results: &[RunResult]) -> String {
     if results.is_empty() {
         return "No runs are filed yet.\n".into();
     }
@@ -182,6 +182,9 @@ fn plain(value: &Value) -> String {
 /// Brings the generated parts of `README.md` and `docs/` under `root` up to date; with `check`, only compares.
 ///
 /// Returns the documents that were (or, with `check`, would be) changed.
+///
+/// # Errors
+/// [`LabError::NoMarkers`], naming the document; [`LabError::BadResult`] and [`LabError::Io`].
 pub fn update(root: &Path, check: bool) -> Result<Vec<PathBuf>, LabError> {
     let results = read_results(&root.join("docs/results"))?;
     let (table, headlines, details) = (render_table(&results), render_headlines(&results), render_details(&results));

@@ -16,7 +16,7 @@ pub enum LabError {
         known: String,
     },
     /// A paper gave two answers to one claim.
-    #[error("paper {paper} answered the claim \"{what}\" twice")]
+    #[error("paper {paper} answered the claim \"{what}\" twice; report it once")]
     AnsweredTwice {
         /// The paper.
         paper: &'static str,
@@ -42,7 +42,7 @@ pub enum LabError {
         cause: std::io::Error,
     },
     /// A result file does not hold a result.
-    #[error("{} is not a result file: {cause}", path.display())]
+    #[error("{} is not a result file: {cause}; remove it, or run the paper again", path.display())]
     BadResult {
         /// The file.
         path: PathBuf,
@@ -88,7 +88,7 @@ pub enum LabError {
         why: String,
     },
     /// The seeds asked for do not fit into 64 bits.
-    #[error("--seed {seed} with --seeds {seeds} goes beyond the largest seed, {}", u64::MAX)]
+    #[error("--seed {seed} with --seeds {seeds} goes beyond the largest seed, {}; give smaller numbers", u64::MAX)]
     SeedOverflow {
         /// First seed.
         seed: u64,
@@ -108,7 +108,7 @@ pub enum LabError {
         cause: anyhow::Error,
     },
     /// A document lacks the markers between which generated text goes.
-    #[error("{} has no line \"{marker}\" followed by a line \"<!-- end -->\"", path.display())]
+    #[error("{} has no line \"{marker}\" followed by a line \"<!-- end -->\"; add both where the generated part belongs", path.display())]
     NoMarkers {
         /// The document.
         path: PathBuf,

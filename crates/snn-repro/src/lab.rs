@@ -82,11 +82,6 @@ impl Lab {
         }
     }
 
-    /// Threads to use.
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
-
     /// Runs `work` on as many threads.
     ///
     /// # Errors
@@ -110,6 +105,9 @@ impl Lab {
     /// A folder for state that survives a kill, so that `--resume` can go on from it. It is removed when the run has succeeded.
     ///
     /// Write a file there with [`snn_io::atomic::write`] or [`snn_io::codec::save`], so that a kill never leaves half a file.
+    ///
+    /// # Errors
+    /// [`LabError::FileName`] for a name that is no plain one; [`LabError::Io`].
     pub fn checkpoint(&self, name: &str) -> Result<PathBuf, LabError> {
         check_name(name)?;
         self.store.checkpoint(name)
@@ -134,17 +132,26 @@ impl Lab {
     }
 
     /// Reports our figure for the claim called `what`. Its time is the time since the report before.
+    ///
+    /// # Errors
+    /// [`LabError::UnknownClaim`], or [`LabError::AnsweredTwice`].
     pub fn report(&mut self, what: &str, ours: f64) -> Result<(), LabError> {
         self.answer(what, Ok(ours))
     }
 
     /// Says why these claims are not measured in this run.
+    ///
+    /// # Errors
+    /// As [`Lab::report`].
     pub fn not_run(&mut self, claims: &[&str], why: impl Into<String>) -> Result<(), LabError> {
         let why = why.into();
         claims.iter().try_for_each(|what| self.answer(what, Err(why.clone())))
     }
 
     /// Says why these claims are not measured at smoke scale: "two updates teach nothing".
+    ///
+    /// # Errors
+    /// As [`Lab::report`].
     pub fn too_short(&mut self, claims: &[&str], why: &str) -> Result<(), LabError> {
         self.not_run(claims, format!("{why}; short and paper scale only"))
     }
@@ -162,6 +169,9 @@ impl Lab {
     }
 
     /// Adds a file to the result.
+    ///
+    /// # Errors
+    /// [`LabError::FileName`] for a name that is taken or no plain one; [`LabError::Io`].
     pub fn attach(&mut self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), LabError> {
         let path = self.file(name)?;
         std::fs::write(&path, bytes).map_err(LabError::io("write", &path))
@@ -170,6 +180,9 @@ impl Lab {
     /// Draws lines, one per `(label, points)`, to `NAME.svg` and `NAME.png`, and writes their points to `NAME.csv`.
     ///
     /// Points that are not numbers, or not positive on a logarithmic axis, are left out and interrupt the line.
+    ///
+    /// # Errors
+    /// As [`Lab::attach`]; [`LabError::Plot`].
     pub fn curve<L: AsRef<str>>(
         &mut self,
         name: &str,
@@ -188,12 +201,18 @@ impl Lab {
     }
 
     /// Draws spikes, unit over time, to `NAME.svg` and `NAME.png`; `dt` is the time step in seconds.
+    ///
+    /// # Errors
+    /// As [`Lab::curve`].
     pub fn raster(&mut self, name: &str, title: &str, dt: f64, spikes: &Raster) -> Result<(), LabError> {
         let picture = plot::Spikes { title, dt, spikes };
         plot::draw(&picture, &self.file(&format!("{name}.svg"))?, &self.file(&format!("{name}.png"))?)
     }
 
     /// Draws small grey pictures side by side, `columns` in a row, to `NAME.svg` and `NAME.png`: 1 is ink, 0 is paper. Each has `shape` rows and columns, row by row.
+    ///
+    /// # Errors
+    /// As [`Lab::curve`].
     pub fn tiles(&mut self, name: &str, title: &str, shape: (usize, usize), columns: usize, pictures: &[Vec<f64>]) -> Result<(), LabError> {
         let picture = plot::Tiles { title, shape, columns, pictures };
         plot::draw(&picture, &self.file(&format!("{name}.svg"))?, &self.file(&format!("{name}.png"))?)

@@ -54,7 +54,7 @@ mod store;
 pub mod table;
 mod train;
 
-pub use docs::{render_details, render_table, update};
+pub use docs::update;
 pub use error::LabError;
 pub use interrupt::Interrupt;
 pub use lab::Lab;

@@ -83,11 +83,11 @@ pub enum Outcome {
 }
 
 /// Without any machine or structural rule.
-pub const SOFTWARE: &str = "software";
+const SOFTWARE: &str = "software";
 /// Learning on phase-change devices: a substrate.
 const ON_PCM: &str = "on pcm devices";
 /// Without a structural rule.
-pub const FIXED: &str = "fixed links";
+const FIXED: &str = "fixed links";
 
 /// Kinds of links from the input to the hidden neurons.
 const LINKS: [&str; 6] = ["random", "all", "random, own delays", "recurrent", "conv2d", "sum_pool2d"];

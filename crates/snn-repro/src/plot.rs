@@ -270,17 +270,18 @@ mod tests {
         let windows: Vec<(f64, f64)> =
             [0.001, 0.003, 0.01, 0.05, 0.1, 0.25].iter().map(|&w: &f64| (w, 74.0 * (1.0 - 0.002 / w).max(0.1))).collect();
         let active: Vec<(f64, f64)> = windows.iter().map(|&(w, _)| (w, 14.0 * w)).collect();
-        check(&curve(&[("accuracy", &windows), ("active ≤ 3.5 % (×)", &active)], Axes { log_x: true, dots: true, ..Axes::default() }));
+        let axes = Axes { log_x: true, dots: true, ..Axes::default() };
+        let (svg, _) = check(&curve(&[("accuracy", &windows), ("active ≤ 3.5 % (×)", &active)], axes));
+        assert!(svg.matches("<circle").count() >= 12 && svg.contains("active ≤ 3.5 % (×)"), "a dot for each point, and who they are");
     }
 
     #[test]
     fn odd_data_is_drawn_without_complaint() {
         let odd = [(0.0, f64::NAN), (1.0, 2.0), (f64::INFINITY, 1.0), (-1.0, 3.0), (1e300, -1e300)];
         for (log_x, log_y) in [(false, false), (true, true)] {
-            check(&curve(
-                &[("", &odd), ("none", &[]), ("one", &[(1.0, 1.0)])],
-                Axes { log_x, log_y, x: Some((2.0, 1.0)), ..Axes::default() },
-            ));
+            let axes = Axes { log_x, log_y, x: Some((2.0, 1.0)), ..Axes::default() };
+            let (svg, _) = check(&curve(&[("", &odd), ("none", &[]), ("one", &[(1.0, 1.0)])], axes));
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "what is no number is not drawn");
         }
         check(&curve(&[], Axes::default()));
     }

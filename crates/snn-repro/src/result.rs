@@ -87,6 +87,9 @@ impl RunResult {
     }
 
     /// Reads a result file.
+    ///
+    /// # Errors
+    /// [`LabError::Io`], or [`LabError::BadResult`] for a file that holds something else.
     pub fn read(path: &Path) -> Result<RunResult, LabError> {
         let text = std::fs::read(path).map_err(LabError::io("read", path))?;
         serde_json::from_slice(&text).map_err(|cause| LabError::BadResult { path: path.into(), cause })

@@ -64,6 +64,9 @@ impl Default for Settings {
 }
 
 /// Checks that results can be written under `out`, which is created if need be: better before the run than after it.
+///
+/// # Errors
+/// [`LabError::Io`] with the folder and the system's reason.
 pub fn check_out(out: &Path) -> Result<(), LabError> {
     std::fs::create_dir_all(out).map_err(LabError::io("create the folder", out))?;
     // A file without a name: a kill leaves nothing. A page of it: an empty file fits on a full disk.
@@ -72,6 +75,10 @@ pub fn check_out(out: &Path) -> Result<(), LabError> {
 }
 
 /// Runs `paper` and files the result. A run that fails leaves the files of an earlier one as they were.
+///
+/// # Errors
+/// [`LabError::Paper`] with what the paper said; [`LabError::Interrupted`]; [`LabError::Busy`], [`LabError::OtherRun`] or [`LabError::Io`] from the
+/// folder of the run; [`LabError::SeedOverflow`].
 pub fn reproduce(paper: &'static Paper, settings: &Settings) -> Result<RunResult, LabError> {
     if settings.seeds <= 1 {
         return one_seed(paper, settings, settings.seed);

@@ -66,7 +66,7 @@ fn claims_are_answered_by_name_and_once() {
     });
     let out = tempfile::tempdir().unwrap();
     let error = reproduce(&PAPER, &settings(out.path())).unwrap_err().to_string();
-    assert_eq!(error, "paper names, smoke scale, seed 1: paper names answered the claim \"one\" twice");
+    assert_eq!(error, "paper names, smoke scale, seed 1: paper names answered the claim \"one\" twice; report it once");
 }
 
 #[test]

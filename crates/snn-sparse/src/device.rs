@@ -135,7 +135,7 @@ pub enum DeviceError {
         inputs: usize,
     },
     /// Weights of another number.
-    #[error("projection {projection} has {expected} weights, {found} were given")]
+    #[error("projection {projection} has {expected} weights, {found} were given; give one for each, in the order of the description")]
     Weights {
         /// Index.
         projection: usize,

@@ -20,11 +20,6 @@ impl Ideal {
         Ideal { engine, record, steps: 0, costs: Costs::default() }
     }
 
-    /// Everything recorded of the trial.
-    pub fn record(&self) -> &Record<f32> {
-        &self.record
-    }
-
     /// The engine, for devices that are this one but for their synapses.
     pub fn engine_mut(&mut self) -> &mut Clocked<f32> {
         &mut self.engine

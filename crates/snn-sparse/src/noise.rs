@@ -63,14 +63,14 @@ impl Poisson {
 /// Escape noise, lowered: `width·(ln(rate·dt) + G)` is added to the distance to threshold, `G` a standard Gumbel number for each step and
 /// neuron. Then the probability to be above threshold is that of [`Escape`].
 #[derive(Clone, Copy, Debug)]
-pub struct Gumbel {
+pub(crate) struct Gumbel {
     offset: f64,
     width: f64,
 }
 
 impl Gumbel {
     /// The noise of steps of `dt` seconds. `G` has 2³² values, so probabilities are exact to 2⁻³².
-    pub fn new(escape: &Escape, dt: f64) -> Self {
+    pub(crate) fn new(escape: &Escape, dt: f64) -> Self {
         Gumbel { offset: escape.offset(dt), width: escape.width }
     }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 /// | `beta` | threshold rise per spike | 0.1 |
 /// | `reset_grad` | share of the derivative that passes through the reset | 0 |
 ///
-/// Source: Bellec et al. 2020, eqs. 6–8 (the 2020 cell).
+/// Source: Bellec et al. 2020 (Nature Communications 11:3625), eqs. 6–8 (the 2020 cell).
 ///
 /// ```
 /// use snn_core::neuron::{Alif, Neuron};

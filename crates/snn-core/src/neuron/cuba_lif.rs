@@ -2,7 +2,7 @@ use super::{Neuron, Output, Param, Range, Value, decay, filtered};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
-/// The leaky integrate-and-fire neuron with exponentially decaying synaptic current.
+/// The current-based leaky integrate-and-fire neuron (CUBA): its synaptic current decays exponentially.
 ///
 /// ```text
 /// i[t] = α_s·i[t−1] + x[t]
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// | `v_th` | threshold, and what the reset subtracts | 1 |
 /// | `reset_grad` | share of the derivative that passes through the reset | 0 |
 ///
-/// Source: Zenke & Vogels 2021, eqs. 1–3.
+/// Source: Zenke & Vogels 2021 (Neural Computation 33:899), eqs. 1–3.
 ///
 /// ```
 /// use snn_core::neuron::{CubaLif, Neuron};

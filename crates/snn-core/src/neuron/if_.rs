@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// | `reset` | by subtraction of `v_th`, or to a value | subtract |
 /// | `reset_grad` | share of the derivative that passes through the reset; 0 is "detached" | 0 |
 ///
-/// Source: Rueckauer et al. 2017, eqs. 1, 3 and 4; NIR's `IF` without resistance.
+/// Source: Rueckauer et al. 2017 (Frontiers in Neuroscience 11:682), eqs. 1, 3 and 4; NIR's `IF` without resistance.
 ///
 /// ```
 /// use snn_core::neuron::{If, Neuron};

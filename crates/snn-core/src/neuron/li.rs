@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// |---|---|---|
 /// | `tau` | time constant (s) | 0.02 |
 ///
-/// Source: Perez-Nieves & Goodman 2021, section 2; Bellec et al. 2020, eq. 11 without bias.
+/// Source: Perez-Nieves & Goodman 2021 (arXiv 2105.08810), section 2; Bellec et al. 2020 (Nature Communications 11:3625), eq. 11 without bias.
 ///
 /// ```
 /// use snn_core::neuron::{Li, Neuron};

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// | `reset` | by subtraction of `v_th`, or to a value | subtract |
 /// | `reset_grad` | share of the derivative that passes through the reset; 0 is "detached" | 0 |
 ///
-/// Source: Perez-Nieves & Goodman 2021, section 2 (reset by subtraction, detached); Bellec et al. 2018.
+/// Source: Perez-Nieves & Goodman 2021 (arXiv 2105.08810), section 2 (reset by subtraction, detached); Bellec et al. 2018 (arXiv 1803.09574).
 ///
 /// ```
 /// use snn_core::neuron::{Lif, Neuron};

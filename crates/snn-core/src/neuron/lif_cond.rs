@@ -2,7 +2,8 @@ use super::{Neuron, Output, Param, Range, Value, decay};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
-/// The leaky integrate-and-fire neuron with conductances: synapses that pull the membrane to a reversal potential, one for excitation and one for inhibition.
+/// The conductance-based leaky integrate-and-fire neuron (COBA): synapses that pull the membrane to a reversal potential, one for excitation and one for
+/// inhibition.
 ///
 /// ```text
 /// C·dv/dt = g_leak·(E_leak − v) + g_exc·(E_exc − v) + g_inh·(E_inh − v)

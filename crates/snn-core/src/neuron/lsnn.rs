@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// | `v_th` | base threshold b₀ | 0.01 |
 /// | `beta` | threshold rise per unit of the filtered own spike train | 1.8 |
 ///
-/// Source: Bellec et al. 2018, section 2, as in the code released with it. The defaults are those of sequential MNIST.
+/// Source: Bellec et al. 2018 (arXiv 1803.09574), section 2, as in the code released with it. The defaults are those of sequential MNIST.
 ///
 /// ```
 /// use snn_core::neuron::{Lsnn, Neuron};

@@ -2,7 +2,8 @@ use super::{Neuron, Output, Param, Range, Value, decay};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
-/// A neuron whose potential is the sum of its postsynaptic potentials: no reset, and a threshold that steers it to a target rate.
+/// A spike-response neuron without after-potential: its potential is the sum of its postsynaptic potentials, there is no reset, and a threshold steers it to
+/// a target rate.
 ///
 /// ```text
 /// r[t] = ρ·r[t−1] + x[t],   f[t] = φ·f[t−1] + x[t],   ρ = exp(−dt/τ_r),  φ = exp(−dt/τ_f)

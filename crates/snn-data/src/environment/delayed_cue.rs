@@ -96,13 +96,6 @@ pub struct DelayedCue {
     clock: Clock,
 }
 
-impl DelayedCue {
-    /// The cue of this episode: the right decision.
-    pub fn shown(&self) -> usize {
-        self.shown
-    }
-}
-
 impl Environment for DelayedCue {
     fn name(&self) -> &'static str {
         "delayed-cue"
@@ -175,9 +168,9 @@ mod tests {
         let mut cues = [0; 3];
         for i in 0..300 {
             world.reset(Seed::new(1).nth(i));
-            cues[world.shown()] += 1;
+            cues[world.shown] += 1;
             let mut raster = Raster::new(4, 4 * world.horizon());
-            let answer = (world.shown() + usize::from(i % 2 == 0)) % 3;
+            let answer = (world.shown + usize::from(i % 2 == 0)) % 3;
             for k in 0.. {
                 world.observe(4 * k, &mut raster).unwrap();
                 let feedback = world.act(Action::Discrete(answer)).unwrap();

@@ -16,12 +16,14 @@ mod device;
 mod pattern;
 mod place;
 mod ppu;
+mod q8;
 mod sensor;
 mod slots;
 
 pub use device::DlsDevice;
 pub use pattern::Mismatch;
-pub use ppu::{Ppu, Program, Q8};
+pub use ppu::{Ppu, Program};
+pub use q8::Q8;
 pub use sensor::Sensor;
 pub use slots::{FastSlots, SlotSettings, Slots, SpikingSlots};
 

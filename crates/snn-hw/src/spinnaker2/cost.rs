@@ -37,7 +37,7 @@ pub const PAYLOAD_CYCLES: u64 = 4;
 /// Of an update of a plastic link without random number and exponential: about 14 float operations, 9 loads and stores of 2 cycles, 13 of
 /// loop and branches `[ours]`.
 pub const PLASTIC_CYCLES: u64 = 45;
-/// An exponential in software [ours: "100 and more"].
+/// An exponential in software: 100 cycles and more `[ours]`.
 pub const EXP_SOFTWARE: u64 = 100;
 /// One of the accelerator: write, wait for its pipeline of 4, read `[ours]`.
 pub const EXP_UNIT: u64 = 5;
@@ -47,7 +47,7 @@ pub const EXP_FLOAT: u64 = 49;
 pub const UNIFORM_SOFTWARE: u64 = 25;
 /// One of the accelerator `[ours]`.
 pub const UNIFORM_UNIT: u64 = 3;
-/// A normal number in software [ours: "100 and more"].
+/// A normal number in software: 100 cycles and more `[ours]`.
 pub const NORMAL_SOFTWARE: u64 = 100;
 /// One of the accelerator `[ours]`.
 pub const NORMAL_UNIT: u64 = 5;

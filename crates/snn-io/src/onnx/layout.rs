@@ -112,7 +112,7 @@ pub(super) fn transpose(build: &mut Build, call: &Call) -> Result<Value, Reason>
         None => (0..old.len()).rev().collect(),
     };
     if perm.len() != old.len() || (0..old.len()).any(|k| !perm.contains(&k)) {
-        return Err(format!("`perm` {perm:?} of a value of shape {old:?}"));
+        return Err(format!("`perm` {perm:?} of a value of shape {old:?}; expected every axis once"));
     }
     let (apart, new): (_, Vec<usize>) = (strides(old), perm.iter().map(|&k| old[k]).collect());
     let steps: Vec<usize> = perm.iter().map(|&k| apart[k]).collect();
@@ -155,7 +155,7 @@ pub(super) fn pad(build: &mut Build, call: &Call) -> Result<Value, Reason> {
         None => (0..dims.len()).collect(),
     };
     if along.len() > dims.len() || pads.len() != 2 * along.len() || (1..along.len()).any(|k| along[..k].contains(&along[k])) {
-        return Err(format!("{} numbers in `pads` for {} axes", pads.len(), along.len()));
+        return Err(format!("{} numbers in `pads` for {} axes; expected two for each, and each axis once", pads.len(), along.len()));
     }
     let mut sides = vec![(0, 0); dims.len()];
     (0..along.len()).for_each(|k| sides[along[k]] = (pads[k], pads[along.len() + k]));
@@ -190,7 +190,10 @@ pub(super) fn concat(build: &mut Build, call: &Call) -> Result<Value, Reason> {
         return Err("along axis 0, the batch".into());
     }
     if parts.iter().any(|(_, dims)| dims.len() != first.len() || (0..dims.len()).any(|k| k != axis && dims[k] != first[k])) {
-        return Err(format!("shapes {:?} along axis {axis}", parts.iter().map(|(_, dims)| *dims).collect::<Vec<_>>()));
+        return Err(format!(
+            "shapes {:?} along axis {axis}; all other lengths must be equal",
+            parts.iter().map(|(_, dims)| *dims).collect::<Vec<_>>()
+        ));
     }
     let mut dims = first.to_vec();
     dims[axis] = parts.iter().map(|(_, dims)| dims[axis]).fold(0, usize::saturating_add);

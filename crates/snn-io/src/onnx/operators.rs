@@ -142,7 +142,7 @@ fn gemm(build: &mut Build, call: &Call) -> Result<Value, Reason> {
     };
     let (k, targets) = if transposed { (width, height) } else { (height, width) };
     if k != inner {
-        return Err(format!("a matrix of {rows} × {inner} times one of {k} × {targets}"));
+        return Err(format!("a matrix of {rows} × {inner} times one of {k} × {targets}; {inner} and {k} must be equal"));
     }
     let (shape, steps) = ([k, targets], if transposed { [1, k] } else { [targets, 1] });
     let floats = weights.floats()?;
@@ -167,7 +167,10 @@ fn matmul(build: &mut Build, call: &Call) -> Result<Value, Reason> {
         _ => return Err(format!("a constant of shape {:?}; expected a matrix", weights.dims)),
     };
     let Some((&inner, rows)) = dims.split_last().filter(|&(&inner, _)| inner == k) else {
-        return Err(format!("a value of shape {dims:?} times a constant of shape {:?}", weights.dims));
+        return Err(format!(
+            "a value of shape {dims:?} times a constant of shape {:?}; the last of the one and the first of the other must be equal",
+            weights.dims
+        ));
     };
     let dims = rows.iter().copied().chain(targets).collect();
     linear(build, call, from, dims, inner, weights.floats()?.to_vec(), 0.0.into())

@@ -64,7 +64,7 @@ fn windows(call: &Call, image: [usize; 2], kernel: [usize; 2]) -> Result<[Axis; 
     let ceil = a.int("ceil_mode", 0)? != 0;
     let auto = a.word("auto_pad", "NOTSET")?;
     if auto != "NOTSET" && pads.iter().any(|&p| p > 0) {
-        return Err(format!("attributes `pads` and `auto_pad` ({auto}) at once"));
+        return Err(format!("attributes `pads` and `auto_pad` ({auto}) at once; only one of them is read"));
     }
     let axis = |k: usize| {
         let mut axis = Axis {
@@ -82,7 +82,7 @@ fn windows(call: &Call, image: [usize; 2], kernel: [usize; 2]) -> Result<[Axis; 
             let half = total / 2;
             (axis.before, axis.after) = if auto == "SAME_UPPER" { (half, total - half) } else { (total - half, half) };
         } else if !matches!(auto, "NOTSET" | "VALID") {
-            return Err(format!("attribute `auto_pad` is `{auto}`"));
+            return Err(format!("attribute `auto_pad` is `{auto}`; expected NOTSET, VALID, SAME_UPPER or SAME_LOWER"));
         }
         let long = axis.before + axis.size + axis.after;
         let Some(rest) = long.checked_sub(axis.extent()).filter(|_| axis.size > 0) else {

@@ -313,13 +313,13 @@ impl<R: Scalar> Kernel for Pass<'_, R> {
             for ((w, e), s) in w.chunks_exact(n).zip(e.chunks_exact_mut(n)).zip(s.chunks_exact_mut(n)) {
                 for (((w, e), s), meeting) in w.iter().zip(e).zip(s).zip(meeting) {
                     *e = *e * decay + *w * *meeting;
-                    *s = *s + reward * *e;
+                    *s += reward * *e;
                 }
             }
         } else {
             for (((w, e), s), &link) in w.iter().zip(e).zip(s).zip(link) {
                 *e = *e * decay + *w * meeting[link as usize];
-                *s = *s + reward * *e;
+                *s += reward * *e;
             }
         }
     }

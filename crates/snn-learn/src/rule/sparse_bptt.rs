@@ -11,8 +11,8 @@ use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat, flat_mut};
 use snn_sparse::{Block, Clocked, Image, LANES, Link, Record, Scalar, Source, Store, Synapses};
 use std::ops::Range;
 
-/// Sparse spiking gradient descent (Perez-Nieves & Goodman 2021): the gradient of BPTT with a surrogate of finite width, computed
-/// only where it is not zero. Feed-forward and recurrent networks, any delays.
+/// Sparse spiking gradient descent (Perez-Nieves & Goodman 2021, arXiv 2105.08810): the gradient of BPTT with a surrogate of finite width,
+/// computed only where it is not zero. Feed-forward and recurrent networks, any delays.
 ///
 /// With the active set `A = {(t, j) : |u_j[t]| < B}`, backward in time for every population:
 /// ```text

@@ -15,10 +15,12 @@
 mod boltzmann;
 mod chain;
 mod lif;
+mod statistics;
 
-pub use boltzmann::{Boltzmann, Histogram, MOST_ENUMERATED, Moments, neural_sampling};
+pub use boltzmann::{Boltzmann, MOST_ENUMERATED, neural_sampling};
 pub use chain::{Chain, Clamp, Gibbs, LifChain, averages, learn, moments};
 pub use lif::{Calibration, LifSampling, Noise, Sweep, read_states};
+pub use statistics::{Histogram, Moments};
 
 use snn_core::NetworkError;
 use snn_sparse::DeviceError;

@@ -152,7 +152,7 @@ impl Structure for GradRByRows {
         parameter(BY_ROWS, "rows", self.rows as f64, self.rows > 0, "1 or more")?;
         match (0..engine.links().len()).any(|k| listed(engine, k).is_some()) {
             true => Ok(()),
-            false => Err(StructureError::Nothing { rule: BY_ROWS, wanted: "listed links" }),
+            false => Err(StructureError::Nothing { rule: BY_ROWS, wanted: "listed links; use `Connect::Random`" }),
         }
     }
 

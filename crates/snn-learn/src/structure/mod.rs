@@ -300,7 +300,10 @@ impl Strengths {
     fn check(rule: &'static str, engine: &Clocked<f32>) -> Result<(), StructureError> {
         match engine.links().iter().any(|link| matches!(link.store, Store::Dense(_) | Store::Conv2d(_))) {
             true => Ok(()),
-            false => Err(StructureError::Nothing { rule, wanted: "links from every source to every target, or of a convolution" }),
+            false => Err(StructureError::Nothing {
+                rule,
+                wanted: "links from every source to every target, or of a convolution; use `Connect::All`",
+            }),
         }
     }
 

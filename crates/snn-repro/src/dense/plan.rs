@@ -47,7 +47,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The paper's: 96 × 1366, padded to 1440 = 2·3·4·4·15 for the CRNN [code; k1c2 and k2c1 from memory].
+    /// The paper's: 96 × 1366, padded to 1440 = 2·3·4·4·15 for the CRNN `[code]`; k1c2 and k2c1 `[recalled]`.
     pub const MUSIC: Picture = Picture {
         bands: 96,
         frames: 1366,
@@ -76,10 +76,10 @@ impl Picture {
     };
 }
 
-/// Maps of k2c2 for 0.1, 0.25, 0.5, 1 and 3 million parameters [from memory; the counts agree].
+/// Maps of k2c2 for 0.1, 0.25, 0.5, 1 and 3 million parameters `[recalled]`; the counts agree.
 pub const K2C2_MAPS: [[usize; 5]; 5] =
     [[20, 41, 41, 62, 83], [33, 66, 66, 100, 133], [47, 95, 95, 142, 190], [67, 135, 135, 203, 271], [118, 236, 236, 355, 473]];
-/// Maps of the CRNN for the same sizes; its recurrent layers are as wide as its first convolution [from memory; the counts agree].
+/// Maps of the CRNN for the same sizes; its recurrent layers are as wide as its first convolution `[recalled]`; the counts agree.
 pub const CRNN_MAPS: [[usize; 4]; 5] = [[30, 60, 60, 60], [48, 96, 96, 96], [68, 137, 137, 137], [96, 195, 195, 195], [169, 339, 339, 339]];
 
 /// A convolution with zeros around (the result has the size of the picture, but for a kernel that spans all bands), batch norm, ELU, max pool.

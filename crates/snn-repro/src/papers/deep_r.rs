@@ -68,17 +68,17 @@ pub const PAPER: Paper = Paper {
 
 /// Layers of LeNet-300-100.
 const LENET: [usize; 4] = [784, 300, 100, 10];
-/// Share of the links of each layer that there are: 3,552 of 266,200 in LeNet-300-100 [code].
+/// Share of the links of each layer that there are: 3,552 of 266,200 in LeNet-300-100 `[code]`.
 const SHARES: [f64; 3] = [0.01, 0.03, 0.3];
-/// Pull towards 0 [code].
+/// Pull towards 0 `[code]`.
 const L1: f64 = 1e-5;
-/// Noise of 1e-5·η per update, so `T = η·n²/2` [code].
+/// Noise of 1e-5·η per update, so `T = η·n²/2` `[code]`.
 const NOISE: f64 = 1e-5;
-/// Images per update [code].
+/// Images per update `[code]`.
 const BATCH: usize = 10;
-/// Learning rate of MNIST [code].
+/// Learning rate of MNIST `[code]`.
 const RATE: f64 = 0.5;
-/// The learning rate falls by this in every epoch [code].
+/// The learning rate falls by this in every epoch `[code]`.
 const FALL: Schedule = Schedule::Steps { every: 1.0, factor: 0.8 };
 
 fn run(lab: &mut Lab) -> Result<()> {
@@ -114,7 +114,7 @@ fn shares(whole: f64) -> [f64; 3] {
     at(high)
 }
 
-/// Rectified units and a linear readout, without biases; weights N(0, 1/√n), n being the units of the layer before, linked or not [code].
+/// Rectified units and a linear readout, without biases; weights N(0, 1/√n), n being the units of the layer before, linked or not `[code]`.
 fn lenet(shares: [f64; 3], seed: Seed) -> Result<Network> {
     let [inputs, h1, h2, classes] = LENET;
     let connect = |k: usize| Connect::Random { p: shares[k] };

@@ -67,9 +67,9 @@ pub const PAPER: Paper = Paper {
     run,
 };
 
-/// Time step of all experiments [code].
+/// Time step of all experiments `[code]`.
 const DT: f64 = ms(1.0);
-/// Wanted spikes per step: 10 Hz [code].
+/// Wanted spikes per step: 10 Hz `[code]`.
 const RATE: f64 = 10.0 * DT;
 /// Why a smoke run measures nothing that is learned.
 const FEW: &str = "a few updates teach nothing";
@@ -81,12 +81,12 @@ fn run(lab: &mut Lab) -> Result<()> {
     learned_signals::run(lab)
 }
 
-/// `γ/v_th·max(0, 1 − |u|/v_th)` with γ = 0.3, for the base threshold [code].
+/// `γ/v_th·max(0, 1 − |u|/v_th)` with γ = 0.3, for the base threshold `[code]`.
 fn surrogate(v_th: f64) -> Surrogate {
     Surrogate::triangle(0.3 / v_th, v_th)
 }
 
-/// A frozen input of 1 s, and a curve of four sines to follow [code]: 100 LIF neurons, plain gradient descent.
+/// A frozen input of 1 s, and a curve of four sines to follow `[code]`: 100 LIF neurons, plain gradient descent.
 fn patterns(lab: &mut Lab) -> Result<()> {
     // The cell weighs its input by 1 − α and has a threshold of 0.03: the same cell with the threshold over 1 − α.
     let (tau, v_th) = (ms(30.0), 0.03 / (1.0 - decay(DT, ms(30.0))));
@@ -170,7 +170,7 @@ fn normalised(y: &[(f64, f64)], target: &[(f64, f64)]) -> f64 {
     error / target.iter().map(|c| (c.1 - mean).powi(2)).sum::<f64>()
 }
 
-/// The recurrent network of the adaptive experiments: the cell of 2020, whose input is not scaled [code].
+/// The recurrent network of the adaptive experiments: the cell of 2020, whose input is not scaled `[code]`.
 struct Neurons {
     lif: usize,
     alif: usize,
@@ -184,7 +184,7 @@ struct Neurons {
 
 impl Neurons {
     /// Inputs, one recurrent population of which the last units adapt, a leaky readout. Weights N(0, 1/√fan-in), those of the readout uniform as Glorot and
-    /// Bengio have it; no neuron hears itself [code].
+    /// Bengio have it; no neuron hears itself `[code]`.
     fn network(&self, inputs: usize, outputs: usize, seed: Seed) -> Result<Network> {
         let n = self.lif + self.alif;
         let tau = ms(20.0);
@@ -206,7 +206,7 @@ impl Neurons {
     }
 }
 
-/// Which side had more cues? Asked more than a second after the last of seven [code].
+/// Which side had more cues? Asked more than a second after the last of seven `[code]`.
 fn evidence(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("evidence");
     let params = match lab.scale() {

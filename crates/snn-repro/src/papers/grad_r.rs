@@ -99,11 +99,11 @@ pub const PAPER: Paper = Paper {
     run,
 };
 
-/// Steps of a trial [code].
+/// Steps of a trial `[code]`.
 const STEPS: usize = 8;
-/// Images per update [code].
+/// Images per update `[code]`.
 const BATCH: usize = 128;
-/// `dS/dH = 1/(1 + (π·(H − 1))²)` [code], by the distance to a threshold twice as high.
+/// `dS/dH = 1/(1 + (π·(H − 1))²)`, by the distance to a threshold twice as high: the width `[code]`, the form of that library's function `[recalled]`.
 const SURROGATE: Surrogate = Surrogate::arctan(1.0);
 
 /// Images split off the training set.
@@ -114,7 +114,7 @@ const VALIDATION: usize = 2_000;
 const DRIFTS: [f64; 4] = [1.0, 2.5, 5.0, 10.0];
 /// The first updates of Adam go further: that is all there is at `smoke` scale.
 const SMOKE_DRIFTS: [f64; 2] = [0.05, 0.2];
-/// Pull towards 0 of DEEP R: that of Bellec et al. 2018, arXiv:1803.09574 [code].
+/// Pull towards 0 of DEEP R: that of Bellec et al. 2018, arXiv:1803.09574 `[code]`.
 const DEEP_R_L1: f64 = 0.01;
 
 fn run(lab: &mut Lab) -> Result<()> {
@@ -143,7 +143,7 @@ struct Held {
 }
 
 impl Held {
-    /// Normalised by mean and standard deviation over all pixels of `images`: 0.1307 and 0.3081 for the training images of MNIST [code].
+    /// Normalised by mean and standard deviation over all pixels of `images`: 0.1307 and 0.3081 for the training images of MNIST `[code]`.
     fn normalised(images: &impl ImageSet) -> Result<Self> {
         let mut pixels = vec![0.0; images.pixels_each()];
         let (mut sum, mut squares) = (0.0, 0.0);
@@ -181,7 +181,7 @@ fn bound(fan_in: f64) -> f64 {
     1.0 / fan_in.max(1.0).sqrt()
 }
 
-/// 784-800-10, LIF with τ = 2 steps and reset to 0, no biases [code]; `shares` of the links of each layer, with weights by the number of links a unit really
+/// 784-800-10, LIF with τ = 2 steps and reset to 0, no biases `[code]`; `shares` of the links of each layer, with weights by the number of links a unit really
 /// has, or all.
 fn network(hidden: usize, shares: Option<[f64; 2]>, seed: Seed) -> Result<Network> {
     let dt = ms(1.0);

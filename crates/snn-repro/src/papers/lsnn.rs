@@ -85,11 +85,11 @@ pub const PAPER: Paper = Paper {
     run,
 };
 
-/// Time step of all experiments [code].
+/// Time step of all experiments `[code]`.
 const DT: f64 = ms(1.0);
-/// `0.3·max(0, 1 − |u|)`, `u` in units of the adapted threshold [code].
+/// `0.3·max(0, 1 − |u|)`, `u` in units of the adapted threshold `[code]`.
 const SURROGATE: Surrogate = Surrogate::triangle(0.3, 1.0);
-/// Wanted spikes per step: 10 Hz [code].
+/// Wanted spikes per step: 10 Hz `[code]`.
 const RATE: f64 = 10.0 * DT;
 
 fn run(lab: &mut Lab) -> Result<()> {
@@ -125,7 +125,7 @@ impl Neurons {
         Neurons { beta: 0.0, ..self.clone() }
     }
 
-    /// Inputs, recurrent neurons, leaky readout [code]. Weights N(0, 1/√fan-in); no neuron hears itself. `density` is the share of links there are,
+    /// Inputs, recurrent neurons, leaky readout `[code]`. Weights N(0, 1/√fan-in); no neuron hears itself. `density` is the share of links there are,
     /// of all or of each matrix alike.
     fn network(&self, inputs: usize, outputs: usize, density: Option<f64>, seed: Seed) -> Result<Network> {
         let n = self.count();
@@ -155,7 +155,7 @@ fn rule() -> SparseBptt {
     SparseBptt { surrogate: SURROGATE }
 }
 
-/// Keep a value through distractors until it is asked for [code]: 2.4 s, 25 channels for each of value 0, value 1, STORE and RECALL.
+/// Keep a value through distractors until it is asked for `[code]`: 2.4 s, 25 channels for each of value 0, value 1, STORE and RECALL.
 fn store_recall(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("store-recall");
     let smoke = lab.scale() == Scale::Smoke;
@@ -264,7 +264,7 @@ struct Study {
     schedule: Schedule,
 }
 
-/// Pictures pixel by pixel in the code of grey levels crossed; then a cue, and the answer is the mean output over its second half [code].
+/// Pictures pixel by pixel in the code of grey levels crossed; then a cue, and the answer is the mean output over its second half `[code]`.
 fn sequential(lab: &mut Lab, mnist: Option<(Images, Images)>) -> Result<()> {
     let neurons = Neurons { lif: 120, alif: 100, beta: 1.8, tau_a: ms(700.0), refractory: 5.0, delays: 10.0 };
     let pooled = SequentialParams { pool: 2, repeat: 2, cue: 28, ..SequentialParams::default() };

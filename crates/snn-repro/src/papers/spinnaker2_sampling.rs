@@ -100,9 +100,10 @@ fn run(lab: &mut Lab) -> Result<()> {
     accelerators(lab)
 }
 
-/// Parameters that only noise and the prior move: `(mean, variance, share above 0)` of `n` after `seconds`. An update needs no steps in
-/// between where nothing happens.
-fn wander(beta: f64, seconds: f64, n: usize, seed: Seed) -> Result<(f64, f64, f64)> {
+/// Parameters that only noise and the prior move: `(mean, variance, share above 0)` of 20,000 after `seconds`. An update needs no steps
+/// in between where nothing happens.
+fn wander(beta: f64, seconds: f64, seed: Seed) -> Result<(f64, f64, f64)> {
+    let n = 20_000;
     let rule = SynapticSampling { beta, ..SynapticSampling::default() };
     let wires = Wires { links: &Links::All, sources: 1, targets: n, dt: rule.interval };
     let mut sampling = rule.begin::<f64>(wires, &initial(n, seed.child("initial"))?, normals(seed.child("noise")), seed)?;
@@ -125,7 +126,7 @@ fn prior(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("prior");
     // 1e-5 per ms, 400 s to relax [calc]; at smoke scale ten times faster again.
     let (beta, seconds) = lab.scale().pick((0.1, 400.0), (0.01, 4000.0), (0.01, 4000.0));
-    let (mean, variance, there) = wander(beta, seconds, 20_000, seed.child("fast"))?;
+    let (mean, variance, there) = wander(beta, seconds, seed.child("fast"))?;
     lab.report(PRIOR_MEAN, mean)?;
     lab.report(PRIOR_VARIANCE, variance)?;
     lab.report(PRIOR_THERE, there)?;
@@ -133,7 +134,7 @@ fn prior(lab: &mut Lab) -> Result<()> {
     if lab.scale() == Scale::Smoke {
         return Ok(lab.too_short(&[SLOW_MEAN, SLOW_THERE], MINUTES)?);
     }
-    let (mean, _, there) = wander(BETA, 3000.0, 20_000, seed.child("slow"))?;
+    let (mean, _, there) = wander(BETA, 3000.0, seed.child("slow"))?;
     lab.report(SLOW_MEAN, mean)?;
     lab.report(SLOW_THERE, there)?;
     Ok(())

@@ -3,7 +3,7 @@ use crate::lanes::{Block, Isa, LANES, Scalar, blocks, flat, flat_mut};
 use snn_core::net::Links;
 use std::ops::Range;
 
-/// Listed links only, source by source, targets ascending: the links of source `i` into block `b` of targets are
+/// Listed links only, as compressed sparse rows: source by source, targets ascending. The links of source `i` into block `b` of targets are
 /// `ends[i·blocks + b] .. ends[i·blocks + b + 1]`, so those into all blocks lie together.
 ///
 /// An event is pushed to all its targets at once ([`push`](Self::push)), and finds its gradient at all of them ([`scatter`](Self::scatter)): a

@@ -1,5 +1,5 @@
 //! E-prop 2: learning signals that are learned. A network is to follow a curve that it has never followed, after one run and one update. The task and all
-//! constants are ours; the pattern is that of the successor's robot arm [code]: clock inputs for both networks, 16 channels that say where the curve is for
+//! constants are ours; the pattern is that of the successor's robot arm `[code]`: clock inputs for both networks, 16 channels that say where the curve is for
 //! the generator only, one run to learn and one to be judged.
 //!
 //! Departure: the outer gradient is of first order in the weights that every update starts from, see [`LearnedSignals`].
@@ -27,7 +27,7 @@ pub const TO_EPROP: &str = "learned signals: error on 200 new curves after one u
 const STEPS: usize = 200;
 /// Clock channels; one after the other fires, every other step.
 const CLOCK: usize = 10;
-/// Channels that say where the curve is, between −1 and 1 [code].
+/// Channels that say where the curve is, between −1 and 1 `[code]`.
 const PLACES: usize = 16;
 /// Base threshold.
 const V_TH: f64 = 0.6;

@@ -1,4 +1,4 @@
-//! Folders of recordings.
+//! Where a data set of files comes from, and what is in its folder.
 
 use crate::error::DataError;
 use snn_io::IoError;
