@@ -17,6 +17,7 @@ fn data() -> Trials {
     stripes::stripes(60)
 }
 
+/// Of all kinds of links; those from `a` to `b` have delays of their own.
 fn network() -> Network {
     Net::new(ms(1.0))
         .input("in", 30)
@@ -27,6 +28,7 @@ fn network() -> Network {
         .population("out", 3, Li::default())
         .project("in", "a", Connect::All, Init::normal(0.5))
         .project("a", "b", Connect::Random { p: 0.5 }, Init::normal(0.5))
+        .delays(0.0, ms(2.0))
         .project("b", "b", Connect::All, Init::normal(0.2))
         .delay(ms(2.0))
         .project("a", "rates", Connect::All, Init::normal(0.2))

@@ -204,7 +204,10 @@ struct Learned<F: Scalar> {
 impl<F: Scalar> Learned<F> {
     fn new(rule: &LearnedSignals, engine: &Clocked<F>, learner: usize, signals: usize) -> Self {
         let mut after = Clocked::compile_for(engine.network(), engine.simd());
-        after.links_mut().iter_mut().zip(engine.links()).for_each(|(to, from)| to.store = from.store.clone());
+        // Where links have been replaced, their places in the description have changed as well.
+        for (to, from) in after.links_mut().iter_mut().zip(engine.links()) {
+            (to.store, to.subset) = (from.store.clone(), from.subset.clone());
+        }
         let mut first = Sparse::through_all(engine, rule.surrogate);
         first.taught = signals;
         let local = engine.cells()[learner].local();
