@@ -173,6 +173,9 @@ pub struct Projection {
     pub from: String,
     /// Target population.
     pub to: String,
+    /// The input of the target's model it goes to, of several: see [`Neuron::PORTS`](crate::neuron::Neuron::PORTS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
     /// Delay (s) of all links, or of each: multiples of the time step; 0 acts within the step and is allowed outside loops only.
     pub delay: Value,
     /// Which links exist.
@@ -467,11 +470,27 @@ impl Projection {
         (0..self.delay.given().len()).any(|k| self.delay_steps(k, dt) == 0)
     }
 
-    fn check(&self, draft: &Draft, sources: usize, targets: usize) -> Result<(), String> {
-        let to = draft.populations.iter().find(|p| p.name == self.to);
-        if to.is_none() {
-            return Err("an input cannot be a target".into());
+    /// Which of the inputs of the target's model it goes to, by index; `None` if there is one, or the sign of each weight says which.
+    pub fn port_of(&self, model: &Model) -> Option<usize> {
+        let ports = model.ports();
+        if model.apart() || ports.len() == 1 { None } else { ports.iter().position(|port| Some(*port) == self.port.as_deref()) }
+    }
+
+    fn check_port(&self, model: &Model) -> Result<(), String> {
+        let (ports, several) = (model.ports().join(", "), !model.apart() && model.ports().len() > 1);
+        match &self.port {
+            Some(port) if !several => Err(format!("port `{port}`: {} has no ports to choose from; leave it out", model.name())),
+            Some(port) if self.port_of(model).is_none() => Err(format!("port `{port}`: {} has the ports {ports}", model.name())),
+            None if several => Err(format!("{} has the ports {ports}: say with `port` which one it goes to", model.name())),
+            _ => Ok(()),
         }
+    }
+
+    fn check(&self, draft: &Draft, sources: usize, targets: usize) -> Result<(), String> {
+        let Some(to) = draft.populations.iter().find(|p| p.name == self.to) else {
+            return Err("an input cannot be a target".into());
+        };
+        self.check_port(&to.model)?;
         if let Some(from) = draft.populations.iter().find(|p| p.name == self.from && !p.model.output().is_events()) {
             return Err(format!(
                 "`{}` ({}) does not spike: its output is read out, not sent; only inputs and populations with events can be sources",
@@ -640,8 +659,15 @@ impl Net {
     /// Adds a projection without delay: see [`Net::delay`].
     pub fn project(mut self, from: &str, to: &str, connect: Connect, init: Init) -> Self {
         let (delay, links, weights) = (Value::Shared(0.0), Links::All, Value::Each(Vec::new()));
-        self.draft.projections.push(Projection { from: from.into(), to: to.into(), delay, links, weights });
+        self.draft.projections.push(Projection { from: from.into(), to: to.into(), port: None, delay, links, weights });
         self.plans.push(Plan { connect, init, delays: None, autapses: true });
+        self
+    }
+    /// Lets the last projection go to this input of its target's model.
+    pub fn port(mut self, name: &str) -> Self {
+        if let Some(p) = self.draft.projections.last_mut() {
+            p.port = Some(name.into());
+        }
         self
     }
     /// Takes the links of each unit to itself out of the last projection: it then has listed links. [`Connect::Random`] draws none of them.
@@ -829,7 +855,7 @@ pub const fn ms(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::neuron::{Alif, Li, Lif};
+    use crate::neuron::{Alif, Egru, Li, Lif};
 
     fn good() -> Net {
         Net::new(ms(1.0))
@@ -889,6 +915,10 @@ mod tests {
             &["`b` (lif)", "`reset_grad`", "there are: tau, v_th, current"],
         );
         has(good().population("b", 3, Lif::default()).train(&["tau", "tau"]), &["`b` (lif)", "`tau` twice"]);
+        let gated = |net: Net| net.population("b", 3, Egru::default()).project("a", "b", Connect::All, Init::normal(1.0));
+        has(gated(good()), &["`a` -> `b`", "egru has the ports z, r, g, h", "`port`"]);
+        has(gated(good()).port("x"), &["`a` -> `b`", "port `x`", "z, r, g, h"]);
+        has(good().project("in", "a", Connect::All, Init::normal(1.0)).port("z"), &["port `z`", "alif has no ports"]);
         has(good().output("b"), &["outputs", "`b`"]);
         has(Net::new(ms(1.0)).input("in", 2), &["no output"]);
     }

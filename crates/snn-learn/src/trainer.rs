@@ -8,7 +8,8 @@ use crate::structure::{State, Structure, StructureError, Update, Wiring};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use snn_core::net::Links;
+use snn_core::net::{Links, Population};
+use snn_core::neuron::Output;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
 use snn_sparse::lanes::{blocks, flat, flat_mut};
 use snn_sparse::store::Csr;
@@ -386,6 +387,15 @@ impl Trainer {
     fn check_loop(&self) -> Result<(), TrainError> {
         if self.substrate.is_some() {
             return Err(TrainError::Options(ONE_PLACE.into()));
+        }
+        let valued = |p: &Population| matches!(p.model.output(), Output::Weighted | Output::Linear);
+        if let Some(p) = self.engine.network().draft().populations.iter().find(|p| valued(p)) {
+            let why = format!(
+                "population `{}` ({}) sends values of its state; a device in the loop records spikes and rectified events",
+                p.name,
+                p.model.name()
+            );
+            return Err(TrainError::Options(why));
         }
         if !self.engine.parameters().is_empty() {
             return Err(TrainError::Options(NEURONS_STAY.into()));

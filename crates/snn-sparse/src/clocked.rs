@@ -205,16 +205,20 @@ impl<F: Scalar> Clocked<F> {
         let cells = draft.populations.iter().map(|p| F::lower(p, draft.dt)).collect();
         let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
             let (n, m) = (network.size(&p.from), network.size(&p.to));
-            let signs: &[_] = if draft.populations[to].model.apart() { &[Some(Sign::Positive), Some(Sign::Negative)] } else { &[None] };
-            let link = move |(delay, subset, p): &Group<'_>, sign: Option<Sign>| {
-                let mut store = if frozen && sign.is_none() { Store::freeze(p, n, m) } else { Store::new(p, n, m) };
+            let model = &draft.populations[to].model;
+            let parts = match model.apart() {
+                true => vec![(Some(0), Some(Sign::Positive)), (Some(1), Some(Sign::Negative))],
+                false => vec![(p.port_of(model), None)],
+            };
+            let link = move |(delay, subset, p): &Group<'_>, (port, sign): (Option<usize>, Option<Sign>)| {
+                let mut store = if frozen && port.is_none() { Store::freeze(p, n, m) } else { Store::new(p, n, m) };
                 if let Some(sign) = sign {
                     flat_mut(store.weights_mut()).iter_mut().for_each(|w| *w = sign.of(*w));
                 }
-                Link { projection, sign, subset: subset.clone(), from, to, delay: *delay, store, reads: None }
+                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, store, reads: None }
             };
             let groups = by_delay(p, n, m, draft.dt);
-            groups.iter().flat_map(|group| signs.iter().map(move |&sign| link(group, sign))).collect::<Vec<_>>()
+            groups.iter().flat_map(|group| parts.iter().map(move |&part| link(group, part))).collect::<Vec<_>>()
         });
         let links: Vec<Link<F>> = lowered.collect();
         let incoming: Vec<Vec<usize>> =
@@ -225,8 +229,10 @@ impl<F: Scalar> Clocked<F> {
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         let drives = (draft.drives.iter())
             .filter_map(|d| {
-                let noise = Noise { counts: Poisson::new(d.rate * draft.dt), weight: F::of(f64::from(d.weight)), key: 0 };
-                Some((draft.populations.iter().position(|p| p.name == d.to)?, noise))
+                let to = draft.populations.iter().position(|p| p.name == d.to)?;
+                let model = &draft.populations[to].model;
+                let port = (model.ports().len() > 1).then_some(usize::from(model.apart() && d.weight <= 0.0));
+                Some((to, Noise { counts: Poisson::new(d.rate * draft.dt), port, weight: F::of(f64::from(d.weight)), key: 0 }))
             })
             .collect();
         Clocked {

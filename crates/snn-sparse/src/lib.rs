@@ -31,7 +31,7 @@ mod trace;
 mod view;
 mod windowed;
 
-pub use bank::{Bank, Cells, Feed, Link, Sign, Source};
+pub use bank::{Bank, Cells, DenseRow, Feed, Link, Sign, Source};
 pub use clocked::{Clocked, Record};
 pub use device::{Chip, Costs, Device, DeviceError};
 pub use event_driven::{EventDriven, EventError, Work};

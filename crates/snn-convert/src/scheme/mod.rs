@@ -89,7 +89,14 @@ impl Build {
     fn join(&mut self, from: Option<usize>, to: usize, map: Map, steps: usize) {
         let name = |p: usize| self.draft.populations[p].name.clone();
         let (from, to) = (from.map_or(DATA.into(), name), name(to));
-        self.draft.projections.push(Projection { from, to, delay: ms(steps as f64).into(), links: map.links, weights: map.weights });
+        self.draft.projections.push(Projection {
+            from,
+            to,
+            port: None,
+            delay: ms(steps as f64).into(),
+            links: map.links,
+            weights: map.weights,
+        });
     }
 }
 

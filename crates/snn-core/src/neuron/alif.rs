@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Alif, Neuron};
 /// let c = Alif::default().consts::<f64>(0, 1e-3);
-/// let ([_, a], _) = Alif::step(c, [1.2, 0.0], 1.0, 0.0);
+/// let ([_, a], _) = Alif::step(c, [1.2, 0.0], 1.0, [0.0]);
 /// assert_eq!(a, 1.0);                                         // one spike: the threshold is now 1 + β
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,7 @@ impl Neuron for Alif {
     const NAME: &'static str = "alif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
     type Params<R: Real> = [R; 5];
     type Consts<R: Real> = [R; 5];
 
@@ -72,7 +73,7 @@ impl Neuron for Alif {
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, rho, v_th, beta, grad]: [R; 5], [v, a]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([alpha, rho, v_th, beta, grad]: [R; 5], [v, a]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let a = rho * a + z;
         let v = alpha * v + x - v_th * z.damp(grad);
         ([v, a], v - v_th - beta * a)
@@ -100,8 +101,8 @@ mod tests {
         for t in 0..200 {
             let x = f64::from(t % 7) * 0.03;
             let (ua, ul);
-            (sa, ua) = Alif::step(ca, sa, z, x);
-            (sl, ul) = Lif::step(cl, sl, z, x);
+            (sa, ua) = Alif::step(ca, sa, z, [x]);
+            (sl, ul) = Lif::step(cl, sl, z, [x]);
             assert_eq!(ua, ul);
             z = f64::from(ul > 0.0);
         }
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_reset_is_detached_and_the_adaptation_is_not() {
-        let jac = jacobian::<Alif>(Alif::default().consts(0, 1e-3), &[0.3, 0.2], 1.0, 0.0);
+        let jac = jacobian::<Alif>(Alif::default().consts(0, 1e-3), &[0.3, 0.2], 1.0, [0.0]);
         assert_eq!((jac.s_z[0], jac.s_z[1], jac.u_z), (0.0, 1.0, -0.1));
     }
 }

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 /// for phase in 0..4 {
 ///     let c = cell.consts_at::<f64>(0, 1e-3, phase);
 ///     let u;
-///     (s, u) = FewSpikes::step(c, s, z, 0.0);
+///     (s, u) = FewSpikes::step(c, s, z, [0.0]);
 ///     z = f64::from(u > 0.0);
 ///     sum += z * FewSpikes::worth(c, s);
 /// }
@@ -86,6 +86,7 @@ impl Neuron for FewSpikes {
     const OUTPUT: Output = Output::Weighted;
     const GATHERS: bool = true;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
     type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 11];
 
@@ -139,7 +140,7 @@ impl Neuron for FewSpikes {
     }
 
     #[inline(always)]
-    fn step<R: Real>([goes_on, begins, bias, drop, side, threshold, ..]: [R; 11], [v, heard]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([goes_on, begins, bias, drop, side, threshold, ..]: [R; 11], [v, heard]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let v = goes_on * (v - drop * z) + begins * (heard + bias);
         let heard = goes_on * heard + x;
         ([v, heard], side * v - threshold)
@@ -176,7 +177,7 @@ mod tests {
         for phase in 0..cell.period() {
             let c = cell.consts_at::<f32>(0, 1e-3, phase);
             let u;
-            (s, u) = FewSpikes::step(c, s, z, 0.0);
+            (s, u) = FewSpikes::step(c, s, z, [0.0]);
             z = f32::from(u8::from(u > 0.0));
             sum += z * FewSpikes::worth(c, s);
             spikes.push(z as u8);

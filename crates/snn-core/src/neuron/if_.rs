@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{If, Neuron};
 /// let c = If::default().consts::<f64>(0, 1e-3);
-/// let ([v], u) = If::step(c, [0.75], 0.0, 0.5);
+/// let ([v], u) = If::step(c, [0.75], 0.0, [0.5]);
 /// assert!(u > 0.0 && v == 1.25);                              // fires
-/// assert_eq!(If::step(c, [v], 1.0, 0.0).0, [0.25]);           // and keeps the surplus
+/// assert_eq!(If::step(c, [v], 1.0, [0.0]).0, [0.25]);           // and keeps the surplus
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,6 +47,7 @@ impl Neuron for If {
     const NAME: &'static str = "if";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
+    type Inputs<R: Real> = [R; 1];
     type Params<R: Real> = [R; 2];
     type Consts<R: Real> = [R; 4];
 
@@ -63,7 +64,7 @@ impl Neuron for If {
     }
 
     #[inline(always)]
-    fn step<R: Real>([v_th, drop, hard, grad]: [R; 4], [v]: [R; 1], z: R, x: R) -> ([R; 1], R) {
+    fn step<R: Real>([v_th, drop, hard, grad]: [R; 4], [v]: [R; 1], z: R, [x]: [R; 1]) -> ([R; 1], R) {
         let z = z.damp(grad);
         let v = v - hard * v * z + x - drop * z; // reset, input
         ([v], v - v_th)
@@ -89,7 +90,7 @@ mod tests {
         let (mut s, mut z, mut count) = ([0.0], 0.0, 0);
         for _ in 0..100 {
             let u;
-            (s, u) = If::step(c, s, z, 0.3125); // exact in binary
+            (s, u) = If::step(c, s, z, [0.3125]); // exact in binary
             z = f64::from(u > 0.0);
             count += usize::from(u > 0.0);
         }

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 /// let (mut s, mut z, mut spikes) = ([0.0; 2], 0.0, 0);
 /// for _ in 0..1000 {
 ///     let u;
-///     (s, u) = Izhikevich::step(c, s, z, 10.0);
+///     (s, u) = Izhikevich::step(c, s, z, [10.0]);
 ///     z = f64::from(u > 0.0);
 ///     spikes += usize::from(u > 0.0);
 /// }
@@ -94,6 +94,7 @@ impl Neuron for Izhikevich {
     const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
     type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 8];
 
@@ -124,7 +125,7 @@ impl Neuron for Izhikevich {
     }
 
     #[inline(always)]
-    fn step<R: Real>([square, slope, h, rate, b, reset, d, peak]: [R; 8], [v, r]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([square, slope, h, rate, b, reset, d, peak]: [R; 8], [v, r]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let v = if v > peak { peak } else { v };
         let (v, r) = (if z > R::of(0.0) { reset } else { v }, r + d * z);
         let half = |v: R| v + (square * v + slope) * v + h * (x - r);
@@ -145,7 +146,7 @@ mod tests {
         let (mut s, mut z, mut spikes, mut states) = ([0.0; 2], 0.0, Vec::new(), Vec::new());
         for t in 0..steps {
             let u;
-            (s, u) = Izhikevich::step(c, s, z, input(t));
+            (s, u) = Izhikevich::step(c, s, z, [input(t)]);
             z = f64::from(u > 0.0);
             spikes.extend((u > 0.0).then_some(1e3 * dt * t as f64));
             states.push([1e3 * (s[0] + rest), s[1] + model.b.at(0) * rest]);
@@ -210,7 +211,7 @@ mod tests {
         let c = Izhikevich::RS.consts::<f32>(0, 1e-3);
         let mut s = [0.0f32; 2];
         for _ in 0..200 {
-            s = Izhikevich::step(c, s, 0.0, 50.0).0;
+            s = Izhikevich::step(c, s, 0.0, [50.0]).0;
             assert!(s[0] < 2.0 && s[1].is_finite(), "{s:?}");
         }
     }

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Lif, Neuron};
 /// let c = Lif::default().consts::<f64>(0, 1e-3);
-/// let ([v], u) = Lif::step(c, [0.9], 0.0, 0.3);
+/// let ([v], u) = Lif::step(c, [0.9], 0.0, [0.3]);
 /// assert!(u > 0.0 && v > 1.0);                                // fires
-/// let ([v], _) = Lif::step(c, [v], 1.0, 0.0);
+/// let ([v], _) = Lif::step(c, [v], 1.0, [0.0]);
 /// assert!(v < 0.2);                                           // and is reset in the next step
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,7 @@ impl Neuron for Lif {
     const NAME: &'static str = "lif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
+    type Inputs<R: Real> = [R; 1];
     type Params<R: Real> = [R; 3];
     type Consts<R: Real> = [R; 5];
 
@@ -81,7 +82,7 @@ impl Neuron for Lif {
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, v_th, drop, hard, grad]: [R; 5], [v]: [R; 1], z: R, x: R) -> ([R; 1], R) {
+    fn step<R: Real>([alpha, v_th, drop, hard, grad]: [R; 5], [v]: [R; 1], z: R, [x]: [R; 1]) -> ([R; 1], R) {
         let z = z.damp(grad);
         let v = alpha * (v - hard * v * z) + x - drop * z; // leak, input, reset
         ([v], v - v_th)
@@ -108,7 +109,7 @@ mod tests {
             .iter()
             .map(|&x| {
                 let u;
-                (s, u) = Lif::step(c, s, z, x);
+                (s, u) = Lif::step(c, s, z, [x]);
                 z = f64::from(u > 0.0);
                 (s[0], z)
             })

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{LifRefractory, Neuron};
 /// let c = LifRefractory::default().consts::<f64>(0, 1e-3);
-/// let (s, _) = LifRefractory::step(c, [21.0, 0.0], 1.0, 100.0);
+/// let (s, _) = LifRefractory::step(c, [21.0, 0.0], 1.0, [100.0]);
 /// assert_eq!(s, [10.0, 2.0]);                                 // clamped for two steps of 1 ms; the input is lost
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,7 @@ impl Neuron for LifRefractory {
     const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
     type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 4];
 
@@ -69,7 +70,7 @@ impl Neuron for LifRefractory {
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, v_th, v_reset, n_ref]: [R; 4], [v, n]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([alpha, v_th, v_reset, n_ref]: [R; 4], [v, n]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let zero = R::of(0.0);
         let n = if z > zero { n_ref } else { (n - R::of(1.0)).max(zero) };
         let v = if z > zero { v_reset } else { v };
@@ -100,7 +101,7 @@ mod tests {
         let spikes: Vec<usize> = (0..64)
             .filter(|_| {
                 let u;
-                (s, u) = LifRefractory::step(c, s, z, 50.0);
+                (s, u) = LifRefractory::step(c, s, z, [50.0]);
                 z = f64::from(u > 0.0);
                 u > 0.0
             })

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// let mut y = [0.0];
 /// let mut outputs = Vec::new();
 /// for (t, x) in [1.0, 2.0, 4.0, 8.0].into_iter().enumerate() {
-///     y = Sum::step(readout.consts_at::<f64>(0, 1e-3, t % 2), y, 0.0, x).0;
+///     y = Sum::step(readout.consts_at::<f64>(0, 1e-3, t % 2), y, 0.0, [x]).0;
 ///     outputs.push(y[0]);
 /// }
 /// assert_eq!(outputs, [1.5, 3.5, 4.5, 12.5]);
@@ -47,6 +47,7 @@ impl Neuron for Sum {
     const OUTPUT: Output = Output::Graded;
     const GATHERS: bool = true;
     type State<R: Real> = [R; 1];
+    type Inputs<R: Real> = [R; 1];
     type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 5];
 
@@ -74,7 +75,7 @@ impl Neuron for Sum {
     }
 
     #[inline(always)]
-    fn step<R: Real>([goes_on, begins, bias, ..]: [R; 5], [y]: [R; 1], _: R, x: R) -> ([R; 1], R) {
+    fn step<R: Real>([goes_on, begins, bias, ..]: [R; 5], [y]: [R; 1], _: R, [x]: [R; 1]) -> ([R; 1], R) {
         let y = goes_on * y + begins * bias + x;
         ([y], y)
     }

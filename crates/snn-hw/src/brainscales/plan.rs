@@ -79,7 +79,14 @@ fn refuse_model(machine: &BrainScales, p: &Population, report: &mut Report) {
             1.0,
             format!("{model} follows a schedule, and circuits do not; use a model that is the same at every step"),
         );
-    } else if p.model.output() == Output::Rectified && !machine.rates {
+    } else if p.model.ports().len() > 1 && !p.model.apart() {
+        report.find(
+            Kind::Refused,
+            place,
+            1.0,
+            format!("{model} hears {} apart, and a circuit has excitation and inhibition", p.model.ports().join(", ")),
+        );
+    } else if matches!(p.model.output(), Output::Rectified | Output::Linear) && !machine.rates {
         report.find(
             Kind::Refused,
             place,

@@ -196,11 +196,14 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
         return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
     if let Some(p) = draft.populations.iter().find(|p| p.model.apart()) {
-        let why = format!("({}) hears excitation and inhibition apart, and rules take models with one input", p.model.name());
+        let why = format!(
+            "({}) hears excitation and inhibition apart, by the sign of a weight, and a weight that learns may change its sign",
+            p.model.name()
+        );
         return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
-    // What changes from step to step, or counts otherwise than it was sent, has no place in the local derivatives.
-    if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Weighted || p.model.period() > 1) {
+    // What changes from step to step has no place in the local derivatives.
+    if let Some(p) = draft.populations.iter().find(|p| p.model.period() > 1) {
         let why = format!(
             "({}) follows a schedule of its own, and rules take models that are the same at every step; convert a trained network instead",
             p.model.name()
@@ -213,15 +216,24 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
     }
 }
 
-/// For rules that give gradients of weights only.
-fn check_no_parameters<F: Scalar>(rule: &'static str, engine: &Clocked<F>) -> Result<(), RuleError> {
-    match engine.network().draft().populations.iter().find(|p| !p.train.is_empty()) {
-        Some(p) => {
-            let why = format!("learns {} of its neurons, and the rule learns weights only; take bptt or sparse_bptt", p.train.join(", "));
+/// For rules that learn weights only, of units with one input whose events count what they are.
+fn check_plain<F: Scalar>(rule: &'static str, engine: &Clocked<F>) -> Result<(), RuleError> {
+    for p in &engine.network().draft().populations {
+        let refuse = |what: String| {
+            let why = format!("({}) {what}; take bptt or sparse_bptt", p.model.name());
             Err(RuleError::Population { rule, population: p.name.clone(), why })
+        };
+        if !p.train.is_empty() {
+            return refuse(format!("learns {} of its neurons, and the rule learns weights only", p.train.join(", ")));
         }
-        None => Ok(()),
+        if p.model.ports().len() > 1 {
+            return refuse(format!("hears {} apart, and the rule takes models with one input", p.model.ports().join(", ")));
+        }
+        if matches!(p.model.output(), Output::Weighted | Output::Linear) {
+            return refuse("sends values without a surrogate of their own, and the rule takes spikes and rectified events".into());
+        }
     }
+    Ok(())
 }
 
 /// For rules that run a network by the numbers of its weights.
