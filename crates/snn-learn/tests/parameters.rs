@@ -83,7 +83,7 @@ fn small(model: Model, seed: u64) -> Network {
 #[test]
 fn every_model_passes_finite_differences() {
     let mut taken = Vec::new();
-    for (n, model) in Model::all().into_iter().enumerate().filter(|(_, model)| model.output().is_events()) {
+    for (n, model) in Model::all().into_iter().enumerate().filter(|(_, model)| model.output().is_events() && model.ports().len() == 1) {
         let case = Case {
             seed: n as u64,
             sizes: [3, 2, 2, 2],

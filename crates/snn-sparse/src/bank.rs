@@ -301,6 +301,8 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
 impl<N: Neuron, F: Scalar> Bank<N, F> {
     const STATES: usize = <N::State<F> as Vars<F>>::LEN;
     const PORTS: usize = <N::Inputs<F> as Vars<F>>::LEN;
+    /// By which a step is differentiated: a constant, so that only one number of them is compiled.
+    const DIRECTIONS: usize = Self::STATES + Self::PORTS + 1;
 
     /// The bank of `size` neurons that learn these parameters, never refractory, without constant current and escape noise.
     pub fn new(model: &N, size: usize, train: &[String], dt: f64) -> Self {
@@ -527,7 +529,7 @@ fn nonzero<F: Scalar, I: Isa>(x: &Block<F>) -> u64 {
     F::positive::<I>(x) | F::positive::<I>(&minus)
 }
 
-/// Learned parameters that are taken together, if there is more than one.
+/// Learned parameters that are taken together.
 const SOME: usize = 5;
 
 struct DerivativesKernel<'a, N: Neuron, F: Scalar> {
@@ -545,13 +547,11 @@ impl<N: Neuron, F: Scalar> Kernel for DerivativesKernel<'_, N, F> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self) {
-        match self.slopes.len() {
-            0 => {}
-            n if n == <N::Consts<F> as Vars<F>>::LEN => self.along_parameters::<1>(),
-            _ => self.along_parameters::<SOME>(),
+        if !self.slopes.is_empty() {
+            self.along_parameters::<SOME>();
         }
         // As many directions as state variables and inputs, and one more.
-        match Bank::<N, F>::STATES + Bank::<N, F>::PORTS + 1 {
+        match Bank::<N, F>::DIRECTIONS {
             2 => self.along::<2>(),
             3 => self.along::<3>(),
             4 => self.along::<4>(),
