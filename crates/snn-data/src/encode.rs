@@ -276,6 +276,48 @@ impl Encoder for Analog {
     }
 }
 
+/// Pixel by pixel: one input, at step `t` an event with the value of intensity `t`; none where that is 0. For networks that hear a picture as a sequence.
+///
+/// ```
+/// use snn_core::{Raster, Seed};
+/// use snn_data::{Encoder, Scan};
+/// let mut raster = Raster::default();
+/// Scan::new(3)?.encode(&[0.5, 0.0, 1.0], Seed::new(0), &mut raster);
+/// assert_eq!(raster.iter_values().collect::<Vec<_>>(), [(0, 0, 0.5), (2, 0, 1.0)]);
+/// # Ok::<(), snn_data::DataError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    steps: usize,
+}
+
+impl Scan {
+    /// An encoder of pictures of so many pixels. Of larger ones the rest is not seen, smaller ones end in silence.
+    ///
+    /// # Errors
+    /// [`DataError::Parameter`] if there are none.
+    pub fn new(pixels: usize) -> Result<Self, DataError> {
+        count("Scan", "pixels", pixels)?;
+        Ok(Scan { steps: pixels })
+    }
+}
+
+impl Encoder for Scan {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn units(&self, _: usize) -> usize {
+        1
+    }
+
+    fn encode(&self, intensities: &[f32], _: Seed, into: &mut Raster) {
+        into.reset(1, self.steps);
+        let value = |t: usize| intensities.get(t).map_or(0.0, |&x| if x.is_finite() { f64::from(x) } else { 0.0 });
+        into.fill_dense((0..self.steps).map(value));
+    }
+}
+
 fn spikes_per_step(of: &'static str, rate_max: f64, dt: f64, steps: usize) -> Result<f64, DataError> {
     positive(of, "rate_max", rate_max)?;
     positive(of, "dt", dt)?;

@@ -203,15 +203,19 @@ fn network(rule: &str, model: &Model, links: &str, gain: f64, seed: Seed) -> Res
         _ => (Connect::Random { p: 0.5 }, Connect::Random { p: 0.7 }, HIDDEN),
     };
     let first = if links == "sum_pool2d" { Init::Constant(gain as f32) } else { Init::normal(gain) };
-    let net = Net::new(ms(1.0))
-        .input("in", SIDE * SIDE)
-        .population("learner", hidden, model.clone())
-        .population("out", CLASSES, Li::default())
-        .project("in", "learner", connect, first);
-    let net = if links == "random, own delays" { net.delays(0.0, ms(3.0)) } else { net };
+    let net =
+        Net::new(ms(1.0)).input("in", SIDE * SIDE).population("learner", hidden, model.clone()).population("out", CLASSES, Li::default());
+    // Every input of the model, where there are several to choose from, hears the same kind of links.
+    let ports = if model.apart() { &[""] } else { model.ports() };
+    let at = |net: Net, port: &str| if ports.len() > 1 { net.port(port) } else { net };
+    let net = ports.iter().fold(net, |net, port| {
+        let net = at(net.project("in", "learner", connect, first.clone()), port);
+        if links == "random, own delays" { net.delays(0.0, ms(3.0)) } else { net }
+    });
     let net = net.project("learner", "out", out, Init::normal(0.5));
-    let loops = Init::normal(0.3 * gain);
-    let net = if links == "recurrent" { net.project("learner", "learner", Connect::Random { p: 0.4 }, loops).delay(ms(1.0)) } else { net };
+    let net = ports.iter().filter(|_| links == "recurrent").fold(net, |net, port| {
+        at(net.project("learner", "learner", Connect::Random { p: 0.4 }, Init::normal(0.3 * gain)), port).delay(ms(1.0))
+    });
     let net = match rule {
         "synthetic_gradients" => {
             let with = |units| {
