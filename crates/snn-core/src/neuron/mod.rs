@@ -132,7 +132,7 @@ macro_rules! models {
 }
 
 models! {
-    if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, psp::Psp,
+    if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, lif_psc::LifPsc, alif::Alif, lsnn::Lsnn, psp::Psp,
     izhikevich::Izhikevich, threshold::Threshold, few_spikes::FewSpikes, relu::Relu, li::Li, sum::Sum
 }
 
