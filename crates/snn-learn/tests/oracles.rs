@@ -59,7 +59,9 @@ proptest! {
         let net = net.project("in", "a", Connect::All, Init::normal(1.0)).project("a", "b", Connect::All, Init::normal(1.0));
         let net = net.project("a", "a", Connect::OneToOne, Init::normal(1.0)).delay(ms(1.0)).project("b", "b", Connect::OneToOne, Init::normal(1.0)).delay(ms(1.0));
         let net = net.project("in", "b", Connect::All, Init::normal(1.0)).project("b", "out", Connect::All, Init::normal(1.0)).output("out");
-        let found = differences(&net.build(Seed::new(seed)).unwrap(), &events_of(3, seed, steps), &Bptt { smooth: true, ..Bptt::new(Surrogate::logistic(0.2)) });
+        let net = net.build(Seed::new(seed)).unwrap();
+        let data = events(&net, seed, steps, false);
+        let found = differences(&net, &data, &Bptt { smooth: true, ..Bptt::new(Surrogate::logistic(0.2)) });
         prop_assert!(found.agree(), "{found:?}");
     }
 
