@@ -78,6 +78,9 @@ pub struct Population {
     /// Escape noise: spikes come by chance, the likelier the nearer the threshold. `None`: a neuron fires where it is above threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escape: Option<Escape>,
+    /// Parameters of the model that are learned, one value per neuron, by name; `current` is the constant current, a bias.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub train: Vec<String>,
     /// Their equation and its parameters.
     #[serde(flatten)]
     pub model: Model,
@@ -100,6 +103,26 @@ impl Population {
     /// Whether some neuron has a constant current.
     pub fn has_current(&self) -> bool {
         self.current.given().iter().any(|&x| x != 0.0)
+    }
+
+    /// What can be learned of it: name, values and range.
+    pub fn learnable(&self) -> Vec<(&'static str, Value, Range)> {
+        let params = self.model.params().into_iter().filter(|&(.., learnable)| learnable);
+        let current = [("current", self.current.clone(), Range::Finite)];
+        params.map(|(name, value, range, _)| (name, value, range)).chain(current).collect()
+    }
+
+    fn check_train(&self) -> Result<(), String> {
+        let known: Vec<&str> = self.learnable().iter().map(|p| p.0).collect();
+        for (k, name) in self.train.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                return Err(format!("`train` names `{name}`, which cannot be learned; there are: {}", known.join(", ")));
+            }
+            if self.train[..k].contains(name) {
+                return Err(format!("`train` names `{name}` twice"));
+            }
+        }
+        Ok(())
     }
 
     /// The steps of `dt` seconds after a spike in which a neuron does not spike again.
@@ -320,6 +343,7 @@ impl TryFrom<Draft> for Network {
         for p in &draft.populations {
             let refuse = |why| NetworkError::Parameter { population: p.name.clone(), model: p.model.name(), why };
             p.model.check(p.size).map_err(refuse)?;
+            p.check_train().map_err(refuse)?;
             Param::new("refractory", &p.refractory.into(), Range::NonNegative).check(1).map_err(refuse)?;
             Param::new("current", &p.current, Range::Finite).check(p.size).map_err(refuse)?;
             if let Some(escape) = p.escape {
@@ -587,6 +611,7 @@ impl Net {
             refractory: 0.0,
             current: nothing(),
             escape: None,
+            train: Vec::new(),
             model: model.into(),
         });
         self
@@ -602,6 +627,10 @@ impl Net {
     /// Gives the last population escape noise: see [`Escape`].
     pub fn escape(self, rate: f64, width: f64) -> Self {
         self.last(|p| p.escape = Some(Escape { rate, width }))
+    }
+    /// Lets parameters of the last population be learned, one value per neuron: see [`Population::train`].
+    pub fn train(self, names: &[&str]) -> Self {
+        self.last(|p| p.train = names.iter().map(|&name| name.into()).collect())
     }
     /// Changes the last population.
     fn last(mut self, change: impl FnOnce(&mut Population)) -> Self {
@@ -855,6 +884,11 @@ mod tests {
         has(good().population("b", 3, Lif::default()).escape(10.0, 0.0), &["`b` (lif)", "`escape.width` = 0"]);
         has(good().population("b", 3, Lif::default()).escape(f64::NAN, 1.0), &["`b` (lif)", "`escape.rate` = NaN"]);
         has(good().population("b", 3, Li::default()).escape(10.0, 1.0), &["`b` (li)", "`escape`", "does not spike"]);
+        has(
+            good().population("b", 3, Lif::default()).train(&["reset_grad"]),
+            &["`b` (lif)", "`reset_grad`", "there are: tau, v_th, current"],
+        );
+        has(good().population("b", 3, Lif::default()).train(&["tau", "tau"]), &["`b` (lif)", "`tau` twice"]);
         has(good().output("b"), &["outputs", "`b`"]);
         has(Net::new(ms(1.0)).input("in", 2), &["no output"]);
     }

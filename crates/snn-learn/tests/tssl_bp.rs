@@ -15,13 +15,18 @@ use snn_sparse::{Clocked, Synapses};
 const LOSS: Loss = Loss::Kernel { tau: 3.0, every: 2 };
 const CLASSES: usize = 3;
 
-fn gradient(engine: &Clocked<f64>, data: &Trials) -> (Vec<Vec<f64>>, Stats) {
+fn both_gradients(engine: &Clocked<f64>, data: &Trials) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, Stats) {
     let rule = TsslBp::default();
     rule.check(engine).unwrap();
     let job = Job { engine, data, loss: LOSS, regulariser: Regulariser::NONE, scale: 1.0, updates: 0, rates: &[] };
     let mut gradients = Gradients::zero(engine);
     let stats = rule.worker(engine).learn(&job, &(0..data.len()).collect::<Vec<_>>(), &mut gradients);
-    (gradients.in_order(engine), stats)
+    (gradients.in_order(engine), gradients.of_parameters(engine), stats)
+}
+
+fn gradient(engine: &Clocked<f64>, data: &Trials) -> (Vec<Vec<f64>>, Stats) {
+    let (weights, _, stats) = both_gradients(engine, data);
+    (weights, stats)
 }
 
 fn trials(inputs: usize, steps: usize, seed: u64) -> Trials {
@@ -58,7 +63,9 @@ fn network(extra: Extra, weight: f32, seed: u64) -> Network {
     let mut net = Net::new(ms(1.0))
         .input("in", 5)
         .population("a", 8, different(8))
+        .train(&["resistance", "tau", "v_th"])
         .population("b", 7, currents())
+        .train(&["resistance"])
         .population("out", CLASSES, LifPsc { v_th: 0.5.into(), ..LifPsc::default() })
         .project("in", "a", Connect::All, init(5))
         .project("a", "b", Connect::All, init(8))
@@ -91,8 +98,9 @@ fn network(extra: Extra, weight: f32, seed: u64) -> Network {
     net.with_weights(weights).unwrap()
 }
 
-/// The rule as it is written down: every current at its sender, full matrices, one loop per sum. Gradients by projection and link, in order.
-fn textbook(net: &Network, data: &Trials) -> Vec<Vec<f64>> {
+/// The rule as it is written down: every current at its sender, full matrices, one loop per sum. Gradients by projection and link, in order, and those by R, τ and threshold
+/// of population a and R of b.
+fn textbook(net: &Network, data: &Trials) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let draft = net.draft();
     let steps = data.steps();
     let models: Vec<LifPsc> = draft
@@ -106,6 +114,7 @@ fn textbook(net: &Network, data: &Trials) -> Vec<Vec<f64>> {
     let sizes: Vec<usize> = draft.populations.iter().map(|p| p.size).collect();
     let index = |name: &str| draft.populations.iter().position(|p| p.name == name);
     let mut gradients: Vec<Vec<f64>> = draft.projections.iter().map(|p| vec![0.0; p.links.weights(net.size(&p.from), net.size(&p.to))]).collect();
+    let mut of_neurons: Vec<Vec<Vec<f64>>> = sizes.iter().map(|&n| vec![vec![0.0; n]; 3]).collect();
     for trial in 0..data.len() {
         let mut input = snn_core::Raster::default();
         data.load(trial, &mut input);
@@ -170,17 +179,24 @@ fn textbook(net: &Network, data: &Trials) -> Vec<Vec<f64>> {
                     }
                     let (s, u, later) = (z[p][t][k], v[p][t][k], psi[p][k]);
                     let jump = if rise[p][t][k] > 0.0 { s * (1.0 / rise[p][t][k]).min(8.0) } else { 0.0 };
-                    let mut l = jump * e;
+                    let (mut l, mut by_spike) = (jump * e, jump * e);
                     if t < steps - 1 {
                         l += later * u * theta(p, k) * jump + later * (1.0 - theta(p, k)) * (1.0 - s);
+                        by_spike += later * u * theta(p, k) * jump;
                     }
                     psi[p][k] = if s > 0.0 { l } else { later * (1.0 - theta(p, k)) };
                     let own: f64 = (0..=t).map(|s| z[p][s][k] * syn(p, k) * (1.0 - syn(p, k)).powi((t - s) as i32)).sum();
                     if own < syn(p, k) / 4.0 {
                         let x = ((models[p].v_th.at(k) - u) / 0.2).clamp(-8.0, 8.0).exp();
                         l = x / ((1.0 + x) * (1.0 + x) * 0.2) * e;
+                        by_spike = l;
                     }
                     lambda[p][t][k] = l;
+                    let rest = u - rise[p][t][k];
+                    let tau = models[p].tau.at(k);
+                    of_neurons[p][0][k] += l * i[p][t][k] * 1e-3 / tau;
+                    of_neurons[p][1][k] += l * (rest - models[p].resistance.at(k) * i[p][t][k]) * 1e-3 / (tau * tau);
+                    of_neurons[p][2][k] -= by_spike;
                 }
             }
             for (m, proj) in draft.projections.iter().enumerate().filter(|(_, q)| index(&q.to) == Some(p)) {
@@ -202,7 +218,8 @@ fn textbook(net: &Network, data: &Trials) -> Vec<Vec<f64>> {
             }
         }
     }
-    gradients
+    let of_b = of_neurons.get(1).map_or(&[][..], |b| &b[..1]);
+    (gradients, [&of_neurons[0][..], of_b].concat())
 }
 
 proptest! {
@@ -213,10 +230,44 @@ proptest! {
     fn is_the_textbook(seed in any::<u64>(), steps in 1usize..30, weight in 0.2f32..1.5,
                        extra in prop_oneof![Just(Extra::Nothing), Just(Extra::Own), Just(Extra::Recurrent), Just(Extra::Skip)]) {
         let (net, data) = (network(extra, weight, seed), trials(5, steps, seed));
-        let (ours, stats) = gradient(&Clocked::compile(&net), &data);
-        let theirs = textbook(&net, &data);
+        let (ours, of_neurons, stats) = both_gradients(&Clocked::compile(&net), &data);
+        let (theirs, expected) = textbook(&net, &data);
         prop_assert!(distance(&ours, &theirs) < 1e-11, "{}", distance(&ours, &theirs));
+        for (found, expected) in of_neurons.iter().zip(&expected) {
+            prop_assert!(distance(&[found.clone()], &[expected.clone()]) < 1e-11);
+        }
         prop_assert!(steps < 20 || stats.spikes.iter().sum::<u64>() > 0 && theirs.concat().iter().any(|g| *g != 0.0));
+    }
+
+    /// A resistance is a factor on all that a neuron hears: with R twice as large and weights half as large nothing changes, and `R·∂L/∂R` is the sum of `w·∂L/∂w` over what comes in.
+    #[test]
+    fn resistance_and_weights_are_one_scale(seed in any::<u64>(), weight in 0.2f32..1.5, extra in prop_oneof![Just(Extra::Own), Just(Extra::Recurrent), Just(Extra::Skip)]) {
+        let (net, data) = (network(extra, weight, seed), trials(5, 25, seed));
+        let mut engine = Clocked::<f64>::compile(&net);
+        let (weights, of_neurons, stats) = both_gradients(&engine, &data);
+        let draft = net.draft();
+        for (parameter, gradient) in engine.parameters().iter().zip(&of_neurons).filter(|(p, _)| p.name == "resistance") {
+            let (name, n) = (&draft.populations[parameter.population].name, gradient.len());
+            let (mut sums, mut sizes) = (vec![0.0; n], vec![0.0f64; n]);
+            for (p, g) in draft.projections.iter().zip(&weights).filter(|(p, _)| p.to == *name) {
+                for (_, j, k) in p.links.triplets(net.size(&p.from), n) {
+                    sums[j] += f64::from(p.weights.at(k)) * g[k];
+                    sizes[j] += (f64::from(p.weights.at(k)) * g[k]).abs();
+                }
+            }
+            for j in 0..n {
+                let ours = parameter.value().at(j) * gradient[j];
+                prop_assert!((ours - sums[j]).abs() <= 1e-12 * sizes[j], "{ours} {}", sums[j]);
+            }
+        }
+        for k in 0..engine.links().len() {
+            if engine.links()[k].to == 0 {
+                flat_mut(engine.links_mut()[k].store.weights_mut()).iter_mut().for_each(|w| *w *= 0.5);
+            }
+        }
+        engine.set_parameter(0, |r| flat_mut(r).iter_mut().for_each(|r| *r *= 2.0)).unwrap();
+        let (_, scaled) = gradient(&engine, &data);
+        prop_assert_eq!((scaled.spikes, scaled.loss), (stats.spikes, stats.loss));
     }
 
     /// Extra links of weight 0 change no bit.
@@ -302,7 +353,7 @@ fn a_silent_network_learns_by_the_surrogate_alone() {
     let x = (-8f64).exp();
     let slope = x / ((1.0 + x) * (1.0 + x) * 0.2);
     assert!(g[0].iter().all(|g| *g < 0.0));
-    let theirs = textbook(&net, &data);
+    let (theirs, _) = textbook(&net, &data);
     assert!(distance(&g, &theirs) < 1e-12);
     let other = TsslBp { width: 0.1, ..TsslBp::default() };
     let engine = Clocked::<f64>::compile(&net);

@@ -8,7 +8,7 @@ use crate::reads::Reads;
 use crate::store::Store;
 use crate::trace::{Sink, Wants};
 use snn_core::net::Population;
-use snn_core::neuron::{MAX_STATE, Neuron, Output, Visit};
+use snn_core::neuron::{MAX_STATE, Neuron, Output, Visit, consts_by};
 use snn_core::{Dual, Raster, Vars};
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// The local derivatives: all a learning rule sees of the neurons.
     fn local(&self) -> &Local<F>;
     /// The local derivatives of one block at a point: `before` are the state variables before the step and then its input, as in
-    /// [`Trace::before`](crate::Trace::before), `z` the output of the step before. `into` is overwritten, in the order of [`Entry`](crate::Entry). For models that are not
-    /// affine; by dual numbers.
+    /// [`Trace::before`](crate::Trace::before), `z` the output of the step before. `into` is overwritten, in the order of [`Entry`](crate::Entry), and then for each
+    /// parameter `p` that is learned `∂s'ᵢ/∂p` and `∂u/∂p`. For models that are not affine; by dual numbers.
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]);
     /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
     /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
@@ -209,6 +209,8 @@ pub struct Bank<N: Neuron, F: Scalar> {
     refractory: usize,
     escape: Option<Gumbel>,
     local: Local<F>,
+    /// `[block][learned parameter][constant]`: its derivative.
+    slopes: Vec<Block<F>>,
     model: std::marker::PhantomData<fn() -> N>,
 }
 
@@ -270,7 +272,7 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
             let Lower(population, dt, _) = self;
             let current = |b: usize| Block(std::array::from_fn(|l| F::of(population.current.at((b * LANES + l).min(population.size - 1)))));
             let count = if population.has_current() { blocks(population.size) } else { 0 };
-            let bank = Bank::<N, F>::new(model, population.size, dt);
+            let bank = Bank::<N, F>::new(model, population.size, &population.train, dt);
             let escape = population.escape.map(|escape| Gumbel::new(&escape, dt));
             Box::new(Bank { refractory: population.refractory_steps(dt), current: (0..count).map(current).collect(), escape, ..bank })
         }
@@ -281,10 +283,18 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
 impl<N: Neuron, F: Scalar> Bank<N, F> {
     const STATES: usize = <N::State<F> as Vars<F>>::LEN;
 
-    /// The bank of `size` neurons, never refractory, without constant current and escape noise.
-    pub fn new(model: &N, size: usize, dt: f64) -> Self {
-        let (consts, local) = (Consts::new(model, size, dt), Local::new(model, size, dt));
-        Bank { size, consts, current: Vec::new(), refractory: 0, escape: None, local, model: std::marker::PhantomData }
+    /// The bank of `size` neurons that learn these parameters, never refractory, without constant current and escape noise.
+    pub fn new(model: &N, size: usize, train: &[String], dt: f64) -> Self {
+        let params = model.params();
+        let learned: Vec<usize> = train.iter().filter_map(|name| params.iter().position(|p| p.name == *name)).collect();
+        let (consts, local) = (Consts::new(model, size, dt), Local::new(model, size, learned.len(), dt));
+        let each = <N::Consts<F> as Vars<F>>::LEN;
+        let mut slopes = vec![Block::zero(); blocks(size) * learned.len() * each];
+        for (j, (n, &q)) in (0..size).flat_map(|j| learned.iter().enumerate().map(move |learned| (j, learned))) {
+            let by = consts_by(model, model.values(j), q, dt);
+            (0..each).for_each(|k| slopes[(j / LANES * learned.len() + n) * each + k][j % LANES] = F::of(by.get(k)));
+        }
+        Bank { size, consts, current: Vec::new(), refractory: 0, escape: None, local, slopes, model: std::marker::PhantomData }
     }
 
     /// One step of one block: `x` becomes `u`.
@@ -349,7 +359,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let (width, states, all) = (blocks(bank.size), Bank::<N, F>::STATES, sink.all);
         let reach = if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() };
         let first = sink.rest.as_ref().map_or(0, |rest| rest.active.len());
-        let keep = !N::AFFINE && wants != Wants::Spikes;
+        let keep = !bank.local.affine && wants != Wants::Spikes;
         let (refractory, period) = (bank.refractory, bank.consts.period);
         let phase = |t: usize| if period == 1 { 0 } else { (feed.clock + t) % period };
         let (mut tile, mut below) = (Room::<F, TILE>::new(), Room::<F, TILE>::new());
@@ -473,6 +483,8 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
 
 struct DerivativesKernel<'a, N: Neuron, F: Scalar> {
     consts: [&'a Block<F>; MAX_CONSTS],
+    /// `[learned parameter][constant]`.
+    slopes: &'a [Block<F>],
     before: &'a [Block<F>],
     z: &'a Block<F>,
     into: &'a mut [Block<F>],
@@ -483,7 +495,8 @@ impl<N: Neuron, F: Scalar> Kernel for DerivativesKernel<'_, N, F> {
     type Out = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self) {
+    fn run<I: Isa>(mut self) {
+        self.along_parameters();
         // As many directions as state variables, and two more.
         match Bank::<N, F>::STATES {
             0 => self.along::<2>(),
@@ -496,6 +509,22 @@ impl<N: Neuron, F: Scalar> Kernel for DerivativesKernel<'_, N, F> {
 }
 
 impl<N: Neuron, F: Scalar> DerivativesKernel<'_, N, F> {
+    /// By each learned parameter: one direction, through the constants.
+    #[inline(always)]
+    fn along_parameters(&mut self) {
+        let (k, each) = (Bank::<N, F>::STATES, <N::Consts<F> as Vars<F>>::LEN);
+        let into = &mut self.into[k * k + 3 * k + 2..];
+        for (slopes, into) in self.slopes.chunks(each.max(1)).zip(into.chunks_mut(k + 1)) {
+            for l in 0..LANES {
+                let c = N::Consts::<Dual<1, F>>::from_fn(|i| Dual { v: self.consts[i].0[l], d: [slopes[i].0[l]] });
+                let s = N::State::<Dual<1, F>>::from_fn(|i| Dual::constant(self.before[i].0[l]));
+                let (next, u) = N::step(c, s, Dual::constant(self.z.0[l]), Dual::constant(self.before[k].0[l]));
+                (0..k).for_each(|i| into[i].0[l] = next.get(i).d[0]);
+                into[k].0[l] = u.d[0];
+            }
+        }
+    }
+
     /// All directions at once: by the state variables, by the own output, by the input.
     #[inline(always)]
     fn along<const D: usize>(self) {
@@ -647,8 +676,9 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
         &self.local
     }
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]) {
-        let consts = self.consts.at(block, 0);
-        simd.run(DerivativesKernel::<N, F> { consts, before, z, into, model: std::marker::PhantomData });
+        let (consts, each) = (self.consts.at(block, 0), self.local.learned * <N::Consts<F> as Vars<F>>::LEN);
+        let slopes = &self.slopes[block * each..(block + 1) * each];
+        simd.run(DerivativesKernel::<N, F> { consts, slopes, before, z, into, model: std::marker::PhantomData });
     }
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>) {
         simd.run(SweepKernel { bank: self, feed, steps, wants, sink });

@@ -4,6 +4,7 @@ use crate::bank::{Cells, Feed, Link, Noise, Sign, Source};
 use crate::fan::{self, Ahead, Family, Fan};
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
+use crate::parameter::{Parameter, with_values};
 use crate::plan::{Image, Plan};
 use crate::reads::{Access, Reads};
 use crate::store::{Csr, Rewire, RewireError, Rewiring, Store, Synapses};
@@ -48,6 +49,7 @@ pub struct Clocked<F: Scalar = f32> {
     components: Vec<Component>,
     outputs: Vec<usize>,
     drives: Vec<(usize, Noise<F>)>,
+    parameters: Vec<Parameter<F>>,
     simd: Simd,
     threads: usize,
     relinked: u64,
@@ -238,6 +240,7 @@ impl<F: Scalar> Clocked<F> {
             components,
             outputs,
             drives,
+            parameters: (draft.populations.iter().enumerate()).flat_map(|(p, population)| Parameter::all(p, population)).collect(),
             simd,
             threads: 1,
             relinked: 0,
@@ -535,6 +538,9 @@ impl<F: Scalar> Clocked<F> {
                 draft.projections[link.projection].links = csr.description();
             }
         }
+        for (p, population) in draft.populations.iter_mut().enumerate().filter(|(_, population)| !population.train.is_empty()) {
+            *population = with_values(population, &self.parameters_of(p))?;
+        }
         for projection in 0..draft.projections.len() {
             if let Some((links, delays)) = self.listed(projection) {
                 let p = &mut draft.projections[projection];
@@ -686,6 +692,25 @@ impl<F: Scalar> Clocked<F> {
     pub fn links_mut(&mut self) -> &mut [Link<F>] {
         self.state = fan::fresh();
         &mut self.links
+    }
+    /// The parameters of neurons that are learned, by population in the order of the description.
+    pub fn parameters(&self) -> &[Parameter<F>] {
+        &self.parameters
+    }
+    /// Those of population `p`.
+    fn parameters_of(&self, p: usize) -> Vec<&Parameter<F>> {
+        self.parameters.iter().filter(|parameter| parameter.population == p).collect()
+    }
+    /// Changes the values of `parameters()[k]`, which are then put into their range, and derives the constants of the population anew.
+    ///
+    /// # Errors
+    /// If a value is not a finite number any more. Then the population runs with the constants it had.
+    pub fn set_parameter(&mut self, k: usize, change: impl FnOnce(&mut [Block<F>])) -> Result<(), NetworkError> {
+        change(&mut self.parameters[k].values);
+        self.parameters[k].clamp();
+        let (p, draft) = (self.parameters[k].population, self.network.draft());
+        self.cells[p] = F::lower(&with_values(&draft.populations[p], &self.parameters_of(p))?, draft.dt);
+        Ok(())
     }
     /// Number of units of a source.
     pub fn size(&self, source: Source) -> usize {

@@ -33,13 +33,15 @@ impl<const K: usize> Entry<K> {
     }
 }
 
-/// Local derivatives of a population whose model is affine: constant for each value of the own last output, 0 or 1. For other models see
-/// [`Cells::derivatives`](crate::Cells::derivatives).
+/// Local derivatives of a population whose model is affine: constant for each value of the own last output, 0 or 1. For other models, and where parameters
+/// of the model are learned, see [`Cells::derivatives`](crate::Cells::derivatives).
 pub struct Local<F> {
     jacobians: [Vec<Jacobian>; 2],
     states: usize,
     /// Whether the derivatives are these constants.
     pub affine: bool,
+    /// Parameters of the model that are learned.
+    pub learned: usize,
     /// Whether they are the same after a spike as after silence.
     pub reset_free: bool,
     /// Whether the own last output has a derivative at all.
@@ -48,17 +50,18 @@ pub struct Local<F> {
 }
 
 impl<F: Scalar> Local<F> {
-    pub(crate) fn new<N: Neuron>(model: &N, size: usize, dt: f64) -> Self {
+    pub(crate) fn new<N: Neuron>(model: &N, size: usize, learned: usize, dt: f64) -> Self {
         let states = <N::State<f64> as Vars<f64>>::LEN;
-        let count = if N::AFFINE && N::OUTPUT != Output::Weighted { size } else { 0 };
+        let affine = N::AFFINE && learned == 0;
+        let count = if affine && N::OUTPUT != Output::Weighted { size } else { 0 };
         let table = |z: f64| {
             (0..count).map(|j| jacobian::<N>(model.consts(j, dt), &[0.0; snn_core::neuron::MAX_STATE], z, 0.0)).collect::<Vec<_>>()
         };
         let jacobians = [table(0.0), table(1.0)];
         let feels = |j: &Jacobian| j.u_z != 0.0 || j.s_z.iter().any(|&d| d != 0.0);
-        let reset_free = N::AFFINE && jacobians[0] == jacobians[1];
-        let feels_own_spike = !N::AFFINE || jacobians.iter().flatten().any(feels);
-        Local { jacobians, states, affine: N::AFFINE, reset_free, feels_own_spike, scalar: std::marker::PhantomData }
+        let reset_free = affine && jacobians[0] == jacobians[1];
+        let feels_own_spike = !affine || jacobians.iter().flatten().any(feels);
+        Local { jacobians, states, affine, learned, reset_free, feels_own_spike, scalar: std::marker::PhantomData }
     }
 
     /// State variables per neuron.

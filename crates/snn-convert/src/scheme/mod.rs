@@ -68,7 +68,15 @@ impl Build {
     }
 
     fn add(&mut self, name: String, size: usize, model: Model) -> usize {
-        self.draft.populations.push(Population { name, size, refractory: 0.0, current: 0.0.into(), escape: None, model });
+        self.draft.populations.push(Population {
+            name,
+            size,
+            refractory: 0.0,
+            current: 0.0.into(),
+            escape: None,
+            train: Vec::new(),
+            model,
+        });
         self.draft.populations.len() - 1
     }
 

@@ -54,6 +54,7 @@ impl Neuron for Alif {
     const NAME: &'static str = "alif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 2];
+    type Params<R: Real> = [R; 5];
     type Consts<R: Real> = [R; 5];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -62,12 +63,12 @@ impl Neuron for Alif {
             Param::new("tau_a", &self.tau_a, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
             Param::new("beta", &self.beta, Range::NonNegative),
-            Param::new("reset_grad", &self.reset_grad, Range::Unit),
+            Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 5] {
-        [decay(dt, self.tau.at(j)), decay(dt, self.tau_a.at(j)), self.v_th.at(j), self.beta.at(j), self.reset_grad.at(j)].map(R::of)
+    fn derive<R: Real>(&self, [tau, tau_a, v_th, beta, grad]: [R; 5], dt: f64) -> [R; 5] {
+        [decay(dt, tau), decay(dt, tau_a), v_th, beta, grad]
     }
 
     #[inline(always)]

@@ -48,6 +48,7 @@ impl Neuron for CubaLif {
     const NAME: &'static str = "cuba_lif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 2];
+    type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 4];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -55,12 +56,12 @@ impl Neuron for CubaLif {
             Param::new("tau", &self.tau, Range::Positive),
             Param::new("tau_syn", &self.tau_syn, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
-            Param::new("reset_grad", &self.reset_grad, Range::Unit),
+            Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 4] {
-        [decay(dt, self.tau.at(j)), decay(dt, self.tau_syn.at(j)), self.v_th.at(j), self.reset_grad.at(j)].map(R::of)
+    fn derive<R: Real>(&self, [tau, tau_syn, v_th, grad]: [R; 4], dt: f64) -> [R; 4] {
+        [decay(dt, tau), decay(dt, tau_syn), v_th, grad]
     }
 
     #[inline(always)]

@@ -47,19 +47,19 @@ impl Neuron for If {
     const NAME: &'static str = "if";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 2];
     type Consts<R: Real> = [R; 4];
 
     fn params(&self) -> Vec<Param<'_>> {
-        vec![Param::new("v_th", &self.v_th, Range::Positive), Param::new("reset_grad", &self.reset_grad, Range::Unit)]
+        vec![Param::new("v_th", &self.v_th, Range::Positive), Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed()]
     }
 
-    fn consts<R: Real>(&self, j: usize, _: f64) -> [R; 4] {
-        let v_th = self.v_th.at(j);
-        let (drop, hard, grad) = match self.reset {
-            Reset::Subtract => (v_th, 0.0, self.reset_grad.at(j)),
-            Reset::To(r) => (-r, 1.0, 0.0),
-        };
-        [v_th, drop, hard, grad].map(R::of)
+    fn derive<R: Real>(&self, [v_th, grad]: [R; 2], _: f64) -> [R; 4] {
+        let (zero, one) = (R::of(0.0), R::of(1.0));
+        match self.reset {
+            Reset::Subtract => [v_th, v_th, zero, grad],
+            Reset::To(r) => [v_th, R::of(-r), one, zero],
+        }
     }
 
     #[inline(always)]

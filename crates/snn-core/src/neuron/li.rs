@@ -37,15 +37,16 @@ impl Neuron for Li {
     const NAME: &'static str = "li";
     const OUTPUT: Output = Output::Graded;
     type State<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 2];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![Param::new("tau", &self.tau, Range::Positive)]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 2] {
-        let kappa = decay(dt, self.tau.at(j));
-        [kappa, 1.0 - kappa].map(R::of)
+    fn derive<R: Real>(&self, [tau]: [R; 1], dt: f64) -> [R; 2] {
+        let kappa = decay(dt, tau);
+        [kappa, R::of(1.0) - kappa]
     }
 
     #[inline(always)]

@@ -61,23 +61,23 @@ impl Neuron for Lif {
     const NAME: &'static str = "lif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 3];
     type Consts<R: Real> = [R; 5];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![
             Param::new("tau", &self.tau, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
-            Param::new("reset_grad", &self.reset_grad, Range::Unit),
+            Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 5] {
-        let (alpha, v_th) = (decay(dt, self.tau.at(j)), self.v_th.at(j));
-        let (drop, hard, grad) = match self.reset {
-            Reset::Subtract => (v_th, 0.0, self.reset_grad.at(j)),
-            Reset::To(r) => (-alpha * r, 1.0, 0.0),
-        };
-        [alpha, v_th, drop, hard, grad].map(R::of)
+    fn derive<R: Real>(&self, [tau, v_th, grad]: [R; 3], dt: f64) -> [R; 5] {
+        let (alpha, zero, one) = (decay(dt, tau), R::of(0.0), R::of(1.0));
+        match self.reset {
+            Reset::Subtract => [alpha, v_th, v_th, zero, grad],
+            Reset::To(r) => [alpha, v_th, -alpha * R::of(r), one, zero],
+        }
     }
 
     #[inline(always)]

@@ -96,6 +96,7 @@ impl Neuron for LifCond {
     const AFFINE: bool = false;
     const APART: bool = true;
     type State<R: Real> = [R; 4];
+    type Params<R: Real> = [R; 11];
     type Consts<R: Real> = [R; 12];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -107,10 +108,10 @@ impl Neuron for LifCond {
             Param::new("e_inh", &self.e_inh, Range::Finite),
             Param::new("tau_exc", &self.tau_exc, Range::Positive),
             Param::new("tau_inh", &self.tau_inh, Range::Positive),
-            Param::new("v_th", &self.v_th, Range::Finite),
-            Param::new("v_reset", &self.v_reset, Range::Finite),
-            Param::new("t_ref", &self.t_ref, Range::NonNegative),
-            Param::new("tau_rec", &self.tau_rec, Range::NonNegative),
+            Param::new("v_th", &self.v_th, Range::Finite).fixed(),
+            Param::new("v_reset", &self.v_reset, Range::Finite).fixed(),
+            Param::new("t_ref", &self.t_ref, Range::NonNegative).fixed(),
+            Param::new("tau_rec", &self.tau_rec, Range::NonNegative).fixed(),
         ]
     }
 
@@ -130,27 +131,26 @@ impl Neuron for LifCond {
         Ok(())
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 12] {
+    fn derive<R: Real>(&self, p: [R; 11], dt: f64) -> [R; 12] {
+        let [c_m, g_leak, e_leak, e_exc, e_inh, tau_exc, tau_inh, v_th, v_reset, t_ref, tau_rec] = p;
         // The mean of exp(−t/τ) over a step, times dt/C.
-        let mean = |tau: f64| (1.0 - decay(dt, tau)) * tau / self.c_m.at(j);
-        let (tau_exc, tau_inh, rest) = (self.tau_exc.at(j), self.tau_inh.at(j), self.e_leak.at(j));
-        let (renews, period) = (self.tau_rec.at(j) > 0.0, (self.t_ref.at(j) / dt).round() * dt);
-        let tau = if renews { self.tau_rec.at(j) } else { period.max(dt) };
+        let mean = |tau: R| (R::of(1.0) - decay(dt, tau)) * tau / c_m;
+        let (renews, period) = (tau_rec.value() > 0.0, (t_ref.value() / dt).round() * dt);
+        let tau = if renews { tau_rec } else { R::of(period.max(dt)) };
         [
             decay(dt, tau_exc),
             decay(dt, tau_inh),
             mean(tau_exc),
             mean(tau_inh),
-            self.g_leak.at(j) * dt / self.c_m.at(j),
-            self.e_exc.at(j) - rest,
-            self.e_inh.at(j) - rest,
-            self.v_th.at(j) - rest,
-            self.v_reset.at(j) - rest,
+            g_leak * R::of(dt) / c_m,
+            e_exc - e_leak,
+            e_inh - e_leak,
+            v_th - e_leak,
+            v_reset - e_leak,
             decay(dt, tau),
             decay(period + 0.5 * dt, tau),
-            f64::from(renews),
+            R::of(f64::from(renews)),
         ]
-        .map(R::of)
     }
 
     #[inline(always)]

@@ -60,6 +60,7 @@ impl Neuron for LifPsc {
     const AFFINE: bool = false;
     /// Current, potential, steps still clamped.
     type State<R: Real> = [R; 3];
+    type Params<R: Real> = [R; 5];
     type Consts<R: Real> = [R; 6];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -68,14 +69,15 @@ impl Neuron for LifPsc {
             Param::new("tau_syn", &self.tau_syn, Range::Positive),
             Param::new("resistance", &self.resistance, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
-            Param::new("t_ref", &self.t_ref, Range::NonNegative),
+            Param::new("t_ref", &self.t_ref, Range::NonNegative).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 6] {
-        let theta = |tau: f64| (dt / tau).min(1.0);
-        let (leak, syn) = (theta(self.tau.at(j)), theta(self.tau_syn.at(j)));
-        [syn, 1.0 - syn, 1.0 - leak, self.resistance.at(j) * leak, self.v_th.at(j), (self.t_ref.at(j) / dt).round()].map(R::of)
+    fn derive<R: Real>(&self, [tau, tau_syn, resistance, v_th, t_ref]: [R; 5], dt: f64) -> [R; 6] {
+        let one = R::of(1.0);
+        let keep = |tau: R| (one - R::of(dt) / tau).max(R::of(0.0));
+        let (alpha, keep) = (keep(tau), keep(tau_syn));
+        [one - keep, keep, alpha, resistance * (one - alpha), v_th, R::of((t_ref.value() / dt).round())]
     }
 
     #[inline(always)]

@@ -52,6 +52,7 @@ impl Neuron for LifRefractory {
     const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
+    type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 4];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -59,12 +60,12 @@ impl Neuron for LifRefractory {
             Param::new("tau", &self.tau, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
             Param::new("v_reset", &self.v_reset, Range::Finite),
-            Param::new("t_ref", &self.t_ref, Range::NonNegative),
+            Param::new("t_ref", &self.t_ref, Range::NonNegative).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 4] {
-        [decay(dt, self.tau.at(j)), self.v_th.at(j), self.v_reset.at(j), (self.t_ref.at(j) / dt).round()].map(R::of)
+    fn derive<R: Real>(&self, [tau, v_th, v_reset, t_ref]: [R; 4], dt: f64) -> [R; 4] {
+        [decay(dt, tau), v_th, v_reset, R::of((t_ref.value() / dt).round())]
     }
 
     #[inline(always)]

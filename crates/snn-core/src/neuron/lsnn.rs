@@ -56,6 +56,7 @@ impl Neuron for Lsnn {
     const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
+    type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 6];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -67,9 +68,9 @@ impl Neuron for Lsnn {
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 6] {
-        let (alpha, rho) = (decay(dt, self.tau.at(j)), decay(dt, self.tau_a.at(j)));
-        [alpha, 1.0 - alpha, rho, 1.0 - rho, self.v_th.at(j), self.beta.at(j)].map(R::of)
+    fn derive<R: Real>(&self, [tau, tau_a, v_th, beta]: [R; 4], dt: f64) -> [R; 6] {
+        let (alpha, rho, one) = (decay(dt, tau), decay(dt, tau_a), R::of(1.0));
+        [alpha, one - alpha, rho, one - rho, v_th, beta]
     }
 
     #[inline(always)]

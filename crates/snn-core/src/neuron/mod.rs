@@ -26,13 +26,20 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     const APART: bool = false;
     /// State variables, at most [`MAX_STATE`].
     type State<R: Real>: Vars<R>;
+    /// One number for each parameter, in the order of [`params`](Neuron::params).
+    type Params<R: Real>: Vars<R>;
     /// What `step` needs, derived once per neuron from its parameters and the time step.
     type Consts<R: Real>: Vars<R>;
 
     /// Parameters with their allowed ranges.
     fn params(&self) -> Vec<Param<'_>>;
-    /// The constants of neuron `j` for a time step of `dt` seconds.
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> Self::Consts<R>;
+    /// The constants of a neuron with the parameters `p` for a time step of `dt` seconds. Generic as `step` is, so that a parameter can be learned: its
+    /// gradient goes through both.
+    fn derive<R: Real>(&self, p: Self::Params<R>, dt: f64) -> Self::Consts<R>;
+    /// The constants at the steps `t` with `t mod period = phase`, step 0 being the first of a trial.
+    fn derive_at<R: Real>(&self, p: Self::Params<R>, dt: f64, _phase: usize) -> Self::Consts<R> {
+        self.derive(p, dt)
+    }
     /// Steps after which the constants repeat. 1, the default: they never change.
     fn period(&self) -> usize {
         1
@@ -41,9 +48,19 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     fn silent(&self) -> usize {
         0
     }
-    /// The constants at the steps `t` with `t mod period = phase`, step 0 being the first of a trial.
-    fn consts_at<R: Real>(&self, j: usize, dt: f64, _phase: usize) -> Self::Consts<R> {
-        self.consts(j, dt)
+    /// The parameters of neuron `j`.
+    fn values(&self, j: usize) -> Self::Params<f64> {
+        let params = self.params();
+        Self::Params::from_fn(|k| params[k].value.at(j))
+    }
+    /// The constants of neuron `j`, whatever the arithmetic derived in f64.
+    fn consts<R: Real>(&self, j: usize, dt: f64) -> Self::Consts<R> {
+        self.consts_at(j, dt, 0)
+    }
+    /// The same at a phase of the period.
+    fn consts_at<R: Real>(&self, j: usize, dt: f64, phase: usize) -> Self::Consts<R> {
+        let c = self.derive_at::<f64>(self.values(j), dt, phase);
+        Self::Consts::from_fn(|k| R::of(c.get(k)))
     }
     /// What is impossible about the parameters beyond their ranges, if anything is.
     fn check(&self) -> Result<(), String> {
@@ -136,7 +153,10 @@ models! {
     izhikevich::Izhikevich, threshold::Threshold, few_spikes::FewSpikes, relu::Relu, li::Li, sum::Sum
 }
 
+mod params;
+
 pub use lif::Reset;
+pub use params::with_params;
 
 /// `Σ_{k<n} aᵏ·b^(n−1−k)`, by doubling: an exponential of `n` steps filtered by another, also where both are the same.
 pub(crate) fn filtered<R: Real>(a: R, b: R, n: u32) -> R {
@@ -220,6 +240,18 @@ impl Model {
         self.visit(Of)
     }
 
+    /// The parameters with their ranges: name, values, range, and whether it can be learned.
+    pub fn params(&self) -> Vec<(&'static str, Value, Range, bool)> {
+        struct Of;
+        impl Visit for Of {
+            type Out = Vec<(&'static str, Value, Range, bool)>;
+            fn visit<N: Neuron>(self, m: &N) -> Self::Out {
+                m.params().into_iter().map(|p| (p.name, p.value.clone(), p.range, p.learnable)).collect()
+            }
+        }
+        self.visit(Of)
+    }
+
     /// Whether the output is spikes: events of value 1.
     pub fn spikes(&self) -> bool {
         self.output() == Output::Spike
@@ -247,6 +279,8 @@ pub struct Param<'a> {
     pub value: &'a Value,
     /// Allowed range.
     pub range: Range,
+    /// Whether it can be learned: whether derivatives by it mean anything, and its range is all that bounds it.
+    pub learnable: bool,
 }
 
 /// Where a parameter may lie.
@@ -262,10 +296,26 @@ pub enum Range {
     Finite,
 }
 
+impl Range {
+    /// The number in the range that is nearest to `x`. What must be positive stays above a thousandth of `start`, what it was described with.
+    pub fn clamp(self, x: f64, start: f64) -> f64 {
+        match self {
+            Range::Positive => x.max(1e-3 * start),
+            Range::NonNegative => x.max(0.0),
+            Range::Unit => x.clamp(0.0, 1.0),
+            Range::Finite => x,
+        }
+    }
+}
+
 impl<'a> Param<'a> {
-    /// A parameter.
+    /// A parameter that can be learned.
     pub fn new(name: &'static str, value: &'a Value, range: Range) -> Self {
-        Param { name, value, range }
+        Param { name, value, range, learnable: true }
+    }
+    /// The same, not to be learned.
+    pub fn fixed(self) -> Self {
+        Param { learnable: false, ..self }
     }
 
     pub(crate) fn check(&self, size: usize) -> Result<(), String> {
@@ -325,9 +375,16 @@ pub fn jacobian<N: Neuron>(c: N::Consts<f64>, s: &[f64], z: f64, x: f64) -> Jaco
     jac
 }
 
+/// The derivatives of the constants of `N` by parameter `q`, at the parameters `p`.
+pub fn consts_by<N: Neuron>(model: &N, p: N::Params<f64>, q: usize, dt: f64) -> N::Consts<f64> {
+    let at = |k: usize| if k == q { Dual::<1>::variable(p.get(k), 0) } else { Dual::of(p.get(k)) };
+    let c = model.derive::<Dual<1>>(N::Params::from_fn(at), dt);
+    N::Consts::from_fn(|k| c.get(k).d[0])
+}
+
 /// `exp(−dt/τ)`: what is left of an exponential of time constant `tau` seconds after `dt` seconds.
-pub fn decay(dt: f64, tau: f64) -> f64 {
-    (-dt / tau).exp()
+pub fn decay<R: Real>(dt: f64, tau: R) -> R {
+    (R::of(-dt) / tau).exp()
 }
 
 #[cfg(test)]
@@ -381,6 +438,7 @@ mod laws {
                     }
                 }
             }
+            self.learns(model)?;
             // A silent neuron without input stays where it is: at rest.
             let (rest, u) = N::step(c, N::State::from_fn(|_| 0.0), 0.0, 0.0);
             prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && u <= 0.0 && (!N::OUTPUT.is_binary() || u < 0.0), "{}: rest", N::NAME);
@@ -430,6 +488,37 @@ mod laws {
             let single = N::step(model.consts_at::<f32>(0, self.dt, phase), N::State::from_fn(|k| at(k) as f32), 0.0, self.x as f32).1;
             let double = N::step(c, N::State::from_fn(at), 0.0, self.x).1;
             prop_assert!((f64::from(single) - double).abs() < 1e-5 * (1.0 + double.abs()), "{}: f32 {single} f64 {double}", N::NAME);
+            Ok(())
+        }
+    }
+
+    impl Laws {
+        /// The derivatives of a step by every parameter that can be learned, through the constants, are finite differences.
+        fn learns<N: Neuron>(&self, model: &N) -> Result<(), TestCaseError> {
+            let (k, params, here) = (<N::State<f64> as Vars<f64>>::LEN, model.params(), model.values(0));
+            prop_assert_eq!(params.len(), <N::Params<f64> as Vars<f64>>::LEN, "{}: parameters", N::NAME);
+            for (q, z) in (0..params.len()).filter(|&q| params[q].learnable).flat_map(|q| [(q, 0.0), (q, 1.0)]) {
+                let run = |p: f64| {
+                    let c = model.derive::<f64>(N::Params::from_fn(|i| if i == q { p } else { here.get(i) }), self.dt);
+                    let (s, u) = N::step(c, N::State::from_fn(|i| self.s[i]), z, self.x);
+                    (0..k).map(|i| s.get(i)).chain([u]).collect::<Vec<f64>>()
+                };
+                let h = if here.get(q) == 0.0 { 1e-5 } else { 1e-5 * here.get(q).abs() };
+                let (c, by) = (model.derive::<f64>(here, self.dt), consts_by(model, here, q, self.dt));
+                let c = N::Consts::<Dual<1>>::from_fn(|i| Dual { v: c.get(i), d: [by.get(i)] });
+                let (s, u) = N::step(c, N::State::from_fn(|i| Dual::of(self.s[i])), Dual::of(z), Dual::of(self.x));
+                let found = (0..k).map(|i| s.get(i).d[0]).chain([u.d[0]]);
+                for ((found, up), down) in found.zip(run(here.get(q) + h)).zip(run(here.get(q) - h)) {
+                    let numeric = (up - down) / (2.0 * h);
+                    let rounding = 1e-14 * (1.0 + up.abs()) / h;
+                    prop_assert!(
+                        (found - numeric).abs() <= 1e-5 * (1.0 + numeric.abs()) + rounding,
+                        "{}: {found} by {}, not {numeric}",
+                        N::NAME,
+                        params[q].name
+                    );
+                }
+            }
             Ok(())
         }
     }

@@ -58,12 +58,13 @@ impl Neuron for Psp {
     const NAME: &'static str = "psp";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 3];
+    type Params<R: Real> = [R; 5];
     type Consts<R: Real> = [R; 6];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![
-            Param::new("tau_rise", &self.tau_rise, Range::Positive),
-            Param::new("tau_fall", &self.tau_fall, Range::Positive),
+            Param::new("tau_rise", &self.tau_rise, Range::Positive).fixed(),
+            Param::new("tau_fall", &self.tau_fall, Range::Positive).fixed(),
             Param::new("v_th", &self.v_th, Range::Finite),
             Param::new("target", &self.target, Range::NonNegative),
             Param::new("speed", &self.speed, Range::NonNegative),
@@ -78,9 +79,8 @@ impl Neuron for Psp {
         }
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 6] {
-        let (rise, fall, speed) = (self.tau_rise.at(j), self.tau_fall.at(j), self.speed.at(j));
-        [decay(dt, rise), decay(dt, fall), fall / (fall - rise), self.v_th.at(j), speed, speed * self.target.at(j) * dt].map(R::of)
+    fn derive<R: Real>(&self, [rise, fall, v_th, target, speed]: [R; 5], dt: f64) -> [R; 6] {
+        [decay(dt, rise), decay(dt, fall), fall / (fall - rise), v_th, speed, speed * target * R::of(dt)]
     }
 
     #[inline(always)]

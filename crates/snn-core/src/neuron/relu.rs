@@ -28,13 +28,14 @@ impl Neuron for Relu {
     const NAME: &'static str = "relu";
     const OUTPUT: Output = Output::Rectified;
     type State<R: Real> = [R; 0];
+    type Params<R: Real> = [R; 0];
     type Consts<R: Real> = [R; 0];
 
     fn params(&self) -> Vec<Param<'_>> {
         Vec::new()
     }
 
-    fn consts<R: Real>(&self, _: usize, _: f64) -> [R; 0] {
+    fn derive<R: Real>(&self, _: [R; 0], _: f64) -> [R; 0] {
         []
     }
 

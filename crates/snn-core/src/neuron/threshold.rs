@@ -39,14 +39,15 @@ impl Neuron for Threshold {
     const NAME: &'static str = "threshold";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 0];
+    type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 1];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![Param::new("v_th", &self.v_th, Range::Finite)]
     }
 
-    fn consts<R: Real>(&self, j: usize, _: f64) -> [R; 1] {
-        [R::of(self.v_th.at(j))]
+    fn derive<R: Real>(&self, p: [R; 1], _: f64) -> [R; 1] {
+        p
     }
 
     #[inline(always)]

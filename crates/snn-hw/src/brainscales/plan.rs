@@ -3,11 +3,10 @@
 use super::BrainScales;
 use super::synapse::{Scale, scales};
 use crate::report::{Finding, Kind, Place, Report};
-use crate::with_params;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use snn_core::net::{Draft, Links, Population, Projection};
-use snn_core::neuron::{Output, Range};
+use snn_core::neuron::{Output, Range, with_params};
 use snn_core::stats::mean;
 use snn_core::{Network, Seed, Value};
 

@@ -42,19 +42,23 @@ pub struct Adjoint<F, const K: usize> {
     /// Constants `[block][entry]` after silence and after a spike; of an affine model.
     silent: Vec<Block<F>>,
     fired: Vec<Block<F>>,
-    /// The derivatives at a point, of any other model.
+    /// The derivatives at a point, of any other model; then those by parameters that are learned.
     here: Vec<Block<F>>,
+    /// Parameters that are learned.
+    learned: usize,
     reset_free: bool,
     own: bool,
 }
 
 impl<F: Scalar, const K: usize> Adjoint<F, K> {
     pub fn new(local: &Local<F>) -> Self {
-        let here = if local.affine { Vec::new() } else { vec![Block::zero(); Entry::<K>::COUNT] };
+        let count = Entry::<K>::COUNT + local.learned * (K + 1);
+        let here = if local.affine { Vec::new() } else { vec![Block::zero(); count] };
         Adjoint {
             silent: local.planes::<K>(0),
             fired: local.planes::<K>(1),
             here,
+            learned: local.learned,
             reset_free: local.reset_free,
             own: local.feels_own_spike,
         }
@@ -89,7 +93,13 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
         delta
     }
 
-    /// The same for a model that is not affine: `before` is the state and input at `t`, `z` the output at `t − 1`.
+    /// Parameters that are learned.
+    pub fn learned(&self) -> usize {
+        self.learned
+    }
+
+    /// The same for a model that is not affine: `before` is the state and input at `t`, `z` the output at `t − 1`. Adds `∂L/∂p = s_pᵀ·λ + u_p·d` to
+    /// `parameters`, a plane for each that is learned.
     #[inline(always)]
     pub fn step_at(
         &mut self,
@@ -100,8 +110,14 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
         z: &Block<F>,
         carry: &mut Carry<F, K>,
         d: &Block<F>,
+        parameters: &mut [Block<F>],
     ) -> Block<F> {
         self.look_at(cells, simd, block, before, z);
+        for (sum, by) in parameters.iter_mut().zip(self.here[Entry::<K>::COUNT..].chunks(K + 1)) {
+            for l in 0..LANES {
+                sum.0[l] += (0..K).fold(by[K].0[l] * d.0[l], |sum, i| sum + by[i].0[l] * carry.lambda[i].0[l]);
+            }
+        }
         self.step_there(carry, d)
     }
 
@@ -208,6 +224,8 @@ pub struct DenseStep<'a, F, const K: usize> {
     pub carry: &'a mut [Carry<F, K>],
     /// Of a model that is not affine.
     pub at: Option<At<'a, F>>,
+    /// `∂L/∂p`, `[block][parameter that is learned]`: added to.
+    pub parameters: &'a mut [Block<F>],
 }
 
 impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
@@ -215,6 +233,7 @@ impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
+        let learned = self.adjoint.learned;
         for b in 0..self.row.len() {
             let carry = &mut self.carry[b];
             let mut d = self.row[b];
@@ -223,7 +242,8 @@ impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
             }
             self.row[b] = if let Some((cells, simd, before)) = self.at {
                 let z = self.last.get(b).copied().unwrap_or_else(Block::zero);
-                self.adjoint.step_at(cells, simd, b, &before[b * (K + 1)..][..K + 1], &z, carry, &d)
+                let parameters = &mut self.parameters[b * learned..(b + 1) * learned];
+                self.adjoint.step_at(cells, simd, b, &before[b * (K + 1)..][..K + 1], &z, carry, &d, parameters)
             } else {
                 let fired = if self.adjoint.reset_free { 0 } else { self.last.get(b).map_or(0, F::positive::<I>) };
                 self.adjoint.step(b, carry, &d, fired)

@@ -336,9 +336,9 @@ impl<F: Field> Dense<F> {
             let (x, state) = (&mut layer.u[row(t, k)], &mut layer.state[k * w * states..(k + 1) * w * states]);
             x.iter_mut().zip(cells.current()).for_each(|(x, current)| *x = x.plus(current));
             if !cells.local().affine {
-                let before = layer.before[row(t, k).start * (states + 1)..].chunks_mut(states + 1);
-                for ((before, state), x) in before.zip(state.chunks(states)).zip(&*x) {
-                    before[..states].copy_from_slice(state);
+                for (b, x) in x.iter().enumerate() {
+                    let before = &mut layer.before[(row(t, k).start + b) * (states + 1)..][..states + 1];
+                    before[..states].copy_from_slice(&state[b * states..][..states]);
                     before[states] = *x;
                 }
             }
@@ -396,7 +396,7 @@ impl<F: Field> Dense<F> {
     fn backward(&mut self, engine: &Clocked<F>, steps: usize, m: usize, gradients: &mut Gradients<F>) {
         for component in engine.components().iter().rev() {
             let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
-            self.layers.iter_mut().for_each(|layer| layer.scan.begin(m * layer.width));
+            self.layers.iter_mut().for_each(|layer| layer.scan.begin(m * layer.width, layer.width));
             if component.recurrent {
                 for t in (0..steps).rev() {
                     for &p in component.populations.iter().rev() {
@@ -414,12 +414,28 @@ impl<F: Field> Dense<F> {
                     let cells = &*engine.cells()[p];
                     (0..steps).rev().for_each(|t| self.layers[p].back(engine.simd(), cells, t, m));
                 }
+                self.parameters(engine, p, gradients);
                 for &k in engine.incoming(p) {
                     if !inside(engine.links()[k].from) {
                         self.pull_back(engine, k, 0..steps, m);
                     }
                     self.correlate(engine, k, steps, m, gradients);
                 }
+            }
+        }
+    }
+
+    /// Adds the gradients of the parameters of population `p` that are learned.
+    fn parameters(&self, engine: &Clocked<F>, p: usize, gradients: &mut Gradients<F>) {
+        let layer = &self.layers[p];
+        let of_model = layer.scan.parameters();
+        let learned = of_model.len() / layer.width;
+        let mut next = 0..learned;
+        for (parameter, gradient) in engine.parameters().iter().zip(&mut gradients.parameters).filter(|(q, _)| q.population == p) {
+            if parameter.is_current() {
+                layer.u.iter().enumerate().for_each(|(k, delta)| gradient[k % layer.width] = gradient[k % layer.width].plus(delta));
+            } else if let Some(q) = next.next() {
+                gradient.iter_mut().zip(of_model.iter().skip(q).step_by(learned)).for_each(|(sum, part)| *sum = sum.plus(part));
             }
         }
     }
@@ -542,9 +558,11 @@ impl<F: Scalar> Kernel for FromEvents<'_, F> {
 
 /// The backward scan of one population; one implementation per number of state variables.
 trait ScanBack<F: Scalar>: Send {
-    fn begin(&mut self, rows: usize);
+    fn begin(&mut self, rows: usize, width: usize);
     /// One step of the trial whose first row of carries this is.
     fn back(&mut self, first: usize, row: Row<'_, F>);
+    /// `∂L/∂p`, `[block][parameter of the model that is learned]`.
+    fn parameters(&self) -> &[Block<F>];
 }
 
 /// A row of blocks at one step.
@@ -561,22 +579,29 @@ struct Row<'a, F: Scalar> {
 struct Scan<F, const K: usize> {
     adjoint: Adjoint<F, K>,
     carry: Vec<Carry<F, K>>,
+    parameters: Vec<Block<F>>,
 }
 
 fn adjoint_scan<F: Scalar>(local: &Local<F>) -> Box<dyn ScanBack<F>> {
-    with_states!(local.states(), K => Box::new(Scan::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new() }))
+    with_states!(local.states(), K => Box::new(Scan::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), parameters: Vec::new() }))
 }
 
 impl<F: Scalar, const K: usize> ScanBack<F> for Scan<F, K> {
-    fn begin(&mut self, rows: usize) {
+    fn begin(&mut self, rows: usize, width: usize) {
         self.carry.clear();
         self.carry.resize(rows, Carry::zero());
+        self.parameters.clear();
+        self.parameters.resize(width * self.adjoint.learned(), Block::zero());
+    }
+    fn parameters(&self) -> &[Block<F>] {
+        &self.parameters
     }
     fn back(&mut self, first: usize, row: Row<'_, F>) {
         let Row { simd, cells, error, slope, last, before } = row;
         let carry = &mut self.carry[first..first + error.len()];
         let at = (!cells.local().affine).then_some((cells, simd, before));
-        simd.run(DenseStep { adjoint: &mut self.adjoint, row: error, slope, last, carry, at });
+        let parameters = &mut self.parameters[..];
+        simd.run(DenseStep { adjoint: &mut self.adjoint, row: error, slope, last, carry, at, parameters });
     }
 }
 

@@ -25,6 +25,8 @@ use std::ops::Range;
 /// presynaptic trace is stored. Where the output is rectified, `g` is its derivative, 1 where `u > 0`, and `A` are its events; where events
 /// carry values, `S` are those. A block of 64 neurons whose δ is still exactly zero is skipped.
 ///
+/// Parameters of neurons that are learned have gradients too: `∂L/∂p = Σ_t s_p[t]ᵀ·λ[t] + u_p[t]·d[t]`, and of a constant current `Σ_t δ[t]`.
+///
 /// Cost: `(events + active entries) × fan-out` multiply-accumulates, plus one multiply per neuron and step for the recursion of δ.
 /// Memory: the events and the active set of one trial per thread, whatever the batch.
 ///
@@ -163,6 +165,8 @@ pub(super) trait Backward<F: Scalar>: Send {
     fn bytes(&self) -> usize {
         0
     }
+    /// `∂L/∂p` of a block, a plane for each parameter of the model that is learned.
+    fn parameters(&self, block: usize) -> &[Block<F>];
 }
 
 /// What the backward sweep of population `p` works on.
@@ -235,7 +239,12 @@ impl<F: Scalar> Sparse<F> {
     pub fn new(engine: &Clocked<F>, surrogate: Surrogate, ways: Vec<Vec<Way<F>>>, groups: Vec<Group>) -> Self {
         let backward = |p: usize| -> Box<dyn Backward<F>> {
             let local = engine.cells()[p].local();
-            with_states!(local.states(), K => Box::new(Population::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), reached: Vec::new() }))
+            with_states!(local.states(), K => Box::new(Population::<F, K> {
+                adjoint: Adjoint::new(local),
+                carry: Vec::new(),
+                reached: Vec::new(),
+                parameters: Vec::new(),
+            }))
         };
         let count = engine.cells().len();
         Sparse {
@@ -449,6 +458,14 @@ impl<F: Scalar> Sparse<F> {
     fn correlate(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
         let (reached, all) = (self.backward[p].reached(b), self.trial.input.steps());
         let delta = &self.delta[place * all..place * all + reached];
+        let mut of_model = self.backward[p].parameters(b).iter();
+        for (parameter, gradient) in engine.parameters().iter().zip(&mut gradients.parameters).filter(|(q, _)| q.population == p) {
+            let sum = &mut gradient[b];
+            match parameter.is_current() {
+                true => delta.iter().for_each(|delta| *sum = sum.plus(delta)),
+                false => of_model.next().iter().for_each(|part| *sum = sum.plus(part)),
+            }
+        }
         let mut macs = 0;
         for &k in engine.incoming(p) {
             let link = &engine.links()[k];
@@ -561,6 +578,8 @@ struct Population<F, const K: usize> {
     carry: Vec<Carry<F, K>>,
     /// Per block: how many steps from the start an error has reached. 0: none yet, everything is exactly zero.
     reached: Vec<usize>,
+    /// `∂L/∂p`, `[block][parameter that is learned]`.
+    parameters: Vec<Block<F>>,
 }
 
 impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
@@ -569,6 +588,8 @@ impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
         self.carry.resize(blocks, Carry::zero());
         self.reached.clear();
         self.reached.resize(blocks, 0);
+        self.parameters.clear();
+        self.parameters.resize(blocks * self.adjoint.learned(), Block::zero());
     }
 
     fn back(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) {
@@ -577,6 +598,11 @@ impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
 
     fn reached(&self, block: usize) -> usize {
         self.reached[block]
+    }
+
+    fn parameters(&self, block: usize) -> &[Block<F>] {
+        let learned = self.adjoint.learned();
+        &self.parameters[block * learned..(block + 1) * learned]
     }
 }
 
@@ -605,8 +631,9 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
         let trace = &pass.record.traces[pass.p];
         let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
         let affine = cells.local().affine;
-        let Population { adjoint, carry, reached } = &mut **population;
-        let (carry, reached) = (&mut carry[b], &mut reached[b]);
+        let Population { adjoint, carry, reached, parameters } = &mut **population;
+        let (carry, reached, learned) = (&mut carry[b], &mut reached[b], adjoint.learned());
+        let parameters = &mut parameters[b * learned..(b + 1) * learned];
         for t in steps.clone().rev() {
             let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
             let mut alive = pass.output.is_some();
@@ -631,7 +658,7 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
             } else {
                 let mut z = Block::zero();
                 bits(fired).for_each(|l| z[l] = F::of(1.0));
-                adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, carry, &d)
+                adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, carry, &d, parameters)
             };
         }
     }

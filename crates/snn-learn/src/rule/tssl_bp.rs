@@ -23,13 +23,14 @@ use std::ops::Range;
 /// Weights, and errors at the sources, follow from `∂L/∂x` as in [`SparseBptt`](super::SparseBptt): this rule is that one with another way from an error at a neuron's output to one at
 /// its input. In a loop all populations go back together, step by step, so that self-recurrent and recurrent weights see the error of the next step. λ is not the adjoint
 /// of anything: finite differences cannot judge it.
+/// Parameters of neurons that are learned (R and τ: intrinsic plasticity driven by the loss) get `∂L/∂p = Σ_t λ[t]·∂v[t]/∂p`, with the same λ.
 ///
 /// `σ'` is the derivative of the logistic function of width `width`, at 8 widths from threshold and beyond as at 8 widths, so that a neuron that never fires is still moved. The
 /// own current is that of the population's own τ_syn.
 ///
 /// Cost: as [`SparseBptt`](super::SparseBptt) without a window: `(events + neurons·steps) × fan-out` multiply-accumulates. Memory: state and input of every neuron and step of one trial per thread.
 ///
-/// Source: the released code; loops and the gain `R·θ` by derivation (self-recurrent networks: Zhang & Li 2020, arXiv:2010.12691).
+/// Source: the released code; loops and the gain `R·θ` by derivation (self-recurrent networks and learned R and τ: Zhang & Li 2020, arXiv:2010.12691).
 ///
 /// ```
 /// use snn_core::{Net, Raster, Seed, Trials, ms, net::{Connect, Init}, neuron::LifPsc};
@@ -104,8 +105,7 @@ impl<F: Scalar> Rule<F> for TsslBp {
     }
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
         let back = |p: usize| -> Option<Box<dyn Backward<F>>> {
-            let times = || Box::new(SpikeTimes { rule: *self, neurons: Vec::new(), carry: Vec::new(), reached: Vec::new(), loud: Vec::new() });
-            engine.cells()[p].spikes().then(|| -> Box<dyn Backward<F>> { times() })
+            if engine.cells()[p].spikes() { Some(Box::new(SpikeTimes::new(*self))) } else { None }
         };
         Box::new(Sparse::through_all(engine, Rule::<F>::surrogate(self)).with_backward(back))
     }
@@ -135,7 +135,7 @@ impl<F: Scalar> Neurons<F> {
         let (width, nothing) = (blocks(cells.size()), Block::zero());
         let mut below = vec![nothing; width];
         cells.step_dense(simd, &mut below, &vec![nothing; width], &mut vec![nothing; width * STATES]);
-        let mut d = vec![nothing; Entry::<STATES>::COUNT];
+        let mut d = vec![nothing; Entry::<STATES>::COUNT + cells.local().learned * (STATES + 1)];
         let one = |(b, rest): (usize, Block<F>)| {
             cells.derivatives(simd, b, &[nothing; STATES + 1], &nothing, &mut d);
             Neurons {
@@ -166,6 +166,28 @@ struct SpikeTimes<F> {
     reached: Vec<usize>,
     /// `[block][step]`: who has a current of its own.
     loud: Vec<u64>,
+    /// `∂L/∂p`, `[block][parameter that is learned]`, and how many there are.
+    parameters: Vec<Block<F>>,
+    learned: usize,
+    /// The derivatives at a point, if parameters are learned.
+    here: Vec<Block<F>>,
+}
+
+impl<F: Scalar> SpikeTimes<F> {
+    fn new(rule: TsslBp) -> Self {
+        let (neurons, carry, reached, loud, parameters, here) = Default::default();
+        SpikeTimes { rule, neurons, carry, reached, loud, parameters, learned: 0, here }
+    }
+
+    /// The neurons as they are in this trial.
+    fn look_at(&mut self, cells: &dyn Cells<F>, simd: Simd, steps: usize) {
+        self.neurons = Neurons::all(cells, simd);
+        self.loud.resize(self.neurons.len() * steps, 0);
+        self.learned = cells.local().learned;
+        self.parameters.clear();
+        self.parameters.resize(self.neurons.len() * self.learned, Block::zero());
+        self.here.resize(Entry::<STATES>::COUNT + self.learned * (STATES + 1), Block::zero());
+    }
 }
 
 impl<F: Scalar> Backward<F> for SpikeTimes<F> {
@@ -180,14 +202,17 @@ impl<F: Scalar> Backward<F> for SpikeTimes<F> {
     fn back(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) {
         let (cells, simd) = (&*pass.engine.cells()[pass.p], pass.engine.simd());
         if self.neurons.is_empty() {
-            self.neurons = Neurons::all(cells, simd);
-            self.loud.resize(self.neurons.len() * pass.all, 0);
+            self.look_at(cells, simd, pass.all);
         }
         simd.run(Back { times: self, pass, blocks, steps });
     }
 
     fn reached(&self, block: usize) -> usize {
         self.reached[block]
+    }
+
+    fn parameters(&self, block: usize) -> &[Block<F>] {
+        &self.parameters[block * self.learned..(block + 1) * self.learned]
     }
 
     fn bytes(&self) -> usize {
@@ -238,7 +263,7 @@ impl<F: Scalar> Back<'_, '_, F> {
     #[inline(always)]
     fn step(&mut self, b: usize, place: usize, t: usize) {
         let Back { times, pass, .. } = self;
-        let SpikeTimes { rule, neurons, carry, reached, loud } = &mut **times;
+        let SpikeTimes { rule, neurons, carry, reached, loud, parameters, learned, here } = &mut **times;
         let (trace, n, carry) = (&pass.record.traces[pass.p], &neurons[b], &mut carry[b]);
         let mut error = Block::zero();
         let mut alive = false;
@@ -259,18 +284,26 @@ impl<F: Scalar> Back<'_, '_, F> {
         let (v, before) = (&trace.after(t, b)[POTENTIAL], &trace.before(t, b)[POTENTIAL]);
         let (zero, one, steepest) = (F::default(), F::of(1.0), F::of(rule.steepest));
         let (surrogate, tail) = (Surrogate::logistic(rule.width), F::of(TAIL * rule.width));
+        if *learned > 0 {
+            pass.engine.cells()[pass.p].derivatives(pass.engine.simd(), b, trace.before(t, b), &last, here);
+        }
         let delta = &mut pass.delta[place + t];
         for l in 0..LANES {
             let rise = v.0[l] - before.0[l] * (one - last.0[l]);
             let steep = if rise * steepest > one { one / rise } else { steepest };
             let jump = if rise > zero { steep * z.0[l] } else { zero };
             let psi = carry.psi.0[l];
-            let lambda = jump * (error.0[l] + (one - n.leak.0[l]) * v.0[l] * psi) + n.leak.0[l] * (one - z.0[l]) * psi;
-            carry.psi.0[l] = lambda;
+            // By way of the spike, and by way of the potential of the step after.
+            let spike = jump * (error.0[l] + (one - n.leak.0[l]) * v.0[l] * psi);
+            let stays = n.leak.0[l] * (one - z.0[l]) * psi;
+            carry.psi.0[l] = spike + stays;
             let off = (v.0[l] - n.v_th.0[l]).abs();
             let silent = surrogate.slope_within(if off < tail { off } else { tail }) * error.0[l];
-            let lambda = if loud.0[l] > zero { lambda } else { silent };
-            let current = carry.current.0[l];
+            let (spike, stays) = if loud.0[l] > zero { (spike, stays) } else { (silent, zero) };
+            let (lambda, current) = (spike + stays, carry.current.0[l]);
+            for (sum, by) in parameters[b * *learned..].iter_mut().zip(here[Entry::<STATES>::COUNT..].chunks(STATES + 1)) {
+                sum.0[l] += by[STATES].0[l] * spike + by[POTENTIAL].0[l] * stays + by[CURRENT].0[l] * current;
+            }
             delta.0[l] = n.v_x.0[l] * lambda + n.i_x.0[l] * current;
             carry.current.0[l] = n.v_i.0[l] * lambda + n.keep.0[l] * current;
         }
