@@ -486,6 +486,18 @@ fn lanes<F: Scalar>(engine: &Clocked<F>, p: usize, b: usize) -> u64 {
     (engine.cells()[p].size() - b * LANES).min(LANES) as u64
 }
 
+/// Adds `Σ_t S_i[t]·delta[t]` of every source of `link`, for the targets in block `b`. Returns the multiply-accumulates.
+pub(super) fn correlate<F: Scalar>(
+    engine: &Clocked<F>,
+    link: &Link<F>,
+    b: usize,
+    trains: &Trains,
+    delta: &[Block<F>],
+    gradient: &mut [Block<F>],
+) -> u64 {
+    engine.simd().run(Correlate { store: &link.store, block: b, trains, delta, gradient }) * lanes(engine, link.to, b)
+}
+
 struct Correlate<'a, F> {
     store: &'a Store<F>,
     block: usize,
