@@ -69,7 +69,7 @@ fn run(lab: &mut Lab) -> Result<()> {
             lab.not_run(&[other], "at another scale")?;
             lab.not_run(&[BLOBS], "Fashion-MNIST takes their place")?;
             let front = FrontEnd::Cochlea(CochleaParams { hop: 80, ..CochleaParams::default() });
-            let params = SpokenParams { front, code: SoundCode::Bsa { taps: 6, gain: 0.6, threshold: 0.5 }, steps: 80 };
+            let params = SpokenParams { front, code: SoundCode::Bsa { taps: 6, gain: 1.0, threshold: 0.9 }, steps: 80 };
             let digits = SpokenDigits::open(dir.join("fsdd"), Split::Train, params.clone())?;
             let test = SpokenDigits::open(dir.join("fsdd"), Split::Test, params)?;
             let kept = digits.len() - 250.min(digits.len() / 5);
