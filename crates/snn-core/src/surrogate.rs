@@ -26,6 +26,11 @@ pub enum Shape {
         /// Steepness α (1 / potential).
         alpha: f64,
     },
+    /// `g = s·(1 − s)/w` with `s = 1/(1 + e^(−u/w))`, the derivative of the logistic function (Zhang & Li 2020, released code, with w = 0.2).
+    Logistic {
+        /// Width w (potential).
+        width: f64,
+    },
 }
 
 /// A surrogate derivative, optionally cut off outside a window around threshold.
@@ -63,6 +68,10 @@ impl Surrogate {
     pub const fn arctan(alpha: f64) -> Self {
         Surrogate { shape: Shape::Arctan { alpha }, window: None }
     }
+    /// The derivative of the logistic function of width `width`.
+    pub const fn logistic(width: f64) -> Self {
+        Surrogate { shape: Shape::Logistic { width }, window: None }
+    }
     /// The same shape, zero where `|u| ≥ half_width`.
     pub const fn window(self, half_width: f64) -> Self {
         Surrogate { window: Some(half_width), ..self }
@@ -96,6 +105,10 @@ impl Surrogate {
                 let x = R::of(std::f64::consts::FRAC_PI_2 * alpha) * u;
                 R::of(0.5 * alpha) / (one + x * x)
             }
+            Shape::Logistic { width } => {
+                let e = (-(u.abs() / R::of(width))).exp();
+                e / (R::of(width) * (one + e) * (one + e))
+            }
         }
     }
 
@@ -108,6 +121,7 @@ impl Surrogate {
             Shape::FastSigmoid { beta } => u / (1.0 + beta * u.abs()),
             Shape::Triangle { gamma, width } => gamma * (u - 0.5 * u * u.abs() / width),
             Shape::Arctan { alpha } => (std::f64::consts::FRAC_PI_2 * alpha * u).atan() / std::f64::consts::PI,
+            Shape::Logistic { width } => 1.0 / (1.0 + (-u / width).exp()) - 0.5,
         }
     }
 
@@ -120,6 +134,7 @@ impl Surrogate {
             Shape::FastSigmoid { beta } => positive("beta", beta)?,
             Shape::Triangle { gamma, width } => positive("gamma", gamma).and(positive("width", width))?,
             Shape::Arctan { alpha } => positive("alpha", alpha)?,
+            Shape::Logistic { width } => positive("width", width)?,
         }
         match self.window {
             Some(b) if b.is_nan() || b < 0.0 => Err(format!("surrogate window = {b}: must be zero or more")),
@@ -138,6 +153,7 @@ mod tests {
             (0.5f64..100.0).prop_map(Surrogate::fast_sigmoid),
             (0.1f64..1.0, 0.2f64..2.0).prop_map(|(g, w)| Surrogate::triangle(g, w)),
             (0.5f64..10.0).prop_map(Surrogate::arctan),
+            (0.1f64..2.0).prop_map(Surrogate::logistic),
         ];
         (shape, prop::option::of(0.05f64..1.0)).prop_map(|(s, window)| Surrogate { window, ..s })
     }

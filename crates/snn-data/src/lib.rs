@@ -3,14 +3,14 @@
 //! | I have | use |
 //! |---|---|
 //! | pictures | [`Images`] (MNIST, Fashion-MNIST), [`Digits`] (8×8) as [`Encoded`] by an [`Encoder`]: [`Latency`], [`Poisson`], [`Rate`], pixel by pixel [`PixelCrossings`] or [`Scan`], or as they are [`Analog`] |
-//! | signals over time | a [`SignalEncoder`]: [`Delta`] (changes), [`Crossings`] (levels), [`Drive`] (strengths) |
+//! | signals over time | a [`SignalEncoder`]: [`Delta`] (changes), [`Crossings`] (levels), [`Drive`] (strengths), [`Bsa`] (what a filter turns back into the signal) |
 //! | sound | a front end, [`Mel`] or [`Cochlea`], and then a signal encoder |
 //! | sound as a picture | [`LogMel`]: for networks that see; [`Tones`] makes tagged clips without files |
 //! | recordings | [`Nmnist`] (event camera), [`SpokenDigits`] (WAV files and a front end), [`Shd`] (spiking Heidelberg data) |
 //! | text | [`Passages`] of tokens, characters or words, with a [`Vocabulary`]; [`tiny_shakespeare`], [`wikitext_2`] |
 //! | no files | [`TemplateParams`] (jittered spike patterns), [`RandmanParams`] (smooth random manifolds), [`XorParams`] (delayed XOR: memory) |
 //! | no pictures | [`PrototypeParams`] (noisy blobs), [`StrokeParams`] (digits drawn by hand): an [`ImageSet`] like the others |
-//! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial): each trial [`Drawn`] from its number |
+//! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial), [`TemporalOrderParams`] (which motifs, in which order): each trial [`Drawn`] from its number |
 //! | a curve to follow | [`PatternParams`] |
 //! | pictures as time | [`SequentialParams`]: pixel by pixel, then a cue |
 //! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Mdp`], [`Navigation`]; at every step a [`World`]: [`RatePatterns`] |
@@ -61,6 +61,6 @@ pub mod encode;
 pub use encode::*;
 
 modules! {
-    cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, nmnist, packed, pattern, prototype, randman,
-    sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, text, tones, world, xor
+    bsa, cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, nmnist, packed, pattern, prototype,
+    randman, sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, temporal_order, text, tones, world, xor
 }

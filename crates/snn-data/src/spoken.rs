@@ -2,6 +2,7 @@
 
 use crate::{
     Split,
+    bsa::Bsa,
     cochlea::{Cochlea, CochleaParams},
     crossing::Crossings,
     delta::Delta,
@@ -60,6 +61,15 @@ pub enum SoundCode {
     Crossings {
         /// Number of levels, at least 1.
         levels: usize,
+    },
+    /// [`Bsa`] with the filter of [`Bsa::smooth`]: one unit per channel.
+    Bsa {
+        /// Steps of the filter, at least 1.
+        taps: usize,
+        /// Spikes per step that a channel of 1 gives, above 0.
+        gain: f64,
+        /// What a spike must tell of the signal, 0 or more.
+        threshold: f64,
     },
 }
 
@@ -248,6 +258,7 @@ impl Ear {
         };
         let code: Box<dyn SignalEncoder> = match params.code {
             SoundCode::Drive { tau, gain } => Box::new(Drive::new(tau, gain, params.dt())?),
+            SoundCode::Bsa { taps, gain, threshold } => Box::new(Bsa::smooth(taps, gain, threshold)?),
             SoundCode::Delta { threshold } => Box::new(Delta::new(threshold)?),
             SoundCode::Crossings { levels } => {
                 check((1..=1 << 10).contains(&levels), OF, "levels", levels, "from 1 to 2¹⁰")?;
@@ -391,6 +402,7 @@ mod tests {
                 (SoundCode::Drive { tau: 0.02, gain: 0.5 }, 1),
                 (SoundCode::Delta { threshold: 0.1 }, 2),
                 (SoundCode::Crossings { levels: 3 }, 6),
+                (SoundCode::Bsa { taps: 6, gain: 0.5, threshold: 0.2 }, 1),
             ];
             for (code, units) in codes {
                 let params = SpokenParams { front: front.clone(), code, steps: 100 };

@@ -25,3 +25,11 @@ pub fn matrix_mut<F>(data: &mut [F], rows: usize, columns: usize, stride: usize)
 pub fn add_product<F: Field>(c: MatMut<'_, F>, a: MatRef<'_, F>, b: MatRef<'_, F>) {
     matmul(c, Accum::Add, a, b, <F as snn_core::Real>::of(1.0), Par::Seq);
 }
+
+/// Solves `a·x = b` for a square, row-major `a`, by elimination with partial pivoting; `b` becomes `x`. Of a singular `a` the result is no number. Cost: n³/3 multiplications.
+pub fn solve(a: &[f64], b: &mut [f64]) {
+    use faer::linalg::solvers::Solve;
+    let n = b.len();
+    let lu = matrix(a, n, n, n).partial_piv_lu();
+    lu.solve_in_place(faer::mat::MatMut::from_column_major_slice_mut(b, n, 1));
+}

@@ -1,6 +1,7 @@
 //! Learning rules for sparse spiking networks, and the loop that trains with them.
 //!
 //! * [`SparseBptt`]: the gradient computed only where it is not zero; [`Bptt`]: the dense baseline and oracle.
+//! * [`TsslBp`]: errors over the times of spikes; [`StRsbp`]: errors by spike counts, nothing unrolled in time.
 //! * [`Eprop`]: eligibility propagation, as a reverse sweep or online; [`LearnedSignals`]: e-prop 2; [`SyntheticGradients`]: e-prop 3.
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
@@ -24,7 +25,7 @@ pub use in_the_loop::Station;
 pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};
 pub use rule::{
-    Bptt, Eprop, Feedback, Form, Gradients, Job, LearnedSignals, Rule, RuleError, SparseBptt, Stats, SyntheticGradients, Worker,
+    Bptt, Eprop, Feedback, Form, Gradients, Job, LearnedSignals, Rule, RuleError, SparseBptt, StRsbp, Stats, SyntheticGradients, TsslBp, Worker,
 };
 pub use structure::{DeepR, GradR, GradRByRows, SoftDeepR, Structure, StructureError, Turnover};
 pub use trainer::{Checkpoint, Options, TrainError, Trainer};

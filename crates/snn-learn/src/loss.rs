@@ -29,6 +29,28 @@ pub enum Loss {
         /// Wanted mean output of all others.
         wrong: f64,
     },
+    /// `½·Σ_k (n_k − n*_k)²` with `n_k` the sum of the outputs over the steps (of spikes: their number), and `n* = correct` for the class, `wrong` for the others. A unit
+    /// within `margin` of its wanted number counts as right.
+    ///
+    /// Source: Zhang & Li 2019, arXiv:1908.06378, released code (35, 5, 5).
+    Count {
+        /// Wanted sum of the class's unit.
+        correct: f64,
+        /// Wanted sum of all others.
+        wrong: f64,
+        /// What a sum may be off.
+        margin: f64,
+    },
+    /// `½·Σ_t Σ_k (a_k[t] − a*_k[t])²` with `a[t] = (1 − 1/tau)·a[t−1] + y[t]/tau`: the distance of the filtered outputs from those of a wanted train, which for the
+    /// class's unit has a spike at step 1 and every `every` steps after it, for the others none. The answer is the class with the largest `Σ_t a_k[t]`.
+    ///
+    /// Source: Zhang & Li 2020, arXiv:2002.10085, released code (`every` = 1 for 5 steps, 2 for 10 and more).
+    Kernel {
+        /// Time constant of the filter, in steps, at least 1.
+        tau: f64,
+        /// Steps from one wanted spike to the next, at least 1.
+        every: usize,
+    },
 }
 
 /// How a class score is taken from an output over time.
@@ -82,6 +104,14 @@ pub enum LossError {
         /// Classes in the data.
         classes: usize,
     },
+    /// Impossible option.
+    #[error("loss `{loss}`: {why}")]
+    Options {
+        /// Loss.
+        loss: &'static str,
+        /// What must change.
+        why: String,
+    },
     /// A class loss on series, or the other way round.
     #[error("this loss needs {wanted}; data set `{data}` has {found}")]
     Target {
@@ -107,7 +137,17 @@ impl Loss {
         let target = |wanted, found| Err(LossError::Target { data: data.into(), wanted, found });
         match self {
             Loss::MeanSquared | Loss::SumSquared | Loss::Linear if classes > 0 => return target("a target series", "classes"),
-            Loss::CrossEntropy(_) | Loss::Rate { .. } if classes == 0 => return target("classes", "a target series"),
+            Loss::CrossEntropy(_) | Loss::Rate { .. } | Loss::Count { .. } | Loss::Kernel { .. } if classes == 0 => {
+                return target("classes", "a target series");
+            }
+            Loss::Kernel { tau, every } if !(*tau >= 1.0 && tau.is_finite() && *every >= 1) => {
+                let why = format!("tau = {tau}, every = {every}: both are steps, at least 1");
+                return Err(LossError::Options { loss: "kernel", why });
+            }
+            Loss::Count { correct, wrong, margin } if !(correct.is_finite() && wrong.is_finite() && *margin >= 0.0) => {
+                let why = format!("correct = {correct}, wrong = {wrong}, margin = {margin}: must be finite, the margin zero or more");
+                return Err(LossError::Options { loss: "count", why });
+            }
             Loss::CrossEntropy(over @ (Over::Max | Over::Last | Over::Each)) if population.model.spikes() => {
                 return Err(LossError::Graded { over: *over, population: name() });
             }
@@ -173,6 +213,37 @@ impl Loss {
                     }
                     (loss, largest((0..units).map(mean)))
                 }
+                Loss::Count { correct, wrong, margin } => {
+                    let mut loss = 0.0;
+                    for k in 0..units {
+                        let e = mean(k) * n - if k == class { correct } else { wrong };
+                        if e.abs() > margin {
+                            loss += 0.5 * e * e;
+                            span.clone().for_each(|t| set(t, k, part * e));
+                        }
+                    }
+                    (loss, largest((0..units).map(mean)))
+                }
+                Loss::Kernel { tau, every } => {
+                    let (mut loss, mut off, mut sums) = (0.0, vec![0.0; span.len()], vec![0.0; units]);
+                    for (k, sum) in sums.iter_mut().enumerate() {
+                        let (mut a, mut wanted) = (0.0, 0.0);
+                        for (t, off) in span.clone().zip(&mut off) {
+                            let due = k == class && t > span.start && (t - span.start - 1).is_multiple_of(every);
+                            a += (at(t, k) - a) / tau;
+                            wanted += (f64::from(u8::from(due)) - wanted) / tau;
+                            (*off, *sum) = (a - wanted, *sum + a);
+                            loss += 0.5 * *off * *off;
+                        }
+                        // ∂a[t']/∂y[t] = (1 − 1/tau)^(t' − t)/tau.
+                        let mut later = 0.0;
+                        for (t, off) in span.clone().zip(&off).rev() {
+                            later = (1.0 - 1.0 / tau) * later + off;
+                            set(t, k, part * later / tau);
+                        }
+                    }
+                    (loss, largest(sums))
+                }
                 Loss::MeanSquared | Loss::SumSquared | Loss::Linear => (f64::NAN, units), // a sum over steps, taken above
             };
             outcome.loss += part * loss;
@@ -207,7 +278,7 @@ impl Loss {
         let mut outcome = Outcome::default();
         let whole;
         let cues = match target {
-            Target::Series(_) if matches!(self, Loss::CrossEntropy(_) | Loss::Rate { .. }) => return Outcome { loss: f64::NAN, ..outcome },
+            Target::Series(_) if !matches!(self, Loss::MeanSquared | Loss::SumSquared | Loss::Linear) => return Outcome { loss: f64::NAN, ..outcome },
             Target::Series(wanted) => {
                 let part = if *self == Loss::MeanSquared { 1.0 / all as f64 } else { 1.0 };
                 for t in steps.clone() {
@@ -347,7 +418,7 @@ mod tests {
     proptest! {
         /// The derivative of every loss is its finite difference.
         #[test]
-        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..13) {
+        fn derivatives_are_right(y in prop::collection::vec(-1.0f64..1.0, 12), class in 0usize..3, kind in 0usize..16) {
             let series: Vec<f32> = y.iter().map(|v| (v * 7.3).sin() as f32).collect();
             let cues = [Cue { start: 0, end: 1, class: 2 }, Cue { start: 2, end: 4, class: class as u32 }];
             let (loss, target) = match kind {
@@ -362,6 +433,9 @@ mod tests {
                 7 => (Loss::CrossEntropy(Over::Each), Target::Cues(&cues)),
                 8 => (Loss::CrossEntropy(Over::Mean), Target::Cues(&cues)),
                 9 => (Loss::CrossEntropy(Over::Max), Target::Cues(&cues)),
+                13 => (Loss::Count { correct: 2.0, wrong: 0.3, margin: 0.2 }, Target::Class(class)),
+                14 => (Loss::Kernel { tau: 3.0, every: 2 }, Target::Class(class)),
+                15 => (Loss::Kernel { tau: 1.5, every: 1 }, Target::Cues(&cues)),
                 10 => (Loss::Rate { correct: 0.8, wrong: 0.1 }, Target::Cues(&cues)),
                 _ => (Loss::Rate { correct: 0.8, wrong: 0.1 }, Target::Class(class)),
             };
@@ -374,6 +448,17 @@ mod tests {
                 let numeric = (value(1e-6) - value(-1e-6)) / 2e-6;
                 prop_assert!((numeric - error[i / 3][i % 3]).abs() < 1e-6, "{loss:?} {numeric} {}", error[i / 3][i % 3]);
             }
+        }
+
+        /// The wanted train has no loss, and its class is the answer.
+        #[test]
+        fn the_wanted_train_is_right(class in 0usize..3, tau in 1.0f64..9.0, every in 1usize..4) {
+            let mut y = vec![Block::<f64>::zero(); 12];
+            (1..12).step_by(every).for_each(|t| y[t][class] = 1.0);
+            let outcome = Loss::Kernel { tau, every }.evaluate(&y, 3, Target::Class(class), 1.0, &mut y.clone());
+            prop_assert!(outcome.loss < 1e-24 && outcome.correct == 1, "{outcome:?}");
+            let count = Loss::Count { correct: (1..12).step_by(every).len() as f64 + 0.5, wrong: 0.5, margin: 0.5 };
+            prop_assert_eq!(count.evaluate(&y, 3, Target::Class(class), 1.0, &mut y.clone()), Outcome { loss: 0.0, decisions: 1, correct: 1 });
         }
 
         #[test]

@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::{Case, any_model, case, distance, gradient, models, random_events, surrogate};
+use common::{Case, any_model, case, currents, distance, gradient, models, random_events, surrogate};
 use proptest::prelude::*;
 use rand::RngExt;
 use snn_core::net::{Connect, Conv2d, Init, Links, SumPool2d};
-use snn_core::neuron::{Li, Lif, Model, Output, Relu};
+use snn_core::neuron::{Li, Lif, LifPsc, Model, Output, Relu, Value};
 use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{Bptt, Loss, Over, Rule, SparseBptt};
 use snn_sparse::lanes::flat_mut;
@@ -46,6 +46,22 @@ proptest! {
         let case = Case { models: [first, second], quiet: [0, 0], ..case };
         let found = finite_differences(&case.network(), &case.trials(2), beta);
         prop_assume!(!found.kink);
+        prop_assert!(found.agree(), "{found:?}");
+    }
+
+    /// Networks with self-recurrence and a skip, of neurons that are reset to 0 and differ in τ and R, with a logistic function in the place of the spike: the reset has its derivative
+    /// too.
+    #[test]
+    fn logistic_spikes_pass_finite_differences(seed in any::<u64>(), steps in 1usize..12) {
+        let each = |from: f64| Value::Each((0..4).map(|j| from * (1.0 + 0.3 * f64::from(j))).collect());
+        let a = LifPsc { tau: each(0.003), resistance: each(2.0), ..LifPsc::default() };
+        let net = Net::new(ms(1.0)).input("in", 3).population("a", 4, a).population("b", 3, currents()).population("out", 2, Li { tau: 0.01.into() });
+        let net = net.project("in", "a", Connect::All, Init::normal(1.0)).project("a", "b", Connect::All, Init::normal(1.0));
+        let net = net.project("a", "a", Connect::OneToOne, Init::normal(1.0)).delay(ms(1.0)).project("b", "b", Connect::OneToOne, Init::normal(1.0)).delay(ms(1.0));
+        let net = net.project("in", "b", Connect::All, Init::normal(1.0)).project("b", "out", Connect::All, Init::normal(1.0)).output("out");
+        let net = net.build(Seed::new(seed)).unwrap();
+        let data = events(&net, seed, steps, false);
+        let found = differences(&net, &data, &Bptt { smooth: true, ..Bptt::new(Surrogate::logistic(0.2)) });
         prop_assert!(found.agree(), "{found:?}");
     }
 
@@ -136,7 +152,7 @@ proptest! {
 
 /// Models whose smoothed form is differentiable, or all but.
 fn smooth_models() -> impl Strategy<Value = Model> {
-    prop_oneof![2 => models(1.0), 1 => Just(Model::from(Relu {}))]
+    prop_oneof![2 => models(1.0), 1 => Just(Model::from(Relu {})), 1 => Just(Model::from(currents()))]
 }
 
 /// What [`differences`] finds.

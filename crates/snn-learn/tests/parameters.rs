@@ -108,7 +108,7 @@ fn every_model_passes_finite_differences() {
             taken.push(name);
         }
     }
-    assert_eq!(taken, ["if", "lif", "lif_refractory", "cuba_lif", "alif", "lsnn", "psp", "izhikevich", "threshold", "relu"]);
+    assert_eq!(taken, ["if", "lif", "lif_refractory", "cuba_lif", "lif_psc", "alif", "lsnn", "psp", "izhikevich", "threshold", "relu"]);
 }
 
 proptest! {

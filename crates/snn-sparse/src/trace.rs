@@ -110,6 +110,13 @@ impl<F: Scalar> Trace<F> {
         &self.before[(block * self.steps + t) * width..][..width]
     }
 
+    /// The state variables of `block` after step `t`, where [`before`](Self::before) is kept.
+    #[inline(always)]
+    pub fn after(&self, t: usize, block: usize) -> &[Block<F>] {
+        let states = self.state.len() / self.blocks();
+        if t + 1 < self.steps { &self.before(t + 1, block)[..states] } else { &self.state[block * states..][..states] }
+    }
+
     /// The state variables of unit `j` at the end of the trial.
     pub fn state(&self, j: usize) -> Vec<F> {
         let states = self.state.len() / self.blocks();

@@ -20,6 +20,8 @@ macro_rules! rules {
 
 rules! {
     sparse_bptt::{SparseBptt}: "sparse_bptt" = SparseBptt::default();
+    tssl_bp::{TsslBp}: "tssl_bp" = TsslBp::default();
+    st_rsbp::{StRsbp}: "st_rsbp" = StRsbp::default();
     bptt::{Bptt}: "bptt" = Bptt::new(SparseBptt::default().surrogate);
     eprop::{Eprop, Feedback, Form, LearnedSignals, SyntheticGradients}:
         "eprop" = Eprop::default(),

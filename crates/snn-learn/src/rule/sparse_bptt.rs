@@ -155,23 +155,26 @@ fn train_of(from: Source) -> usize {
     }
 }
 
-/// The backward pass of one population; one implementation per number of state variables.
-trait Backward<F: Scalar>: Send {
+/// The backward pass of one population: from errors at its output to errors at its input.
+pub(super) trait Backward<F: Scalar>: Send {
     fn begin(&mut self, blocks: usize);
-    /// Takes some blocks back over `steps`, one after the other: writes `∂L/∂x` to `pass.delta` and adds to the errors at the sources. Returns
-    /// the multiply-accumulates spent on weights.
-    fn sweep(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) -> u64;
+    /// Takes some blocks back over `steps`, one after the other: writes `∂L/∂x` to `pass.delta`.
+    fn back(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>);
     /// The number of steps, from the start, that an error has reached in `block`: after them `∂L/∂x` is exactly zero.
     fn reached(&self, block: usize) -> usize;
+    /// Bytes held that grow with the trial.
+    fn bytes(&self) -> usize {
+        0
+    }
     /// `∂L/∂p` of a block, a plane for each parameter of the model that is learned.
     fn parameters(&self, block: usize) -> &[Block<F>];
 }
 
 /// What the backward sweep of population `p` works on.
-struct Pass<'a, F: Scalar> {
-    engine: &'a Clocked<F>,
-    record: &'a Record<F>,
-    p: usize,
+pub(super) struct Pass<'a, F: Scalar> {
+    pub engine: &'a Clocked<F>,
+    pub record: &'a Record<F>,
+    pub p: usize,
     ways: &'a [Way<F>],
     /// Which of them are walked block by block.
     by_block: &'a [usize],
@@ -181,9 +184,28 @@ struct Pass<'a, F: Scalar> {
     /// `∂L/∂y[t][block]`, if `p` is the output.
     output: Option<&'a [Block<F>]>,
     /// `∂L/∂x` of these blocks, `[block][input][step]`.
-    delta: &'a mut [Block<F>],
+    pub delta: &'a mut [Block<F>],
     /// Steps of the trial.
-    all: usize,
+    pub all: usize,
+}
+
+impl<F: Scalar> Pass<'_, F> {
+    /// `∂L/∂z` of entry `e` of the active set, at step `t` of block `b`, but for what the neuron's own later state adds.
+    #[inline(always)]
+    pub fn error(&self, e: usize, t: usize, b: usize) -> F {
+        let trace = &self.record.traces[self.p];
+        let l = trace.active.unit[e] as usize % LANES;
+        let from_output = self.output.map_or(F::default(), |output| output[t * trace.blocks() + b][l]);
+        self.errors[self.p][e] + self.constant[b][l] + from_output
+    }
+
+    /// Of that, what comes from those who heard the event.
+    #[inline(always)]
+    fn heard(&self, e: usize, t: usize, b: usize) -> F {
+        let trace = &self.record.traces[self.p];
+        let l = trace.active.unit[e] as usize % LANES;
+        self.errors[self.p][e] + self.output.map_or(F::default(), |output| output[t * trace.blocks() + b][l])
+    }
 }
 
 impl<F: Scalar> Worker<F> for Sparse<F> {
@@ -216,6 +238,7 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
             + self.fans.iter().flatten().map(|back| back.fan.bytes()).sum::<usize>()
             + self.sums.iter().flatten().map(|sum| sum.capacity() * size_of::<F>()).sum::<usize>()
             + self.images.iter().map(|image| image.capacity() * size_of::<Block<F>>()).sum::<usize>()
+            + self.backward.iter().map(|backward| backward.bytes()).sum::<usize>()
             + self.ways.iter().flatten().map(Way::bytes).sum::<usize>()
     }
 }
@@ -264,6 +287,16 @@ impl<F: Scalar> Sparse<F> {
         };
         let groups = engine.components().iter().rev().map(|c| (c.populations.clone(), c.recurrent)).collect();
         Self::new(engine, surrogate, (0..engine.cells().len()).map(back).collect(), groups)
+    }
+
+    /// The same worker, in which some populations go back in another way.
+    pub fn with_backward(mut self, backward: impl Fn(usize) -> Option<Box<dyn Backward<F>>>) -> Self {
+        self.backward.iter_mut().enumerate().for_each(|(p, usual)| {
+            if let Some(other) = backward(p) {
+                *usual = other;
+            }
+        });
+        self
     }
 
     /// Takes links and weights as they are after so many updates.
@@ -360,7 +393,8 @@ impl<F: Scalar> Sparse<F> {
         let by_block = if ways.is_empty() { &[][..] } else { &self.by_block[p] };
         let mut pass =
             Pass { engine, record: &self.trial.record, p, ways, by_block, errors: &mut self.errors, constant, output, delta, all };
-        self.backward[p].sweep(&mut pass, blocks, steps)
+        self.backward[p].back(&mut pass, blocks.clone(), steps.clone());
+        engine.simd().run(ErrorsBack { backward: &*self.backward[p], pass: &mut pass, blocks, steps })
     }
 
     /// What the projections into population `p` that are walked by row do with `∂L/∂x` of `steps`: errors at their sources, and weight
@@ -463,6 +497,18 @@ impl<F: Scalar> Sparse<F> {
 /// Units of population `p` in block `b`.
 fn lanes<F: Scalar>(engine: &Clocked<F>, p: usize, b: usize) -> u64 {
     (engine.cells()[p].size() - b * LANES).min(LANES) as u64
+}
+
+/// Adds `Σ_t S_i[t]·delta[t]` of every source of `link`, for the targets in block `b`. Returns the multiply-accumulates.
+pub(super) fn correlate<F: Scalar>(
+    engine: &Clocked<F>,
+    link: &Link<F>,
+    b: usize,
+    trains: &Trains,
+    delta: &[Block<F>],
+    gradient: &mut [Block<F>],
+) -> u64 {
+    engine.simd().run(Correlate { store: &link.store, block: b, trains, delta, gradient }) * lanes(engine, link.to, b)
 }
 
 struct Correlate<'a, F> {
@@ -573,8 +619,8 @@ impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
         self.parameters.resize(blocks * self.adjoint.learned(), Block::zero());
     }
 
-    fn sweep(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) -> u64 {
-        pass.engine.simd().run(SweepBack { population: self, pass, blocks, steps })
+    fn back(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) {
+        pass.engine.simd().run(SweepBack { population: self, pass, blocks, steps });
     }
 
     fn reached(&self, block: usize) -> usize {
@@ -596,17 +642,12 @@ struct SweepBack<'a, 'b, F: Scalar, const K: usize> {
 
 impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
     type Number = F;
-    type Out = u64;
+    type Out = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self) -> u64 {
+    fn run<I: Isa>(mut self) {
         let all = self.pass.all * self.pass.engine.cells()[self.pass.p].ports();
-        (self.blocks.clone().enumerate())
-            .map(|(place, b)| {
-                self.recursion(b, place * all);
-                self.errors::<I>(b, place * all)
-            })
-            .sum()
+        self.blocks.clone().enumerate().for_each(|(place, b)| self.recursion(b, place * all));
     }
 }
 
@@ -627,14 +668,12 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
             let mut alive = pass.output.is_some();
             if events {
                 // Events: the error counts where the output has a slope, and nowhere else.
-                let from_output = d;
                 d = Block::zero();
-                let errors = &pass.errors[pass.p];
                 for e in trace.active_at(t, b) {
                     let l = trace.active.unit[e] as usize % LANES;
                     if weighted {
                         // What others heard is the event times its worth.
-                        let heard = errors[e] + from_output[l];
+                        let heard = pass.heard(e, t, b);
                         d[l] = trace.active.value[e] * (trace.value(e) * heard + pass.constant[b][l] + carry.mu[l]);
                         alive |= d[l] != F::default() || heard != F::default();
                         if trace.fired(t, b) >> l & 1 == 1 {
@@ -642,7 +681,7 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
                         }
                         continue;
                     }
-                    d[l] = trace.active.value[e] * (errors[e] + pass.constant[b][l] + from_output[l] + carry.mu[l]);
+                    d[l] = trace.active.value[e] * (pass.error(e, t, b) + carry.mu[l]);
                     alive |= d[l] != F::default();
                 }
             }
@@ -665,12 +704,32 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
             };
         }
     }
+}
 
-    /// The errors of block `b` at the sources, in a loop of their own: nothing in it waits for the recursion. Links that are walked by row wait until
-    /// all blocks are there.
+/// The errors of some blocks at the sources, in a loop of their own: nothing in it waits for the recursion. Links that are walked by row wait until all blocks are there.
+struct ErrorsBack<'a, 'b, F: Scalar> {
+    backward: &'a dyn Backward<F>,
+    pass: &'a mut Pass<'b, F>,
+    blocks: Range<usize>,
+    steps: Range<usize>,
+}
+
+impl<F: Scalar> Kernel for ErrorsBack<'_, '_, F> {
+    type Number = F;
+    /// The multiply-accumulates spent on weights.
+    type Out = u64;
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self) -> u64 {
+        let all = self.pass.all * self.pass.engine.cells()[self.pass.p].ports();
+        self.blocks.clone().enumerate().map(|(place, b)| self.errors::<I>(b, place * all)).sum()
+    }
+}
+
+impl<F: Scalar> ErrorsBack<'_, '_, F> {
     #[inline(always)]
     fn errors<I: Isa>(&mut self, b: usize, place: usize) -> u64 {
-        let SweepBack { population, pass, steps, .. } = self;
+        let ErrorsBack { backward, pass, steps, .. } = self;
         let mut entries = 0;
         for way in pass.by_block.iter().map(|&n| &pass.ways[n]) {
             let (factor, delay) = (way.factor, way.delay);
@@ -679,7 +738,7 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
             let image = if let Through::Link(k) = way.through { pass.record.image(k) } else { None };
             let store = image.map_or(way.store(pass.engine), Image::store);
             let (source, errors) = (&pass.record.traces[way.from], &mut pass.errors[way.from]);
-            let end = steps.end.min(population.reached[b]).saturating_sub(delay);
+            let end = steps.end.min(backward.reached(b)).saturating_sub(delay);
             for entries_at in source.stretches(steps.start.saturating_sub(delay)..end) {
                 entries += entries_at.len() as u64;
                 let (steps, units) = (&source.active.step[entries_at.clone()], &source.active.unit[entries_at.clone()]);

@@ -50,6 +50,11 @@ impl<F: Scalar> Trial<F> {
         }
     }
 
+    /// The same, for a rule that needs events only: nothing else is kept of a trial.
+    pub fn spikes_only(self) -> Self {
+        Trial { wants: Wants::Spikes, ..self }
+    }
+
     /// Begins to run trial `index` of the job piece by piece, in memory for `window` steps and what lies before them: its loss must be
     /// [stepwise](crate::Loss::stepwise), and its regulariser [known before](crate::Regulariser::known_before).
     pub fn begin(&mut self, job: &Job<'_, F>, index: usize, window: usize) {

@@ -6,7 +6,7 @@ pub mod textbook;
 use proptest::prelude::*;
 use rand::{Rng, RngExt};
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{Alif, CubaLif, Li, Lif, LifRefractory, Lsnn, Model, Output, Relu, Reset, Value};
+use snn_core::neuron::{Alif, CubaLif, Li, Lif, LifPsc, LifRefractory, Lsnn, Model, Output, Relu, Reset, Value};
 use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials, ms};
 use snn_learn::{Gradients, Job, Loss, RateOver, Regulariser, Rule, Stats};
 use snn_sparse::{Clocked, Scalar};
@@ -37,10 +37,16 @@ pub fn models(reset_grad: f64) -> impl Strategy<Value = Model> {
     ]
 }
 
+/// Current-driven neurons that are reset to 0, with a derivative.
+pub fn currents() -> LifPsc {
+    LifPsc { tau: 0.008.into(), tau_syn: 0.002.into(), resistance: 6.0.into(), ..LifPsc::default() }
+}
+
 pub fn any_model() -> impl Strategy<Value = Model> {
     let hard = Lif { tau: 0.008.into(), reset: Reset::To(-0.2), ..Lif::default() };
     let clamped = LifRefractory { tau: 0.008.into(), v_th: 1.0.into(), v_reset: 0.2.into(), t_ref: ms(2.0).into() };
-    prop_oneof![3 => models(0.0), 2 => models(1.0), 1 => Just(Model::from(hard)), 1 => Just(Model::from(clamped)), 2 => Just(Model::from(Relu {}))]
+    let held = LifPsc { t_ref: ms(1.0).into(), ..currents() };
+    prop_oneof![1 => Just(Model::from(held)), 3 => models(0.0), 2 => models(1.0), 1 => Just(Model::from(hard)), 1 => Just(Model::from(clamped)), 2 => Just(Model::from(Relu {}))]
 }
 
 prop_compose! {
