@@ -61,5 +61,5 @@ pub use encode::*;
 
 modules! {
     cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, nmnist, packed, pattern, prototype, randman,
-    sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, tones, world, xor
+    sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, tones, volterra, world, xor
 }
