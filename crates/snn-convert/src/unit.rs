@@ -153,7 +153,7 @@ mod tests {
         for phase in 0..unit.steps() {
             let c = cell.consts_at::<f64>(0, 1e-3, phase);
             let u;
-            (s, u) = FewSpikes::step(c, s, z, 0.0);
+            (s, u) = FewSpikes::step(c, s, z, [0.0]);
             z = f64::from(u > 0.0);
             sum += z * FewSpikes::worth(c, s);
             spikes.push(u > 0.0);

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 /// type S1615 = Fix<15>;
 /// assert_eq!((S1615::of(0.1) * S1615::of(0.1)).value(), 328.0 / 32768.0);       // 0.01, to 1.5e-5
 /// let c = Lif::default().consts::<S1615>(0, 1e-3);
-/// let ([v], u) = Lif::step(c, [S1615::of(0.9)], S1615::of(0.0), S1615::of(0.3));
+/// let ([v], u) = Lif::step(c, [S1615::of(0.9)], S1615::of(0.0), [S1615::of(0.3)]);
 /// assert!(u > S1615::of(0.0) && (v.value() - 1.156).abs() < 1e-3);              // the same equation, the chip's numbers
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -78,6 +78,9 @@ pub struct Population {
     /// Escape noise: spikes come by chance, the likelier the nearer the threshold. `None`: a neuron fires where it is above threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escape: Option<Escape>,
+    /// Parameters of the model that are learned, one value per neuron, by name; `current` is the constant current, a bias.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub train: Vec<String>,
     /// Their equation and its parameters.
     #[serde(flatten)]
     pub model: Model,
@@ -100,6 +103,26 @@ impl Population {
     /// Whether some neuron has a constant current.
     pub fn has_current(&self) -> bool {
         self.current.given().iter().any(|&x| x != 0.0)
+    }
+
+    /// What can be learned of it: name, values and range.
+    pub fn learnable(&self) -> Vec<(&'static str, Value, Range)> {
+        let params = self.model.params().into_iter().filter(|&(.., learnable)| learnable);
+        let current = [("current", self.current.clone(), Range::Finite)];
+        params.map(|(name, value, range, _)| (name, value, range)).chain(current).collect()
+    }
+
+    fn check_train(&self) -> Result<(), String> {
+        let known: Vec<&str> = self.learnable().iter().map(|p| p.0).collect();
+        for (k, name) in self.train.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                return Err(format!("`train` names `{name}`, which cannot be learned; there are: {}", known.join(", ")));
+            }
+            if self.train[..k].contains(name) {
+                return Err(format!("`train` names `{name}` twice"));
+            }
+        }
+        Ok(())
     }
 
     /// The steps of `dt` seconds after a spike in which a neuron does not spike again.
@@ -150,6 +173,9 @@ pub struct Projection {
     pub from: String,
     /// Target population.
     pub to: String,
+    /// The input of the target's model it goes to, of several: see [`Neuron::PORTS`](crate::neuron::Neuron::PORTS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
     /// Delay (s) of all links, or of each: multiples of the time step; 0 acts within the step and is allowed outside loops only.
     pub delay: Value,
     /// Which links exist.
@@ -320,6 +346,7 @@ impl TryFrom<Draft> for Network {
         for p in &draft.populations {
             let refuse = |why| NetworkError::Parameter { population: p.name.clone(), model: p.model.name(), why };
             p.model.check(p.size).map_err(refuse)?;
+            p.check_train().map_err(refuse)?;
             Param::new("refractory", &p.refractory.into(), Range::NonNegative).check(1).map_err(refuse)?;
             Param::new("current", &p.current, Range::Finite).check(p.size).map_err(refuse)?;
             if let Some(escape) = p.escape {
@@ -443,11 +470,27 @@ impl Projection {
         (0..self.delay.given().len()).any(|k| self.delay_steps(k, dt) == 0)
     }
 
-    fn check(&self, draft: &Draft, sources: usize, targets: usize) -> Result<(), String> {
-        let to = draft.populations.iter().find(|p| p.name == self.to);
-        if to.is_none() {
-            return Err("an input cannot be a target".into());
+    /// Which of the inputs of the target's model it goes to, by index; `None` if there is one, or the sign of each weight says which.
+    pub fn port_of(&self, model: &Model) -> Option<usize> {
+        let ports = model.ports();
+        if model.apart() || ports.len() == 1 { None } else { ports.iter().position(|port| Some(*port) == self.port.as_deref()) }
+    }
+
+    fn check_port(&self, model: &Model) -> Result<(), String> {
+        let (ports, several) = (model.ports().join(", "), !model.apart() && model.ports().len() > 1);
+        match &self.port {
+            Some(port) if !several => Err(format!("port `{port}`: {} has no ports to choose from; leave it out", model.name())),
+            Some(port) if self.port_of(model).is_none() => Err(format!("port `{port}`: {} has the ports {ports}", model.name())),
+            None if several => Err(format!("{} has the ports {ports}: say with `port` which one it goes to", model.name())),
+            _ => Ok(()),
         }
+    }
+
+    fn check(&self, draft: &Draft, sources: usize, targets: usize) -> Result<(), String> {
+        let Some(to) = draft.populations.iter().find(|p| p.name == self.to) else {
+            return Err("an input cannot be a target".into());
+        };
+        self.check_port(&to.model)?;
         if let Some(from) = draft.populations.iter().find(|p| p.name == self.from && !p.model.output().is_events()) {
             return Err(format!(
                 "`{}` ({}) does not spike: its output is read out, not sent; only inputs and populations with events can be sources",
@@ -587,6 +630,7 @@ impl Net {
             refractory: 0.0,
             current: nothing(),
             escape: None,
+            train: Vec::new(),
             model: model.into(),
         });
         self
@@ -603,6 +647,10 @@ impl Net {
     pub fn escape(self, rate: f64, width: f64) -> Self {
         self.last(|p| p.escape = Some(Escape { rate, width }))
     }
+    /// Lets parameters of the last population be learned, one value per neuron: see [`Population::train`].
+    pub fn train(self, names: &[&str]) -> Self {
+        self.last(|p| p.train = names.iter().map(|&name| name.into()).collect())
+    }
     /// Changes the last population.
     fn last(mut self, change: impl FnOnce(&mut Population)) -> Self {
         self.draft.populations.last_mut().map(change);
@@ -611,8 +659,15 @@ impl Net {
     /// Adds a projection without delay: see [`Net::delay`].
     pub fn project(mut self, from: &str, to: &str, connect: Connect, init: Init) -> Self {
         let (delay, links, weights) = (Value::Shared(0.0), Links::All, Value::Each(Vec::new()));
-        self.draft.projections.push(Projection { from: from.into(), to: to.into(), delay, links, weights });
+        self.draft.projections.push(Projection { from: from.into(), to: to.into(), port: None, delay, links, weights });
         self.plans.push(Plan { connect, init, delays: None, autapses: true });
+        self
+    }
+    /// Lets the last projection go to this input of its target's model.
+    pub fn port(mut self, name: &str) -> Self {
+        if let Some(p) = self.draft.projections.last_mut() {
+            p.port = Some(name.into());
+        }
         self
     }
     /// Takes the links of each unit to itself out of the last projection: it then has listed links. [`Connect::Random`] draws none of them.
@@ -800,7 +855,7 @@ pub const fn ms(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::neuron::{Alif, Li, Lif};
+    use crate::neuron::{Alif, Egru, Li, Lif};
 
     fn good() -> Net {
         Net::new(ms(1.0))
@@ -855,6 +910,15 @@ mod tests {
         has(good().population("b", 3, Lif::default()).escape(10.0, 0.0), &["`b` (lif)", "`escape.width` = 0"]);
         has(good().population("b", 3, Lif::default()).escape(f64::NAN, 1.0), &["`b` (lif)", "`escape.rate` = NaN"]);
         has(good().population("b", 3, Li::default()).escape(10.0, 1.0), &["`b` (li)", "`escape`", "does not spike"]);
+        has(
+            good().population("b", 3, Lif::default()).train(&["reset_grad"]),
+            &["`b` (lif)", "`reset_grad`", "there are: tau, v_th, current"],
+        );
+        has(good().population("b", 3, Lif::default()).train(&["tau", "tau"]), &["`b` (lif)", "`tau` twice"]);
+        let gated = |net: Net| net.population("b", 3, Egru::default()).project("a", "b", Connect::All, Init::normal(1.0));
+        has(gated(good()), &["`a` -> `b`", "egru has the ports z, r, g, h", "`port`"]);
+        has(gated(good()).port("x"), &["`a` -> `b`", "port `x`", "z, r, g, h"]);
+        has(good().project("in", "a", Connect::All, Init::normal(1.0)).port("z"), &["port `z`", "alif has no ports"]);
         has(good().output("b"), &["outputs", "`b`"]);
         has(Net::new(ms(1.0)).input("in", 2), &["no output"]);
     }

@@ -27,6 +27,18 @@ pub trait Real:
     fn damp(self, k: Self) -> Self;
     /// `e` to the power of this.
     fn exp(self) -> Self;
+    /// The logistic function `1/(1 + e⁻ˣ)`.
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let one = Self::of(1.0);
+        one / (one + (-self).exp())
+    }
+    /// The hyperbolic tangent, as `2·σ(2x) − 1`: near 0 exact to rounding of 1, not of itself.
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        let two = Self::of(2.0);
+        two * (two * self).sigmoid() - Self::of(1.0)
+    }
     /// The larger of two.
     #[inline(always)]
     fn max(self, other: Self) -> Self {
@@ -46,8 +58,29 @@ pub trait Real:
     }
 }
 
+/// `eˣ` in single precision, by additions and multiplications alone: it vectorises, and gives the same bits on every instruction set. Relative error below
+/// 2·10⁻⁷; below −87 and above 88 what it is there.
+///
+/// `eˣ = 2ⁿ·eʳ` with `n = round(x/ln 2)`, `|r| ≤ ½·ln 2`, and the Taylor series of `eʳ` up to `r⁷`, whose remainder is below 10⁻⁸.
+#[inline(always)]
+fn exp_f32(x: f32) -> f32 {
+    // Added to a small number it leaves the nearest whole number in the last bits.
+    const SHIFT: f32 = 12_582_912.0; // 1.5·2²³
+    // ln 2 in two parts, the first with few bits, so that n·HIGH is exact.
+    const HIGH: f32 = 0.693_359_4;
+    const LOW: f32 = -2.121_944_4e-4;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let x = if x > 88.0 { 88.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + SHIFT;
+    let n = shifted - SHIFT;
+    let r = x - n * HIGH - n * LOW;
+    let series = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23)); // 2ⁿ
+    series.iter().fold(0.0, |sum: f32, c| sum * r + c) * power
+}
+
 macro_rules! float {
-    ($t:ty) => {
+    ($t:ty, $exp:path) => {
         impl Real for $t {
             #[inline(always)]
             fn of(x: f64) -> Self {
@@ -65,14 +98,15 @@ macro_rules! float {
             fn damp(self, _: Self) -> Self {
                 self
             }
+            #[inline(always)]
             fn exp(self) -> Self {
-                <$t>::exp(self)
+                $exp(self)
             }
         }
     };
 }
-float!(f32);
-float!(f64);
+float!(f32, exp_f32);
+float!(f64, f64::exp);
 
 /// A dual number: a value and its derivatives along `N` directions (forward-mode differentiation, exact to rounding).
 ///
@@ -177,9 +211,16 @@ impl<const N: usize, R: Real> Real for Dual<N, R> {
     fn damp(self, k: Self) -> Self {
         Dual { v: self.v, d: self.d.map(|d| d * k.v) }
     }
+    #[inline(always)]
     fn exp(self) -> Self {
         let v = self.v.exp();
         Dual { v, d: self.d.map(|d| d * v) }
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let v = self.v.sigmoid();
+        let slope = v * (R::of(1.0) - v);
+        Dual { v, d: self.d.map(|d| d * slope) }
     }
 }
 
@@ -210,11 +251,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn exp_in_single_precision_is_that_of_double_precision() {
+        for k in -8_600..8_700 {
+            let x = k as f32 / 100.0 + 0.001_3;
+            let (found, expected) = (f64::from(Real::exp(x)), f64::from(x).exp());
+            assert!((found / expected - 1.0).abs() < 2e-7, "e^{x} = {expected}, not {found}");
+        }
+        assert!(Real::exp(-1e30f32) < 1e-37 && Real::exp(1e30f32) > 1e38 && Real::exp(0.0f32) == 1.0);
+        assert!(Real::sigmoid(-1e30f32) >= 0.0 && Real::sigmoid(1e30f32) == 1.0 && Real::tanh(-1e30f32) == -1.0);
+        assert!((Real::tanh(0.3f64) - 0.3f64.tanh()).abs() < 1e-15);
+    }
+
     proptest! {
         #[test]
         fn duals_differentiate(x in 0.1f64..3.0, y in 0.1f64..3.0) {
             fn f<R: Real>(x: R, y: R) -> R {
-                (x * y - x) / (x + y * y) - (-x).abs() + (x - y).exp()
+                (x * y - x) / (x + y * y) - (-x).abs() + (x - y).exp() + (x * y).sigmoid() * (x - y).tanh()
             }
             let dual = f(Dual::<2>::variable(x, 0), Dual::variable(y, 1));
             let h = 1e-6;

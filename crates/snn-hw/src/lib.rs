@@ -13,12 +13,10 @@
 
 mod calibrate;
 mod machine;
-mod params;
 mod report;
 
 pub use calibrate::{Curves, calibrate};
 pub use machine::Machine;
-pub use params::with_params;
 pub use report::{Finding, Kind, MapError, Place, Report, Resource};
 
 /// Declares the module of each machine and lists them in the given order.

@@ -48,6 +48,14 @@ impl Optimiser {
         Optimiser::Adam { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay }
     }
 
+    /// The same without decay: for what is not a weight.
+    pub const fn without_decay(self) -> Self {
+        match self {
+            Optimiser::Adam { lr, beta1, beta2, eps, .. } => Optimiser::Adam { lr, beta1, beta2, eps, weight_decay: 0.0 },
+            sgd @ Optimiser::Sgd { .. } => sgd,
+        }
+    }
+
     /// Learning rate η, without the schedule's factor.
     pub const fn lr(&self) -> f64 {
         match *self {
@@ -107,7 +115,7 @@ impl Schedule {
     }
 }
 
-/// What an optimiser remembers of the weights of all projections.
+/// What an optimiser remembers of the weights of all projections, and then of the parameters that are learned.
 #[derive(Clone, Debug, Default)]
 pub struct Moments {
     /// Updates so far.

@@ -8,7 +8,8 @@ use crate::structure::{State, Structure, StructureError, Update, Wiring};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use snn_core::net::Links;
+use snn_core::net::{Links, Population};
+use snn_core::neuron::Output;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
 use snn_sparse::lanes::{blocks, flat, flat_mut};
 use snn_sparse::store::Csr;
@@ -18,6 +19,8 @@ use snn_sparse::{
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
+/// What a device does with its neurons is its own.
+const NEURONS_STAY: &str = "a device in the loop keeps the parameters of its neurons: take the names out of `train`";
 /// Only one thing can take the place of the optimiser's update.
 const ONE_PLACE: &str = "a substrate moves the weights by itself: it goes with no structural rule, no device in the loop, and no weights that decay (adaptive feedback)";
 /// Links are replaced on chips only.
@@ -141,7 +144,7 @@ pub struct Checkpoint {
     pub quiet: Vec<usize>,
     /// Spikes per step of every unit in the last batch, if the regulariser asks for them.
     pub rates: Vec<Vec<f64>>,
-    /// Weights, in the store's order.
+    /// Weights, in the store's order; then parameters of neurons that are learned.
     pub weights: Vec<Vec<f32>>,
     /// Optimiser's first moments, likewise.
     pub first: Vec<Vec<f32>>,
@@ -183,6 +186,8 @@ pub struct Trainer {
     engine: Clocked<f32>,
     rule: Box<dyn Rule<f32>>,
     decay: Vec<(usize, f64)>,
+    /// Factors on the learning rate of the engine's parameters.
+    rates_of: Vec<f64>,
     optimiser: Optimiser,
     options: Options,
     moments: Moments,
@@ -214,12 +219,14 @@ impl Trainer {
         if options.clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
             return Err(TrainError::Options(format!("clip = {:?}: must be positive", options.clip)));
         }
-        let lengths: Vec<usize> = engine.links().iter().map(|l| l.store.weights().len()).collect();
+        let parameters = engine.parameters().iter().map(|p| p.values.len());
+        let lengths: Vec<usize> = engine.links().iter().map(|l| l.store.weights().len()).chain(parameters).collect();
         let moments = Moments::new(&optimiser, &lengths);
         let chunks = vec![Gradients::zero(&engine)];
         let quiet = vec![0; engine.cells().len()];
         let decay = rule.decay(&engine);
         Ok(Trainer {
+            rates_of: vec![1.0; engine.parameters().len()],
             engine,
             rule: Box::new(rule),
             decay,
@@ -237,6 +244,36 @@ impl Trainer {
             chunks,
             workers: Mutex::default(),
         })
+    }
+
+    /// The same trainer with a factor on the learning rate of a parameter of neurons: one is 20 ms, another 0.3. 0 freezes it. Without this the factor is 1.
+    /// Weights alone decay.
+    ///
+    /// ```
+    /// use snn_core::{Net, Seed, ms, net::{Connect, Init}, neuron::{Li, Lif}};
+    /// use snn_learn::{Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+    /// let net = Net::new(ms(1.0)).input("in", 5).population("hidden", 20, Lif::default()).train(&["tau", "current"]).population("out", 2, Li::default())
+    ///     .project("in", "hidden", Connect::All, Init::normal(0.5)).project("hidden", "out", Connect::All, Init::normal(0.5))
+    ///     .output("out").build(Seed::new(1))?;
+    /// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
+    /// let trainer = Trainer::new(&net, SparseBptt::default(), Optimiser::adam(1e-2), options)?.with_rate("hidden", "tau", 0.02)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the population does not learn this parameter, or the factor is negative or no number.
+    pub fn with_rate(mut self, population: &str, parameter: &str, factor: f64) -> Result<Self, TrainError> {
+        let draft = self.engine.network().draft();
+        let fits = |p: &snn_sparse::Parameter<f32>| draft.populations[p.population].name == population && p.name == parameter;
+        match self.engine.parameters().iter().position(fits) {
+            Some(k) if factor.is_finite() && factor >= 0.0 => self.rates_of[k] = factor,
+            Some(_) => return Err(TrainError::Options(format!("rate of `{population}`, `{parameter}` = {factor}: must be zero or more"))),
+            None => {
+                let why = format!("population `{population}` does not learn `{parameter}`; name it in `train` of the population");
+                return Err(TrainError::Options(why));
+            }
+        }
+        Ok(self)
     }
 
     /// The same trainer with a structural rule, before any training: it removes and grows links at every update. A rule that fixes the signs
@@ -351,6 +388,18 @@ impl Trainer {
         if self.substrate.is_some() {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
+        let valued = |p: &Population| matches!(p.model.output(), Output::Weighted | Output::Linear);
+        if let Some(p) = self.engine.network().draft().populations.iter().find(|p| valued(p)) {
+            let why = format!(
+                "population `{}` ({}) sends values of its state; a device in the loop records spikes and rectified events",
+                p.name,
+                p.model.name()
+            );
+            return Err(TrainError::Options(why));
+        }
+        if !self.engine.parameters().is_empty() {
+            return Err(TrainError::Options(NEURONS_STAY.into()));
+        }
         match self.rule.takes_device() {
             true => Ok(()),
             false => Err(TrainError::Options(format!(
@@ -422,7 +471,7 @@ impl Trainer {
         let (gradients, rest) = self.chunks.split_first_mut().expect("there are chunks");
         let scale = self.options.clip.map_or(1.0, |clip| (clip / gradients.norm()).min(1.0));
         if scale < 1.0 {
-            gradients.links.iter_mut().flatten().flat_map(|b| &mut b.0).for_each(|g| *g *= scale as f32);
+            gradients.lists_mut().flatten().flat_map(|b| &mut b.0).for_each(|g| *g *= scale as f32);
         }
         self.moments.tick();
         let (engine, optimiser, moments) = (&mut self.engine, self.optimiser, &mut self.moments);
@@ -435,6 +484,11 @@ impl Trainer {
                 substrate.update(update.engine, &steps);
             }
             (None, None) => (0..update.engine.links().len()).for_each(|k| update.optimise(k)),
+        }
+        for (k, rate) in self.rates_of.iter().enumerate() {
+            let (place, gradient) = (self.engine.links().len() + k, &gradients.parameters[k]);
+            let (optimiser, moments) = (self.optimiser.without_decay(), &mut self.moments);
+            self.engine.set_parameter(k, |values| moments.update(&optimiser, factor * rate, place, values, gradient))?;
         }
         if self.engine.relinked() != before {
             rest.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
@@ -600,7 +654,10 @@ impl Trainer {
             updates: self.moments.updates,
             quiet: self.quiet.clone(),
             rates: self.rates.clone(),
-            weights: self.engine.links().iter().map(|l| flat(l.store.weights()).to_vec()).collect(),
+            weights: (self.engine.links().iter().map(|l| l.store.weights()))
+                .chain(self.engine.parameters().iter().map(|p| &p.values[..]))
+                .map(|list| flat(list).to_vec())
+                .collect(),
             first: plain(&self.moments.first),
             second: plain(&self.moments.second),
             links: self.engine.links().iter().map(|link| links(&link.store)).collect(),
@@ -635,6 +692,7 @@ impl Trainer {
                 _ => return Err(TrainError::Checkpoint("it was made with another structural rule; start again without resuming".into())),
             });
         }
+        here.extend(self.engine.parameters().iter().map(|p| p.values.len() * LANES));
         let second = if self.moments.second.is_empty() { &[][..] } else { &here };
         if of(&saved.weights) != here || of(&saved.first) != here || of(&saved.second) != second || saved.quiet.len() != self.quiet.len() {
             return Err(other());
@@ -663,6 +721,9 @@ impl Trainer {
         let copy = |to: &mut [Block<f32>], from: &[f32]| flat_mut(to).copy_from_slice(from);
         for (link, w) in self.engine.links_mut().iter_mut().zip(&saved.weights) {
             copy(link.store.weights_mut(), w);
+        }
+        for (k, values) in saved.weights[saved.links.len()..].iter().enumerate() {
+            self.engine.set_parameter(k, |here| copy(here, values))?;
         }
         let moments = self.moments.first.iter_mut().zip(&saved.first).chain(self.moments.second.iter_mut().zip(&saved.second));
         for (m, s) in moments {

@@ -8,7 +8,7 @@ use crate::reads::Reads;
 use crate::store::Store;
 use crate::trace::{Sink, Wants};
 use snn_core::net::Population;
-use snn_core::neuron::{MAX_STATE, Neuron, Output, Visit};
+use snn_core::neuron::{MAX_PORTS, MAX_STATE, Neuron, Output, Visit, consts_by};
 use snn_core::{Dual, Raster, Vars};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub trait Cells<F: Scalar>: Send + Sync {
     fn size(&self) -> usize;
     /// State variables per neuron.
     fn states(&self) -> usize;
+    /// Inputs, which are summed apart.
+    fn ports(&self) -> usize;
     /// What the output is.
     fn output(&self) -> Output;
     /// Whether the output is spikes: events of value 1.
@@ -33,9 +35,9 @@ pub trait Cells<F: Scalar>: Send + Sync {
     fn current(&self) -> &[Block<F>];
     /// The local derivatives: all a learning rule sees of the neurons.
     fn local(&self) -> &Local<F>;
-    /// The local derivatives of one block at a point: `before` are the state variables before the step and then its input, as in
-    /// [`Trace::before`](crate::Trace::before), `z` the output of the step before. `into` is overwritten, in the order of [`Entry`](crate::Entry). For models that are not
-    /// affine; by dual numbers.
+    /// The local derivatives of one block at a point: `before` are the state variables before the step and then its inputs, as in
+    /// [`Trace::before`](crate::Trace::before), `z` the output of the step before. `into` is overwritten, in the order of [`Entry`](crate::Entry), and then for each
+    /// further input and each parameter that is learned, `p`, `∂s'ᵢ/∂p` and `∂u/∂p`. For models that are not affine; by dual numbers.
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]);
     /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
     /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
@@ -45,9 +47,22 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// Advances all neurons by whole periods from rest, the inputs of each at once: `planes[window][block]` are their sums, and become what the events of the
     /// window were worth, or the graded output at its end. `counts` (the same layout) become the numbers of events, `any` who had one.
     fn windows(&self, simd: Simd, planes: &mut [Block<F>], counts: &mut [Block<F>], any: &mut [u64]);
-    /// One step on dense planes, for dense methods: `row` is one row of input blocks, replaced by the distances to threshold `u`
-    /// (or the graded output); the constant current is in it already. `z` is the output of the step before, `state` is `[block][state variable]`.
-    fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]);
+    /// One step on dense planes, for dense methods.
+    fn step_dense(&self, simd: Simd, row: DenseRow<'_, F>);
+}
+
+/// One step of a population on dense planes, a block of 64 neurons after the other.
+pub struct DenseRow<'a, F> {
+    /// In: the first input, the constant current in it. Out: the distances to threshold `u`, or the graded output.
+    pub u: &'a mut [Block<F>],
+    /// The further inputs.
+    pub more: &'a [&'a [Block<F>]],
+    /// The output of the step before.
+    pub z: &'a [Block<F>],
+    /// `[block][state variable]`.
+    pub state: &'a mut [Block<F>],
+    /// Out: what events are worth, of a population whose events are weighted; empty of others.
+    pub worth: &'a mut [Block<F>],
 }
 
 /// Everything a population hears while it is swept: links, and the spikes at their sources.
@@ -77,6 +92,8 @@ pub struct Feed<'a, F> {
 #[derive(Clone, Debug)]
 pub(crate) struct Noise<F> {
     pub(crate) counts: Poisson,
+    /// The input it is heard at, of several.
+    pub(crate) port: Option<usize>,
     pub(crate) weight: F,
     /// Chooses its numbers; of the trial, not of the network.
     pub(crate) key: u64,
@@ -87,6 +104,8 @@ pub(crate) struct Noise<F> {
 pub struct Link<F> {
     /// Index of the projection.
     pub projection: usize,
+    /// The input of the target it goes to, of several; `None`: there is one.
+    pub port: Option<usize>,
     /// Whether it holds only the positive or the negative part of the weights, the other part being 0: of projections into populations that hear excitation
     /// and inhibition apart, which have two such lists of the same links. `None`: the weights.
     pub sign: Option<Sign>,
@@ -136,10 +155,10 @@ impl<F: Scalar> Link<F> {
         csr.into_iter().flat_map(|csr| csr.cells())
     }
 
-    /// Whether events are pushed to all targets at once; else a block of targets asks for its part of their rows. Parts of one sign are not: what is pushed
-    /// is one sum.
+    /// Whether events are pushed to all targets at once; else a block of targets asks for its part of their rows. Where there are several inputs they are not: what is
+    /// pushed is one sum.
     pub(crate) fn is_pushed(&self) -> bool {
-        self.reads.is_some() || self.sign.is_none() && matches!(self.store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_))
+        self.reads.is_some() || self.port.is_none() && matches!(self.store, Store::Csr(_) | Store::Rows(_) | Store::Bits(_))
     }
 
     /// Whether there is a listed link from `i` to `j`.
@@ -170,18 +189,17 @@ impl Source {
 
 impl<F: Scalar> Feed<'_, F> {
     /// `Σ` over incoming projections of the rows of the sources that fired `delay` steps before `t`, times their values if they have any; all of it, or
-    /// what has this sign.
+    /// what goes to this port.
     #[inline(always)]
-    fn input<I: Isa>(&self, block: usize, t: usize, current: Block<F>, sign: Option<Sign>) -> Block<F> {
-        let wanted = |other: Sign| sign.is_none_or(|sign| sign == other);
+    fn input<I: Isa>(&self, block: usize, t: usize, current: Block<F>, port: Option<usize>) -> Block<F> {
         let pushed = || current.plus(&self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start]);
         let mut acc = if self.heard.is_empty() { current } else { pushed() };
-        for noise in self.noise.iter().filter(|noise| wanted(if noise.weight > F::default() { Sign::Positive } else { Sign::Negative })) {
+        for noise in self.noise.iter().filter(|noise| noise.port == port) {
             noise.counts.add::<F, I>(noise.key, self.clock + t, block, noise.weight, &mut acc);
         }
         let images = self.imaged.iter().filter_map(|&k| Some((&self.links[k], self.images[k].as_ref()?.store())));
         for (link, store) in self.incoming.iter().map(|&k| (&self.links[k], &self.links[k].store)).chain(images) {
-            if t >= link.delay && link.sign.is_none_or(wanted) {
+            if t >= link.delay && link.port == port {
                 let events = link.from.spikes(self.inputs, self.spikes);
                 acc = store.hear::<I>(block, events, t - link.delay, acc);
             }
@@ -209,6 +227,8 @@ pub struct Bank<N: Neuron, F: Scalar> {
     refractory: usize,
     escape: Option<Gumbel>,
     local: Local<F>,
+    /// `[block][learned parameter][constant]`: its derivative.
+    slopes: Vec<Block<F>>,
     model: std::marker::PhantomData<fn() -> N>,
 }
 
@@ -270,7 +290,7 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
             let Lower(population, dt, _) = self;
             let current = |b: usize| Block(std::array::from_fn(|l| F::of(population.current.at((b * LANES + l).min(population.size - 1)))));
             let count = if population.has_current() { blocks(population.size) } else { 0 };
-            let bank = Bank::<N, F>::new(model, population.size, dt);
+            let bank = Bank::<N, F>::new(model, population.size, &population.train, dt);
             let escape = population.escape.map(|escape| Gumbel::new(&escape, dt));
             Box::new(Bank { refractory: population.refractory_steps(dt), current: (0..count).map(current).collect(), escape, ..bank })
         }
@@ -280,42 +300,58 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
 
 impl<N: Neuron, F: Scalar> Bank<N, F> {
     const STATES: usize = <N::State<F> as Vars<F>>::LEN;
+    const PORTS: usize = <N::Inputs<F> as Vars<F>>::LEN;
 
-    /// The bank of `size` neurons, never refractory, without constant current and escape noise.
-    pub fn new(model: &N, size: usize, dt: f64) -> Self {
-        let (consts, local) = (Consts::new(model, size, dt), Local::new(model, size, dt));
-        Bank { size, consts, current: Vec::new(), refractory: 0, escape: None, local, model: std::marker::PhantomData }
+    /// The bank of `size` neurons that learn these parameters, never refractory, without constant current and escape noise.
+    pub fn new(model: &N, size: usize, train: &[String], dt: f64) -> Self {
+        let params = model.params();
+        let learned: Vec<usize> = train.iter().filter_map(|name| params.iter().position(|p| p.name == *name)).collect();
+        let (consts, local) = (Consts::new(model, size, dt), Local::new(model, size, learned.len(), dt));
+        let each = <N::Consts<F> as Vars<F>>::LEN;
+        let mut slopes = vec![Block::zero(); blocks(size) * learned.len() * each];
+        for (j, (n, &q)) in (0..size).flat_map(|j| learned.iter().enumerate().map(move |learned| (j, learned))) {
+            let by = consts_by(model, model.values(j), q, dt);
+            (0..each).for_each(|k| slopes[(j / LANES * learned.len() + n) * each + k][j % LANES] = F::of(by.get(k)));
+        }
+        Bank { size, consts, current: Vec::new(), refractory: 0, escape: None, local, slopes, model: std::marker::PhantomData }
     }
 
-    /// One step of one block: `x` becomes `u`.
+    /// Inputs beyond the first: as many as the model has, then nothing.
     #[inline(always)]
-    fn step_block(consts: &[&Block<F>; MAX_CONSTS], state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
-        Self::step_lanes(|l| N::Consts::<F>::from_fn(|k| consts[k].0[l]), state, z, x);
+    fn further<'a>(more: impl Fn(usize) -> &'a Block<F>, nothing: &'a Block<F>) -> [&'a Block<F>; MAX_PORTS - 1] {
+        std::array::from_fn(|n| if n + 1 < Self::PORTS { more(n) } else { nothing })
+    }
+
+    /// One step of one block: `x`, the first input, becomes `u`.
+    #[inline(always)]
+    fn step_block(
+        consts: &[&Block<F>; MAX_CONSTS],
+        state: &mut [Block<F>],
+        z: &Block<F>,
+        x: &mut Block<F>,
+        more: [&Block<F>; MAX_PORTS - 1],
+    ) {
+        Self::step_lanes(|l| N::Consts::<F>::from_fn(|k| consts[k].0[l]), state, z, x, more);
     }
 
     /// The same for constants from wherever they are.
     #[inline(always)]
-    fn step_lanes(consts: impl Fn(usize) -> N::Consts<F>, state: &mut [Block<F>], z: &Block<F>, x: &mut Block<F>) {
+    fn step_lanes(
+        consts: impl Fn(usize) -> N::Consts<F>,
+        state: &mut [Block<F>],
+        z: &Block<F>,
+        x: &mut Block<F>,
+        more: [&Block<F>; MAX_PORTS - 1],
+    ) {
         let state = &mut state[..Self::STATES];
         for l in 0..LANES {
             let s = N::State::<F>::from_fn(|k| state[k].0[l]);
-            let (next, u) = N::step(consts(l), s, z.0[l], x.0[l]);
+            let inputs = N::Inputs::<F>::from_fn(|p| if p == 0 { x.0[l] } else { more[p - 1].0[l] });
+            let (next, u) = N::step(consts(l), s, z.0[l], inputs);
             for k in 0..Self::STATES {
                 state[k].0[l] = next.get(k);
             }
             x.0[l] = u;
-        }
-    }
-
-    /// What inhibition does to one block, before a step.
-    #[inline(always)]
-    fn receive_block(consts: &[&Block<F>; MAX_CONSTS], state: &mut [Block<F>], inhibition: &Block<F>) {
-        for l in 0..LANES {
-            let c = N::Consts::<F>::from_fn(|k| consts[k].0[l]);
-            let s = N::receive(c, N::State::<F>::from_fn(|k| state[k].0[l]), inhibition.0[l]);
-            for k in 0..Self::STATES {
-                state[k].0[l] = s.get(k);
-            }
         }
     }
 
@@ -350,17 +386,19 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let (width, states, all) = (blocks(bank.size), Bank::<N, F>::STATES, sink.all);
         let reach = if let Wants::Active(s) = wants { F::of(s.reach()) } else { F::default() };
         let first = sink.rest.as_ref().map_or(0, |rest| rest.active.len());
-        let keep = !N::AFFINE && wants != Wants::Spikes;
+        let keep = !bank.local.affine && wants != Wants::Spikes;
         let (refractory, period) = (bank.refractory, bank.consts.period);
         let phase = |t: usize| if period == 1 { 0 } else { (feed.clock + t) % period };
-        let (mut tile, mut below) = (Room::<F, TILE>::new(), Room::<F, TILE>::new());
-        let excitation = N::APART.then_some(Sign::Positive);
+        let ports = Bank::<N, F>::PORTS;
+        let mut rooms = [const { Room::<F, TILE>::new() }; MAX_PORTS - 1];
+        let (mut tile, mut worths, nothing) = (Room::<F, TILE>::new(), Room::<F, TILE>::new(), Block::zero());
         for (k, b) in sink.blocks.clone().enumerate() {
             let valid = valid_lanes(bank.size, b);
             let fired = if N::OUTPUT.is_events() { &mut sink.fired[k * all..(k + 1) * all] } else { &mut [] };
             let state = &mut sink.state[k * states..(k + 1) * states];
             let current = bank.current.get(b).copied().unwrap_or(Block::zero());
-            let inhibiting = Sign::Negative.of_block(current);
+            // The constant current, at the first port or at that of its sign.
+            let inhibiting = if N::APART { Sign::Negative.of_block(current) } else { nothing };
             let current = if N::APART { Sign::Positive.of_block(current) } else { current };
             let mut consts = bank.consts.at(b, phase(steps.start));
             let mut z = Block::zero();
@@ -376,22 +414,28 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             // predictor knows, then do not wait for the membrane, nor the membrane for them.
             for start in steps.clone().step_by(TILE) {
                 let count = TILE.min(steps.end - start);
-                let tile = tile.fill(count, |k| feed.input::<I>(b, start + k, current, excitation));
-                let inhibition =
-                    below.fill(if N::APART { count } else { 0 }, |k| feed.input::<I>(b, start + k, inhibiting, Some(Sign::Negative)));
+                let tile = tile.fill(count, |k| feed.input::<I>(b, start + k, current, (ports > 1).then_some(0)));
+                let mut port = 0;
+                let more = rooms.each_mut().map(|room| {
+                    port += 1;
+                    let current = if port == 1 { inhibiting } else { nothing };
+                    &*room.fill(if port < ports { count } else { 0 }, |k| feed.input::<I>(b, start + k, current, Some(port)))
+                });
+                let worths = worths.fill(if N::OUTPUT == Output::Weighted { count } else { 0 }, |_| nothing);
                 for (k, u) in tile.iter_mut().enumerate() {
                     if period > 1 {
                         consts = bank.consts.at(b, phase(start + k));
                     }
                     if let Some(rest) = sink.rest.as_mut().filter(|_| keep) {
-                        let before = &mut rest.before[(b * all + start + k) * (states + 1)..][..states + 1];
+                        let before = &mut rest.before[(b * all + start + k) * (states + ports)..][..states + ports];
                         before[..states].copy_from_slice(state);
                         before[states] = *u;
+                        (1..ports).for_each(|port| before[states + port] = more[port - 1][k]);
                     }
-                    if N::APART {
-                        Bank::<N, F>::receive_block(&consts, state, &inhibition[k]);
+                    Bank::<N, F>::step_block(&consts, state, &z, u, Bank::<N, F>::further(|n| &more[n][k], &nothing));
+                    if N::OUTPUT == Output::Weighted {
+                        Bank::<N, F>::worth_block(&consts, state, &mut worths[k]);
                     }
-                    Bank::<N, F>::step_block(&consts, state, &z, u);
                     if N::OUTPUT.is_binary() && feed.given.is_some() {
                         z = Block::zero();
                         bits(fired[start + k]).for_each(|l| z[l] = F::of(1.0));
@@ -423,17 +467,11 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                             z.0[l] = if u.0[l] > F::default() { F::of(1.0) } else { F::default() };
                         }
                     }
-                    if N::OUTPUT == Output::Weighted {
-                        if feed.given.is_none() {
-                            fired[start + k] = F::positive::<I>(u) & valid;
-                        }
-                        Bank::<N, F>::worth_block(&consts, state, u);
-                    }
                 }
                 for (k, u) in tile.iter().enumerate() {
                     let t = start + k;
-                    if N::OUTPUT.is_events() && N::OUTPUT != Output::Weighted && feed.given.is_none() {
-                        fired[t] = F::positive::<I>(u) & valid;
+                    if N::OUTPUT.is_events() && feed.given.is_none() {
+                        fired[t] = if N::OUTPUT == Output::Linear { nonzero::<F, I>(u) } else { F::positive::<I>(u) } & valid;
                     }
                     let Some(rest) = &mut sink.rest else { continue };
                     let near = match N::OUTPUT {
@@ -443,14 +481,22 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         }
                         Output::Spike if wants == Wants::Spikes => continue,
                         Output::Spike => F::within::<I>(u, reach) & valid,
-                        Output::Rectified | Output::Weighted => fired[t],
+                        Output::Weighted => fired[t] | F::within::<I>(u, reach) & valid,
+                        Output::Linear if wants != Wants::Spikes => valid,
+                        Output::Rectified | Output::Linear => fired[t],
                     };
                     rest.near[b * all + t] = near;
                     rest.start[b * all + t] = rest.active.len() as u32;
-                    if near != 0 {
-                        let told = feed.given.filter(|_| N::OUTPUT == Output::Rectified).map(|_| feed.given_values(b, t, u));
-                        rest.active.push::<I>(near, t as u32, (b * LANES) as u32, told.as_ref().unwrap_or(u));
+                    if near == 0 {
+                        continue;
                     }
+                    let told = |values: &Block<F>| feed.given.map(|_| feed.given_values(b, t, values));
+                    if N::OUTPUT == Output::Weighted {
+                        let worth = told(&worths[k]).unwrap_or(worths[k]);
+                        rest.values.extend(bits(near).map(|l| worth[l]));
+                    }
+                    let told = if matches!(N::OUTPUT, Output::Rectified | Output::Linear) { told(u) } else { None };
+                    rest.active.push::<I>(near, t as u32, (b * LANES) as u32, told.as_ref().unwrap_or(u));
                 }
             }
         }
@@ -458,22 +504,37 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let Some(rest) = sink.rest else { return };
         let entries = &mut rest.active.value[first..];
         match (N::OUTPUT, wants) {
-            (Output::Weighted, _) => {
-                rest.values.extend_from_slice(entries);
-                entries.fill(F::default());
-            }
-            (Output::Rectified, _) => {
+            (Output::Rectified | Output::Linear, _) => {
                 rest.values.extend_from_slice(entries);
                 entries.fill(F::of(1.0));
             }
+            // Events count also where the surrogate has no slope.
+            (Output::Weighted, Wants::Active(surrogate)) => {
+                let slope = |u: F| if u.abs() < reach { surrogate.slope_within(u) } else { F::default() };
+                entries.iter_mut().for_each(|u| *u = slope(*u));
+            }
+            (Output::Weighted, Wants::Spikes) => entries.fill(F::default()),
             (_, Wants::Active(surrogate)) => entries.iter_mut().for_each(|u| *u = surrogate.slope_within(*u)),
             _ => {}
         }
     }
 }
 
+/// Lanes that are not 0.
+#[inline(always)]
+fn nonzero<F: Scalar, I: Isa>(x: &Block<F>) -> u64 {
+    let mut minus = *x;
+    minus.0.iter_mut().for_each(|x| *x = -*x);
+    F::positive::<I>(x) | F::positive::<I>(&minus)
+}
+
+/// Learned parameters that are taken together, if there is more than one.
+const SOME: usize = 5;
+
 struct DerivativesKernel<'a, N: Neuron, F: Scalar> {
     consts: [&'a Block<F>; MAX_CONSTS],
+    /// `[learned parameter][constant]`.
+    slopes: &'a [Block<F>],
     before: &'a [Block<F>],
     z: &'a Block<F>,
     into: &'a mut [Block<F>],
@@ -485,29 +546,57 @@ impl<N: Neuron, F: Scalar> Kernel for DerivativesKernel<'_, N, F> {
     type Out = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self) {
-        // As many directions as state variables, and two more.
-        match Bank::<N, F>::STATES {
-            0 => self.along::<2>(),
-            1 => self.along::<3>(),
-            2 => self.along::<4>(),
-            3 => self.along::<5>(),
-            _ => self.along::<{ MAX_STATE + 2 }>(),
+    fn run<I: Isa>(mut self) {
+        match self.slopes.len() {
+            0 => {}
+            n if n == <N::Consts<F> as Vars<F>>::LEN => self.along_parameters::<1>(),
+            _ => self.along_parameters::<SOME>(),
+        }
+        // As many directions as state variables and inputs, and one more.
+        match Bank::<N, F>::STATES + Bank::<N, F>::PORTS + 1 {
+            2 => self.along::<2>(),
+            3 => self.along::<3>(),
+            4 => self.along::<4>(),
+            5 => self.along::<5>(),
+            6 => self.along::<6>(),
+            _ => self.along::<{ MAX_STATE + MAX_PORTS + 1 }>(),
         }
     }
 }
 
 impl<N: Neuron, F: Scalar> DerivativesKernel<'_, N, F> {
-    /// All directions at once: by the state variables, by the own output, by the input.
+    /// By learned parameters, some at a time, through the constants.
+    #[inline(always)]
+    fn along_parameters<const D: usize>(&mut self) {
+        let (k, ports, each) = (Bank::<N, F>::STATES, Bank::<N, F>::PORTS, <N::Consts<F> as Vars<F>>::LEN);
+        let into = &mut self.into[k * k + 3 * k + 2 + (ports - 1) * (k + 1)..];
+        for (slopes, into) in self.slopes.chunks(each * D).zip(into.chunks_mut((k + 1) * D)) {
+            for l in 0..LANES {
+                let by = |i: usize| std::array::from_fn(|q| slopes.get(q * each + i).map_or(F::default(), |plane| plane.0[l]));
+                let c = N::Consts::<Dual<D, F>>::from_fn(|i| Dual { v: self.consts[i].0[l], d: by(i) });
+                let s = N::State::<Dual<D, F>>::from_fn(|i| Dual::constant(self.before[i].0[l]));
+                let x = N::Inputs::<Dual<D, F>>::from_fn(|p| Dual::constant(self.before[k + p].0[l]));
+                let (next, u) = N::step(c, s, Dual::constant(self.z.0[l]), x);
+                for (q, into) in into.chunks_mut(k + 1).enumerate() {
+                    (0..k).for_each(|i| into[i].0[l] = next.get(i).d[q]);
+                    into[k].0[l] = u.d[q];
+                }
+            }
+        }
+    }
+
+    /// All other directions at once: by the state variables, by the own output, by the inputs.
     #[inline(always)]
     fn along<const D: usize>(self) {
         let DerivativesKernel { consts, before, z, into, .. } = self;
-        let k = Bank::<N, F>::STATES;
-        let (before, into) = (&before[..k + 1], &mut into[..(k + 1) * (k + 2)]);
+        let (k, ports) = (Bank::<N, F>::STATES, Bank::<N, F>::PORTS);
+        let first = k * k + 3 * k + 2;
+        let (before, into) = (&before[..k + ports], &mut into[..first + (ports - 1) * (k + 1)]);
         for l in 0..LANES {
             let c = N::Consts::<Dual<D, F>>::from_fn(|i| Dual::constant(consts[i].0[l]));
             let s = N::State::<Dual<D, F>>::from_fn(|i| Dual::variable(before[i].0[l], i));
-            let (next, u) = N::step(c, s, Dual::variable(z.0[l], k), Dual::variable(before[k].0[l], k + 1));
+            let x = N::Inputs::<Dual<D, F>>::from_fn(|p| Dual::variable(before[k + p].0[l], k + 1 + p));
+            let (next, u) = N::step(c, s, Dual::variable(z.0[l], k), x);
             for i in 0..k {
                 let d = next.get(i).d;
                 for direction in 0..k {
@@ -515,10 +604,12 @@ impl<N: Neuron, F: Scalar> DerivativesKernel<'_, N, F> {
                 }
                 into[k * k + i].0[l] = d[k];
                 into[k * (k + 1) + i].0[l] = d[k + 1];
+                (1..ports).for_each(|p| into[first + (p - 1) * (k + 1) + i].0[l] = d[k + 1 + p]);
             }
             for direction in 0..k + 2 {
                 into[k * k + 2 * k + direction].0[l] = u.d[direction];
             }
+            (1..ports).for_each(|p| into[first + (p - 1) * (k + 1) + k].0[l] = u.d[k + 1 + p]);
         }
     }
 }
@@ -565,7 +656,7 @@ impl<N: Neuron, F: Scalar> WindowKernel<'_, N, F> {
     fn along<I: Isa, C: Fn(usize) -> N::Consts<F>>(self, at: impl Fn(usize, usize) -> C) {
         let WindowKernel { bank, planes, counts, any } = self;
         let (width, period, one) = (blocks(bank.size), bank.consts.period, F::of(1.0));
-        let mut room = [Block::zero(); MAX_STATE];
+        let (mut room, nothing) = ([Block::zero(); MAX_STATE], Block::zero());
         for b in 0..width {
             let (valid, state) = (valid_lanes(bank.size, b), &mut room[..Bank::<N, F>::STATES]);
             state.fill(Block::zero());
@@ -579,12 +670,12 @@ impl<N: Neuron, F: Scalar> WindowKernel<'_, N, F> {
                 }
                 let quiet = N::OUTPUT.is_events() && F::positive::<I>(&top) & valid == 0;
                 let (mut u, mut sum, mut count, mut fired) = (planes[place], Block::zero(), Block::zero(), 0);
-                Bank::<N, F>::step_lanes(first, state, &z, &mut u);
+                Bank::<N, F>::step_lanes(first, state, &z, &mut u, [&nothing; MAX_PORTS - 1]);
                 for phase in 0..if quiet { 0 } else { period } {
                     let consts = at(b, phase);
                     if phase > 0 {
                         u = Block::zero();
-                        Bank::<N, F>::step_lanes(&consts, state, &z, &mut u);
+                        Bank::<N, F>::step_lanes(&consts, state, &z, &mut u, [&nothing; MAX_PORTS - 1]);
                     }
                     if N::OUTPUT.is_events() {
                         for l in 0..LANES {
@@ -610,9 +701,7 @@ impl<N: Neuron, F: Scalar> WindowKernel<'_, N, F> {
 
 struct DenseKernel<'a, N: Neuron, F: Scalar> {
     bank: &'a Bank<N, F>,
-    row: &'a mut [Block<F>],
-    z: &'a [Block<F>],
-    state: &'a mut [Block<F>],
+    row: DenseRow<'a, F>,
 }
 
 impl<N: Neuron, F: Scalar> Kernel for DenseKernel<'_, N, F> {
@@ -621,9 +710,14 @@ impl<N: Neuron, F: Scalar> Kernel for DenseKernel<'_, N, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        for b in 0..self.row.len() {
-            let state = &mut self.state[b * Bank::<N, F>::STATES..(b + 1) * Bank::<N, F>::STATES];
-            Bank::<N, F>::step_block(&self.bank.consts.at(b, 0), state, &self.z[b], &mut self.row[b]);
+        let DenseRow { u, more, z, state, worth } = self.row;
+        let nothing = Block::zero();
+        for b in 0..u.len() {
+            let (state, consts) = (&mut state[b * Bank::<N, F>::STATES..(b + 1) * Bank::<N, F>::STATES], self.bank.consts.at(b, 0));
+            Bank::<N, F>::step_block(&consts, state, &z[b], &mut u[b], Bank::<N, F>::further(|n| &more[n][b], &nothing));
+            if N::OUTPUT == Output::Weighted {
+                Bank::<N, F>::worth_block(&consts, state, &mut worth[b]);
+            }
         }
     }
 }
@@ -634,6 +728,9 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     }
     fn states(&self) -> usize {
         Self::STATES
+    }
+    fn ports(&self) -> usize {
+        Self::PORTS
     }
     fn output(&self) -> Output {
         N::OUTPUT
@@ -651,8 +748,9 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
         &self.local
     }
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]) {
-        let consts = self.consts.at(block, 0);
-        simd.run(DerivativesKernel::<N, F> { consts, before, z, into, model: std::marker::PhantomData });
+        let (consts, each) = (self.consts.at(block, 0), self.local.learned * <N::Consts<F> as Vars<F>>::LEN);
+        let slopes = &self.slopes[block * each..(block + 1) * each];
+        simd.run(DerivativesKernel::<N, F> { consts, slopes, before, z, into, model: std::marker::PhantomData });
     }
     fn sweep(&self, simd: Simd, feed: &Feed<'_, F>, steps: Range<usize>, wants: Wants, sink: Sink<'_, F>) {
         simd.run(SweepKernel { bank: self, feed, steps, wants, sink });
@@ -663,7 +761,7 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
     fn windows(&self, simd: Simd, planes: &mut [Block<F>], counts: &mut [Block<F>], any: &mut [u64]) {
         simd.run(WindowKernel { bank: self, planes, counts, any });
     }
-    fn step_dense(&self, simd: Simd, row: &mut [Block<F>], z: &[Block<F>], state: &mut [Block<F>]) {
-        simd.run(DenseKernel { bank: self, row, z, state });
+    fn step_dense(&self, simd: Simd, row: DenseRow<'_, F>) {
+        simd.run(DenseKernel { bank: self, row });
     }
 }

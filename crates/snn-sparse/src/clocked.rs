@@ -4,6 +4,7 @@ use crate::bank::{Cells, Feed, Link, Noise, Sign, Source};
 use crate::fan::{self, Ahead, Family, Fan};
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, flat_mut};
 use crate::noise::{self, Poisson};
+use crate::parameter::{Parameter, with_values};
 use crate::plan::{Image, Plan};
 use crate::reads::{Access, Reads};
 use crate::store::{Csr, Rewire, RewireError, Rewiring, Store, Synapses};
@@ -48,6 +49,7 @@ pub struct Clocked<F: Scalar = f32> {
     components: Vec<Component>,
     outputs: Vec<usize>,
     drives: Vec<(usize, Noise<F>)>,
+    parameters: Vec<Parameter<F>>,
     simd: Simd,
     threads: usize,
     relinked: u64,
@@ -203,16 +205,20 @@ impl<F: Scalar> Clocked<F> {
         let cells = draft.populations.iter().map(|p| F::lower(p, draft.dt)).collect();
         let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
             let (n, m) = (network.size(&p.from), network.size(&p.to));
-            let signs: &[_] = if draft.populations[to].model.apart() { &[Some(Sign::Positive), Some(Sign::Negative)] } else { &[None] };
-            let link = move |(delay, subset, p): &Group<'_>, sign: Option<Sign>| {
-                let mut store = if frozen && sign.is_none() { Store::freeze(p, n, m) } else { Store::new(p, n, m) };
+            let model = &draft.populations[to].model;
+            let parts = match model.apart() {
+                true => vec![(Some(0), Some(Sign::Positive)), (Some(1), Some(Sign::Negative))],
+                false => vec![(p.port_of(model), None)],
+            };
+            let link = move |(delay, subset, p): &Group<'_>, (port, sign): (Option<usize>, Option<Sign>)| {
+                let mut store = if frozen && port.is_none() { Store::freeze(p, n, m) } else { Store::new(p, n, m) };
                 if let Some(sign) = sign {
                     flat_mut(store.weights_mut()).iter_mut().for_each(|w| *w = sign.of(*w));
                 }
-                Link { projection, sign, subset: subset.clone(), from, to, delay: *delay, store, reads: None }
+                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, store, reads: None }
             };
             let groups = by_delay(p, n, m, draft.dt);
-            groups.iter().flat_map(|group| signs.iter().map(move |&sign| link(group, sign))).collect::<Vec<_>>()
+            groups.iter().flat_map(|group| parts.iter().map(move |&part| link(group, part))).collect::<Vec<_>>()
         });
         let links: Vec<Link<F>> = lowered.collect();
         let incoming: Vec<Vec<usize>> =
@@ -223,8 +229,10 @@ impl<F: Scalar> Clocked<F> {
         let outputs = draft.outputs.iter().filter_map(|name| draft.populations.iter().position(|p| p.name == *name)).collect();
         let drives = (draft.drives.iter())
             .filter_map(|d| {
-                let noise = Noise { counts: Poisson::new(d.rate * draft.dt), weight: F::of(f64::from(d.weight)), key: 0 };
-                Some((draft.populations.iter().position(|p| p.name == d.to)?, noise))
+                let to = draft.populations.iter().position(|p| p.name == d.to)?;
+                let model = &draft.populations[to].model;
+                let port = (model.ports().len() > 1).then_some(usize::from(model.apart() && d.weight <= 0.0));
+                Some((to, Noise { counts: Poisson::new(d.rate * draft.dt), port, weight: F::of(f64::from(d.weight)), key: 0 }))
             })
             .collect();
         Clocked {
@@ -238,6 +246,7 @@ impl<F: Scalar> Clocked<F> {
             components,
             outputs,
             drives,
+            parameters: (draft.populations.iter().enumerate()).flat_map(|(p, population)| Parameter::all(p, population)).collect(),
             simd,
             threads: 1,
             relinked: 0,
@@ -535,6 +544,9 @@ impl<F: Scalar> Clocked<F> {
                 draft.projections[link.projection].links = csr.description();
             }
         }
+        for (p, population) in draft.populations.iter_mut().enumerate().filter(|(_, population)| !population.train.is_empty()) {
+            *population = with_values(population, &self.parameters_of(p))?;
+        }
         for projection in 0..draft.projections.len() {
             if let Some((links, delays)) = self.listed(projection) {
                 let p = &mut draft.projections[projection];
@@ -686,6 +698,25 @@ impl<F: Scalar> Clocked<F> {
     pub fn links_mut(&mut self) -> &mut [Link<F>] {
         self.state = fan::fresh();
         &mut self.links
+    }
+    /// The parameters of neurons that are learned, by population in the order of the description.
+    pub fn parameters(&self) -> &[Parameter<F>] {
+        &self.parameters
+    }
+    /// Those of population `p`.
+    fn parameters_of(&self, p: usize) -> Vec<&Parameter<F>> {
+        self.parameters.iter().filter(|parameter| parameter.population == p).collect()
+    }
+    /// Changes the values of `parameters()[k]`, which are then put into their range, and derives the constants of the population anew.
+    ///
+    /// # Errors
+    /// If a value is not a finite number any more. Then the population runs with the constants it had.
+    pub fn set_parameter(&mut self, k: usize, change: impl FnOnce(&mut [Block<F>])) -> Result<(), NetworkError> {
+        change(&mut self.parameters[k].values);
+        self.parameters[k].clamp();
+        let (p, draft) = (self.parameters[k].population, self.network.draft());
+        self.cells[p] = F::lower(&with_values(&draft.populations[p], &self.parameters_of(p))?, draft.dt);
+        Ok(())
     }
     /// Number of units of a source.
     pub fn size(&self, source: Source) -> usize {

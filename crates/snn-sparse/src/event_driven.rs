@@ -74,8 +74,8 @@ pub enum EventError {
         /// Its model.
         model: &'static str,
     },
-    /// Two kinds of input.
-    #[error("population `{population}`: the model {model} hears excitation and inhibition apart; run this network on the clocked engine")]
+    /// Several kinds of input.
+    #[error("population `{population}`: the model {model} hears several inputs apart; run this network on the clocked engine")]
     Apart {
         /// Population.
         population: String,
@@ -155,6 +155,12 @@ trait Units<F: Real>: Send {
     fn output(&self, steps: usize) -> Vec<F>;
 }
 
+/// The input of a model that has one: others are refused.
+#[inline(always)]
+fn heard<F: Real, X: Vars<F>>(x: F) -> X {
+    X::from_fn(|_| x)
+}
+
 struct Typed<N: Neuron, F: Real> {
     consts: Vec<N::Consts<F>>, // [phase][unit]
     period: usize,
@@ -197,7 +203,7 @@ impl<N: Neuron, F: Real> Typed<N, F> {
         match silent {
             0 => (s, one),
             // The first silent step after a spike feels it.
-            n if self.fired[j] => (jump(N::step(self.consts(j, next), s, one, F::of(0.0)).0, n - 1), F::of(0.0)),
+            n if self.fired[j] => (jump(N::step(self.consts(j, next), s, one, heard(F::of(0.0))).0, n - 1), F::of(0.0)),
             n => (jump(s, n), F::of(0.0)),
         }
     }
@@ -258,7 +264,7 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
         for &unit in &touched {
             let j = unit as usize;
             let (c, (s, z)) = (self.consts(j, t), self.carried(j, t));
-            let (s, u) = N::step(c, s, z, std::mem::replace(&mut self.input[j], zero));
+            let (s, u) = N::step(c, s, z, heard(std::mem::replace(&mut self.input[j], zero)));
             (self.state[j], self.next[j], self.is_touched[j]) = (s, t + 1, false);
             self.fired[j] = N::OUTPUT.is_events() && u > zero && self.free.get(j).is_none_or(|&free| t >= free);
             if !N::OUTPUT.is_events() {
@@ -271,7 +277,7 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
             }
             // Whether it may fire again before it hears anything.
             let restless = if self.fired[j] {
-                let (s, u) = N::step(self.consts(j, t + 1), s, F::of(1.0), zero);
+                let (s, u) = N::step(self.consts(j, t + 1), s, F::of(1.0), heard(zero));
                 u > zero || N::ceiling(c, s) > zero
             } else {
                 N::ceiling(c, s) > zero
@@ -298,7 +304,7 @@ impl<N: Neuron, F: Real> Units<F> for Typed<N, F> {
         let coast = |all: &mut [F], j: usize, (from, mut s): (u32, N::State<F>), to: u32| {
             for t in from..to {
                 let u;
-                (s, u) = N::step(self.consts(j, t), s, zero, zero);
+                (s, u) = N::step(self.consts(j, t), s, zero, heard(zero));
                 all[t as usize * size + j] = u;
             }
         };
@@ -339,10 +345,10 @@ impl<F: Real> EventDriven<F> {
         if let Some(p) = draft.populations.iter().find(|p| p.has_current()) {
             return Err(EventError::Current { population: p.name.clone() });
         }
-        if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Rectified) {
+        if let Some(p) = draft.populations.iter().find(|p| matches!(p.model.output(), Output::Rectified | Output::Linear)) {
             return Err(EventError::Values { population: p.name.clone(), model: p.model.name() });
         }
-        if let Some(p) = draft.populations.iter().find(|p| p.model.apart()) {
+        if let Some(p) = draft.populations.iter().find(|p| p.model.ports().len() > 1) {
             return Err(EventError::Apart { population: p.name.clone(), model: p.model.name() });
         }
         let lower = |p: &Population| {

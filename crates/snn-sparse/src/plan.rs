@@ -27,7 +27,7 @@ impl Plan {
             let pushed: Vec<usize> = rest.iter().copied().filter(|&k| links[k].is_pushed()).collect();
             let (families, alone) = if frozen { (Vec::new(), pushed) } else { Family::all(links, &pushed) };
             let (mut images, mut singles): (Vec<usize>, Vec<usize>) = alone.into_iter().partition(|&k| !frozen && long(&links[k].store));
-            images.extend(rest.iter().filter(|&&k| links[k].sign.is_some() && long(&links[k].store)));
+            images.extend(rest.iter().filter(|&&k| links[k].port.is_some() && long(&links[k].store)));
             singles.extend(read);
             plan.families.push(families);
             plan.singles.push(singles);

@@ -18,14 +18,16 @@ pub enum Wants {
 /// What a population did in one trial, besides its events, which stand in [`Record::spikes`](crate::Record::spikes).
 ///
 /// The active set are the entries `(step, unit)` with a derivative, in the order in which they were met: stride by stride of steps taken
-/// together, in each block by block and then by step. [`stretches`](Self::stretches) knows. Those of a population whose events carry values are its events, whatever a run wants.
+/// together, in each block by block and then by step. [`stretches`](Self::stretches) knows. Where output is rectified they are its events, whatever a run wants; where it is linear, all units; where events are weighted, the events and those near
+/// threshold.
 #[derive(Clone, Debug)]
 pub struct Trace<F> {
-    /// The active set, with the derivative of the output at every entry: the slope of the surrogate, or 1 where the output is rectified.
+    /// The active set, with the derivative of the output at every entry: the slope of the surrogate, or 1 where the output is rectified or linear.
     pub active: Entries<F>,
     /// Graded output `[step][block]` of a population without events; empty otherwise.
     pub output: Vec<Block<F>>,
     size: usize,
+    ports: usize,
     steps: usize,
     stride: usize,
     pub(crate) fired: Vec<u64>,      // [block][step]
@@ -34,7 +36,7 @@ pub struct Trace<F> {
     pub(crate) values: Vec<F>,       // of events that carry one: entry by entry of the active set
     pub(crate) state: Vec<Block<F>>, // [block][state variable], at the step reached
     level: Vec<Block<F>>,            // [block]: u at the last step, before escape noise; empty if there is none
-    before: Vec<Block<F>>,           // [block][step][state variables, input], of models that are not affine
+    before: Vec<Block<F>>,           // [block][step][state variables, inputs], of models that are not affine
 }
 
 impl<F: Scalar> Trace<F> {
@@ -43,7 +45,7 @@ impl<F: Scalar> Trace<F> {
         let active = Entries { value: Vec::new(), step: Vec::new(), unit: Vec::new() };
         let (output, state, before, level) = Default::default();
         let (fired, near, start, values) = Default::default();
-        Trace { active, output, size, steps: 0, stride: 1, fired, near, start, values, state, level, before }
+        Trace { active, output, size, ports: 1, steps: 0, stride: 1, fired, near, start, values, state, level, before }
     }
 
     /// Number of units.
@@ -70,6 +72,18 @@ impl<F: Scalar> Trace<F> {
         start..start + self.near[k].count_ones() as usize
     }
 
+    /// Those of them that are events.
+    fn events_at(&self, t: usize, block: usize) -> impl Iterator<Item = usize> + '_ {
+        let fired = self.fired(t, block);
+        self.active_at(t, block).filter(move |&e| fired >> (self.active.unit[e] as usize % LANES) & 1 == 1)
+    }
+
+    /// What entry `e` of the active set counts for others where it is an event; of a population whose events carry values.
+    #[inline(always)]
+    pub fn value(&self, e: usize) -> F {
+        self.values[e]
+    }
+
     /// Entries of the active set in `steps`, as few stretches: one for each block and stride of steps that the engine took together, or one
     /// for each step if it took single ones.
     #[inline(always)]
@@ -88,11 +102,11 @@ impl<F: Scalar> Trace<F> {
         })
     }
 
-    /// The state variables of `block` before step `t`, and then the input of the step: where the derivatives of a model that is not affine are to be
+    /// The state variables of `block` before step `t`, and then the inputs of the step: where the derivatives of a model that is not affine are to be
     /// taken. Kept if the active set is, and of such models only.
     #[inline(always)]
     pub fn before(&self, t: usize, block: usize) -> &[Block<F>] {
-        let width = self.state.len() / self.blocks() + 1;
+        let width = self.state.len() / self.blocks() + self.ports;
         &self.before[(block * self.steps + t) * width..][..width]
     }
 
@@ -132,7 +146,7 @@ impl<F: Scalar> Trace<F> {
                 if self.values.is_empty() {
                     bits(self.fired(t, b)).for_each(|l| block[l] = F::of(1.0));
                 } else {
-                    self.active_at(t, b).for_each(|e| block[self.active.unit[e] as usize % LANES] = self.values[e]);
+                    self.events_at(t, b).for_each(|e| block[self.active.unit[e] as usize % LANES] = self.values[e]);
                 }
             }
         }
@@ -148,9 +162,8 @@ impl<F: Scalar> Trace<F> {
     /// Appends the events of step `t` that carry values, units ascending.
     pub(crate) fn list_values(&self, t: usize, units: &mut Vec<u32>, values: &mut Vec<f64>) {
         for b in 0..self.blocks() {
-            let here = self.active_at(t, b);
-            units.extend_from_slice(&self.active.unit[here.clone()]);
-            values.extend(self.values[here].iter().map(|x| x.value()));
+            units.extend(self.events_at(t, b).map(|e| self.active.unit[e]));
+            values.extend(self.events_at(t, b).map(|e| self.values[e].value()));
         }
     }
 
@@ -162,8 +175,8 @@ impl<F: Scalar> Trace<F> {
         let (width, places, states, output) = (self.blocks(), self.blocks() * steps, cells.states(), cells.output());
         let events = output.is_events();
         let active = if output.has_values() || events && wants != Wants::Spikes { places } else { 0 };
-        let before = if !cells.local().affine && wants != Wants::Spikes { places * (states + 1) } else { 0 };
-        (self.steps, self.stride) = (steps, stride);
+        let before = if !cells.local().affine && wants != Wants::Spikes { places * (states + cells.ports()) } else { 0 };
+        (self.steps, self.stride, self.ports) = (steps, stride, cells.ports());
         self.active.clear();
         self.values.clear();
         fill(&mut self.state, width * states, Block::zero());

@@ -135,7 +135,7 @@ impl<F: Scalar> Windowed<F> {
         for (p, population) in draft.populations.iter().enumerate() {
             match window(p)? {
                 other if other != period => return Err(refuse(p, format!("has windows of {other} steps, others of {period}"))),
-                _ if population.model.apart() => return Err(refuse(p, "hears excitation and inhibition apart".into())),
+                _ if population.model.ports().len() > 1 => return Err(refuse(p, "hears several inputs apart".into())),
                 _ if population.has_current() || draft.drives.iter().any(|d| d.to == population.name) => {
                     return Err(refuse(p, "has an input at every step".into()));
                 }

@@ -60,7 +60,7 @@ fn by_hand(net: &Network, input: &Raster) -> Vec<(usize, u32, f64)> {
         for j in 0..CELLS {
             let c = cell.consts::<f64>(j, DT);
             let u;
-            (state[j], u) = LifCond::step(c, LifCond::receive(c, state[j], heard[j][1]), z[j], heard[j][0]);
+            (state[j], u) = LifCond::step(c, state[j], z[j], heard[j]);
             z[j] = f64::from(u > 0.0);
             if u > 0.0 {
                 sent.push((t, j as u32, LifCond::worth(c, state[j])));

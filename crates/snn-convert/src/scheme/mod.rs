@@ -68,7 +68,15 @@ impl Build {
     }
 
     fn add(&mut self, name: String, size: usize, model: Model) -> usize {
-        self.draft.populations.push(Population { name, size, refractory: 0.0, current: 0.0.into(), escape: None, model });
+        self.draft.populations.push(Population {
+            name,
+            size,
+            refractory: 0.0,
+            current: 0.0.into(),
+            escape: None,
+            train: Vec::new(),
+            model,
+        });
         self.draft.populations.len() - 1
     }
 
@@ -81,7 +89,14 @@ impl Build {
     fn join(&mut self, from: Option<usize>, to: usize, map: Map, steps: usize) {
         let name = |p: usize| self.draft.populations[p].name.clone();
         let (from, to) = (from.map_or(DATA.into(), name), name(to));
-        self.draft.projections.push(Projection { from, to, delay: ms(steps as f64).into(), links: map.links, weights: map.weights });
+        self.draft.projections.push(Projection {
+            from,
+            to,
+            port: None,
+            delay: ms(steps as f64).into(),
+            links: map.links,
+            weights: map.weights,
+        });
     }
 }
 

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Alif, Neuron};
 /// let c = Alif::default().consts::<f64>(0, 1e-3);
-/// let ([_, a], _) = Alif::step(c, [1.2, 0.0], 1.0, 0.0);
+/// let ([_, a], _) = Alif::step(c, [1.2, 0.0], 1.0, [0.0]);
 /// assert_eq!(a, 1.0);                                         // one spike: the threshold is now 1 + β
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,8 @@ impl Neuron for Alif {
     const NAME: &'static str = "alif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 5];
     type Consts<R: Real> = [R; 5];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -62,16 +64,16 @@ impl Neuron for Alif {
             Param::new("tau_a", &self.tau_a, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
             Param::new("beta", &self.beta, Range::NonNegative),
-            Param::new("reset_grad", &self.reset_grad, Range::Unit),
+            Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 5] {
-        [decay(dt, self.tau.at(j)), decay(dt, self.tau_a.at(j)), self.v_th.at(j), self.beta.at(j), self.reset_grad.at(j)].map(R::of)
+    fn derive<R: Real>(&self, [tau, tau_a, v_th, beta, grad]: [R; 5], dt: f64) -> [R; 5] {
+        [decay(dt, tau), decay(dt, tau_a), v_th, beta, grad]
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, rho, v_th, beta, grad]: [R; 5], [v, a]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([alpha, rho, v_th, beta, grad]: [R; 5], [v, a]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let a = rho * a + z;
         let v = alpha * v + x - v_th * z.damp(grad);
         ([v, a], v - v_th - beta * a)
@@ -99,8 +101,8 @@ mod tests {
         for t in 0..200 {
             let x = f64::from(t % 7) * 0.03;
             let (ua, ul);
-            (sa, ua) = Alif::step(ca, sa, z, x);
-            (sl, ul) = Lif::step(cl, sl, z, x);
+            (sa, ua) = Alif::step(ca, sa, z, [x]);
+            (sl, ul) = Lif::step(cl, sl, z, [x]);
             assert_eq!(ua, ul);
             z = f64::from(ul > 0.0);
         }
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_reset_is_detached_and_the_adaptation_is_not() {
-        let jac = jacobian::<Alif>(Alif::default().consts(0, 1e-3), &[0.3, 0.2], 1.0, 0.0);
+        let jac = jacobian::<Alif>(Alif::default().consts(0, 1e-3), &[0.3, 0.2], 1.0, [0.0]);
         assert_eq!((jac.s_z[0], jac.s_z[1], jac.u_z), (0.0, 1.0, -0.1));
     }
 }

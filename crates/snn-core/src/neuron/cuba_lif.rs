@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{CubaLif, Neuron};
 /// let c = CubaLif::default().consts::<f64>(0, 1e-3);
-/// let ([i, v], u) = CubaLif::step(c, [0.0, 0.0], 0.0, 0.5);
+/// let ([i, v], u) = CubaLif::step(c, [0.0, 0.0], 0.0, [0.5]);
 /// assert_eq!((i, v, u), (0.5, 0.5, -0.5));
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ impl Neuron for CubaLif {
     const NAME: &'static str = "cuba_lif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 4];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -55,16 +57,16 @@ impl Neuron for CubaLif {
             Param::new("tau", &self.tau, Range::Positive),
             Param::new("tau_syn", &self.tau_syn, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
-            Param::new("reset_grad", &self.reset_grad, Range::Unit),
+            Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 4] {
-        [decay(dt, self.tau.at(j)), decay(dt, self.tau_syn.at(j)), self.v_th.at(j), self.reset_grad.at(j)].map(R::of)
+    fn derive<R: Real>(&self, [tau, tau_syn, v_th, grad]: [R; 4], dt: f64) -> [R; 4] {
+        [decay(dt, tau), decay(dt, tau_syn), v_th, grad]
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, alpha_syn, v_th, grad]: [R; 4], [i, v]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([alpha, alpha_syn, v_th, grad]: [R; 4], [i, v]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let i = alpha_syn * i + x;
         let v = alpha * v + i - v_th * z.damp(grad);
         ([i, v], v - v_th)

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 /// for phase in 0..4 {
 ///     let c = cell.consts_at::<f64>(0, 1e-3, phase);
 ///     let u;
-///     (s, u) = FewSpikes::step(c, s, z, 0.0);
+///     (s, u) = FewSpikes::step(c, s, z, [0.0]);
 ///     z = f64::from(u > 0.0);
 ///     sum += z * FewSpikes::worth(c, s);
 /// }
@@ -86,6 +86,8 @@ impl Neuron for FewSpikes {
     const OUTPUT: Output = Output::Weighted;
     const GATHERS: bool = true;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 11];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -107,8 +109,8 @@ impl Neuron for FewSpikes {
         Ok(())
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 11] {
-        self.consts_at(j, dt, 0)
+    fn derive<R: Real>(&self, p: [R; 1], dt: f64) -> [R; 11] {
+        self.derive_at(p, dt, 0)
     }
 
     fn period(&self) -> usize {
@@ -119,7 +121,7 @@ impl Neuron for FewSpikes {
         self.pause
     }
 
-    fn consts_at<R: Real>(&self, j: usize, _: f64, phase: usize) -> [R; 11] {
+    fn derive_at<R: Real>(&self, [bias]: [R; 1], _: f64, phase: usize) -> [R; 11] {
         let steps = self.period();
         let side = |t: usize| if self.signed && t % 2 == 1 { -1.0 } else { 1.0 };
         let begins = f64::from(phase == 0);
@@ -132,11 +134,13 @@ impl Neuron for FewSpikes {
             _ => (0.0, 1.0, 0.0),
         };
         let mirror = f64::from(self.signed);
-        [1.0 - begins, begins, self.bias.at(j), drop, side, threshold, worth, wait as f64, steps as f64, least, mirror].map(R::of)
+        let [goes_on, begins, drop, side, threshold, worth] = [1.0 - begins, begins, drop, side, threshold, worth].map(R::of);
+        let [wait, steps, least, mirror] = [wait as f64, steps as f64, least, mirror].map(R::of);
+        [goes_on, begins, bias, drop, side, threshold, worth, wait, steps, least, mirror]
     }
 
     #[inline(always)]
-    fn step<R: Real>([goes_on, begins, bias, drop, side, threshold, ..]: [R; 11], [v, heard]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([goes_on, begins, bias, drop, side, threshold, ..]: [R; 11], [v, heard]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let v = goes_on * (v - drop * z) + begins * (heard + bias);
         let heard = goes_on * heard + x;
         ([v, heard], side * v - threshold)
@@ -173,7 +177,7 @@ mod tests {
         for phase in 0..cell.period() {
             let c = cell.consts_at::<f32>(0, 1e-3, phase);
             let u;
-            (s, u) = FewSpikes::step(c, s, z, 0.0);
+            (s, u) = FewSpikes::step(c, s, z, [0.0]);
             z = f32::from(u8::from(u > 0.0));
             sum += z * FewSpikes::worth(c, s);
             spikes.push(z as u8);

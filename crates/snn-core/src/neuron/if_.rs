@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{If, Neuron};
 /// let c = If::default().consts::<f64>(0, 1e-3);
-/// let ([v], u) = If::step(c, [0.75], 0.0, 0.5);
+/// let ([v], u) = If::step(c, [0.75], 0.0, [0.5]);
 /// assert!(u > 0.0 && v == 1.25);                              // fires
-/// assert_eq!(If::step(c, [v], 1.0, 0.0).0, [0.25]);           // and keeps the surplus
+/// assert_eq!(If::step(c, [v], 1.0, [0.0]).0, [0.25]);           // and keeps the surplus
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,23 +47,24 @@ impl Neuron for If {
     const NAME: &'static str = "if";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 2];
     type Consts<R: Real> = [R; 4];
 
     fn params(&self) -> Vec<Param<'_>> {
-        vec![Param::new("v_th", &self.v_th, Range::Positive), Param::new("reset_grad", &self.reset_grad, Range::Unit)]
+        vec![Param::new("v_th", &self.v_th, Range::Positive), Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed()]
     }
 
-    fn consts<R: Real>(&self, j: usize, _: f64) -> [R; 4] {
-        let v_th = self.v_th.at(j);
-        let (drop, hard, grad) = match self.reset {
-            Reset::Subtract => (v_th, 0.0, self.reset_grad.at(j)),
-            Reset::To(r) => (-r, 1.0, 0.0),
-        };
-        [v_th, drop, hard, grad].map(R::of)
+    fn derive<R: Real>(&self, [v_th, grad]: [R; 2], _: f64) -> [R; 4] {
+        let (zero, one) = (R::of(0.0), R::of(1.0));
+        match self.reset {
+            Reset::Subtract => [v_th, v_th, zero, grad],
+            Reset::To(r) => [v_th, R::of(-r), one, zero],
+        }
     }
 
     #[inline(always)]
-    fn step<R: Real>([v_th, drop, hard, grad]: [R; 4], [v]: [R; 1], z: R, x: R) -> ([R; 1], R) {
+    fn step<R: Real>([v_th, drop, hard, grad]: [R; 4], [v]: [R; 1], z: R, [x]: [R; 1]) -> ([R; 1], R) {
         let z = z.damp(grad);
         let v = v - hard * v * z + x - drop * z; // reset, input
         ([v], v - v_th)
@@ -89,7 +90,7 @@ mod tests {
         let (mut s, mut z, mut count) = ([0.0], 0.0, 0);
         for _ in 0..100 {
             let u;
-            (s, u) = If::step(c, s, z, 0.3125); // exact in binary
+            (s, u) = If::step(c, s, z, [0.3125]); // exact in binary
             z = f64::from(u > 0.0);
             count += usize::from(u > 0.0);
         }

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 /// let (mut s, mut z, mut spikes) = ([0.0; 2], 0.0, 0);
 /// for _ in 0..1000 {
 ///     let u;
-///     (s, u) = Izhikevich::step(c, s, z, 10.0);
+///     (s, u) = Izhikevich::step(c, s, z, [10.0]);
 ///     z = f64::from(u > 0.0);
 ///     spikes += usize::from(u > 0.0);
 /// }
@@ -76,9 +76,9 @@ impl Izhikevich {
         Izhikevich { a: shared(1e3 * a), b: shared(1e3 * b), c: shared(1e-3 * c), d: shared(d) }
     }
 
-    /// The potential at rest (V); no number where there is none.
-    fn rest(&self, j: usize) -> f64 {
-        let slope = LINEAR - self.b.at(j);
+    /// The potential at rest (V) for this `b`; no number where there is none.
+    fn rest(b: f64) -> f64 {
+        let slope = LINEAR - b;
         (-slope - (slope * slope - 4.0 * SQUARE * CONSTANT).sqrt()) / (2.0 * SQUARE)
     }
 }
@@ -94,13 +94,15 @@ impl Neuron for Izhikevich {
     const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 8];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![
             Param::new("a", &self.a, Range::Positive),
-            Param::new("b", &self.b, Range::NonNegative),
-            Param::new("c", &self.c, Range::Finite),
+            Param::new("b", &self.b, Range::NonNegative).fixed(),
+            Param::new("c", &self.c, Range::Finite).fixed(),
             Param::new("d", &self.d, Range::Finite),
         ]
     }
@@ -116,14 +118,14 @@ impl Neuron for Izhikevich {
         }
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 8] {
-        let (rest, h) = (self.rest(j), dt / 2.0);
+    fn derive<R: Real>(&self, [a, b, c, d]: [R; 4], dt: f64) -> [R; 8] {
+        let (rest, h) = (Self::rest(b.value()), dt / 2.0);
         let slope = LINEAR + 2.0 * SQUARE * rest;
-        [SQUARE * h, slope * h, h, self.a.at(j) * dt, self.b.at(j), self.c.at(j) - rest, self.d.at(j), PEAK - rest].map(R::of)
+        [R::of(SQUARE * h), R::of(slope * h), R::of(h), a * R::of(dt), b, c - R::of(rest), d, R::of(PEAK - rest)]
     }
 
     #[inline(always)]
-    fn step<R: Real>([square, slope, h, rate, b, reset, d, peak]: [R; 8], [v, r]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([square, slope, h, rate, b, reset, d, peak]: [R; 8], [v, r]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let v = if v > peak { peak } else { v };
         let (v, r) = (if z > R::of(0.0) { reset } else { v }, r + d * z);
         let half = |v: R| v + (square * v + slope) * v + h * (x - r);
@@ -140,11 +142,11 @@ mod tests {
 
     /// The times of the spikes (ms), and `v` and `r` (mV, mV/ms) after each of `steps` steps of `dt` seconds under this input.
     fn run(model: &Izhikevich, dt: f64, steps: usize, input: impl Fn(usize) -> f64) -> (Vec<f64>, Vec<[f64; 2]>) {
-        let (c, rest) = (model.consts::<f64>(0, dt), model.rest(0));
+        let (c, rest) = (model.consts::<f64>(0, dt), Izhikevich::rest(model.b.at(0)));
         let (mut s, mut z, mut spikes, mut states) = ([0.0; 2], 0.0, Vec::new(), Vec::new());
         for t in 0..steps {
             let u;
-            (s, u) = Izhikevich::step(c, s, z, input(t));
+            (s, u) = Izhikevich::step(c, s, z, [input(t)]);
             z = f64::from(u > 0.0);
             spikes.extend((u > 0.0).then_some(1e3 * dt * t as f64));
             states.push([1e3 * (s[0] + rest), s[1] + model.b.at(0) * rest]);
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn rest_is_a_fixed_point_that_draws() {
         for model in ALL {
-            let (b, rest) = (1e-3 * model.b.at(0), 1e3 * model.rest(0));
+            let (b, rest) = (1e-3 * model.b.at(0), 1e3 * Izhikevich::rest(model.b.at(0)));
             assert!((0.04 * rest * rest + (5.0 - b) * rest + 140.0).abs() < 1e-9 && (-75.0..-60.0).contains(&rest), "{model:?}: {rest} mV");
             let (spikes, states) = run(&model, 1e-3, 2000, |t| if t == 0 { 2.0 } else { 0.0 });
             assert!(spikes.is_empty() && states[0][0] - rest > 1.5, "{model:?}: {:?}", states[0]);
@@ -209,7 +211,7 @@ mod tests {
         let c = Izhikevich::RS.consts::<f32>(0, 1e-3);
         let mut s = [0.0f32; 2];
         for _ in 0..200 {
-            s = Izhikevich::step(c, s, 0.0, 50.0).0;
+            s = Izhikevich::step(c, s, 0.0, [50.0]).0;
             assert!(s[0] < 2.0 && s[1].is_finite(), "{s:?}");
         }
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Li, Neuron};
 /// let c = Li::default().consts::<f64>(0, 1e-3);
-/// let ([y], out) = Li::step(c, [1.0], 0.0, 1.0);
+/// let ([y], out) = Li::step(c, [1.0], 0.0, [1.0]);
 /// assert_eq!((y, out), (1.0, 1.0));                           // a constant input is its own average
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,19 +37,21 @@ impl Neuron for Li {
     const NAME: &'static str = "li";
     const OUTPUT: Output = Output::Graded;
     type State<R: Real> = [R; 1];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 2];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![Param::new("tau", &self.tau, Range::Positive)]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 2] {
-        let kappa = decay(dt, self.tau.at(j));
-        [kappa, 1.0 - kappa].map(R::of)
+    fn derive<R: Real>(&self, [tau]: [R; 1], dt: f64) -> [R; 2] {
+        let kappa = decay(dt, tau);
+        [kappa, R::of(1.0) - kappa]
     }
 
     #[inline(always)]
-    fn step<R: Real>([kappa, gain]: [R; 2], [y]: [R; 1], _: R, x: R) -> ([R; 1], R) {
+    fn step<R: Real>([kappa, gain]: [R; 2], [y]: [R; 1], _: R, [x]: [R; 1]) -> ([R; 1], R) {
         let y = kappa * y + gain * x;
         ([y], y)
     }

@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Lif, Neuron};
 /// let c = Lif::default().consts::<f64>(0, 1e-3);
-/// let ([v], u) = Lif::step(c, [0.9], 0.0, 0.3);
+/// let ([v], u) = Lif::step(c, [0.9], 0.0, [0.3]);
 /// assert!(u > 0.0 && v > 1.0);                                // fires
-/// let ([v], _) = Lif::step(c, [v], 1.0, 0.0);
+/// let ([v], _) = Lif::step(c, [v], 1.0, [0.0]);
 /// assert!(v < 0.2);                                           // and is reset in the next step
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,27 +61,28 @@ impl Neuron for Lif {
     const NAME: &'static str = "lif";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 1];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 3];
     type Consts<R: Real> = [R; 5];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![
             Param::new("tau", &self.tau, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
-            Param::new("reset_grad", &self.reset_grad, Range::Unit),
+            Param::new("reset_grad", &self.reset_grad, Range::Unit).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 5] {
-        let (alpha, v_th) = (decay(dt, self.tau.at(j)), self.v_th.at(j));
-        let (drop, hard, grad) = match self.reset {
-            Reset::Subtract => (v_th, 0.0, self.reset_grad.at(j)),
-            Reset::To(r) => (-alpha * r, 1.0, 0.0),
-        };
-        [alpha, v_th, drop, hard, grad].map(R::of)
+    fn derive<R: Real>(&self, [tau, v_th, grad]: [R; 3], dt: f64) -> [R; 5] {
+        let (alpha, zero, one) = (decay(dt, tau), R::of(0.0), R::of(1.0));
+        match self.reset {
+            Reset::Subtract => [alpha, v_th, v_th, zero, grad],
+            Reset::To(r) => [alpha, v_th, -alpha * R::of(r), one, zero],
+        }
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, v_th, drop, hard, grad]: [R; 5], [v]: [R; 1], z: R, x: R) -> ([R; 1], R) {
+    fn step<R: Real>([alpha, v_th, drop, hard, grad]: [R; 5], [v]: [R; 1], z: R, [x]: [R; 1]) -> ([R; 1], R) {
         let z = z.damp(grad);
         let v = alpha * (v - hard * v * z) + x - drop * z; // leak, input, reset
         ([v], v - v_th)
@@ -108,7 +109,7 @@ mod tests {
             .iter()
             .map(|&x| {
                 let u;
-                (s, u) = Lif::step(c, s, z, x);
+                (s, u) = Lif::step(c, s, z, [x]);
                 z = f64::from(u > 0.0);
                 (s[0], z)
             })

@@ -39,9 +39,8 @@ use serde::{Deserialize, Serialize};
 /// use snn_core::neuron::{LifCond, Neuron};
 /// let cell = LifCond::default();
 /// let c = cell.consts::<f64>(0, 1e-4);
-/// let (s, _) = LifCond::step(c, [0.0; 4], 0.0, 1e-8);         // an excitatory event of 10 nS
-/// let inhibited = LifCond::receive(c, [0.0; 4], -1e-8);       // an inhibitory one
-/// let (i, _) = LifCond::step(c, inhibited, 0.0, 0.0);
+/// let (s, _) = LifCond::step(c, [0.0; 4], 0.0, [1e-8, 0.0]);  // an excitatory event of 10 nS
+/// let (i, _) = LifCond::step(c, [0.0; 4], 0.0, [0.0, -1e-8]); // an inhibitory one
 /// assert!(s[0] > 2e-4 && i[0] < -1.5e-4);                     // 55 mV to the one reversal potential, 45 mV to the other
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,7 +94,10 @@ impl Neuron for LifCond {
     const OUTPUT: Output = Output::Weighted;
     const AFFINE: bool = false;
     const APART: bool = true;
+    const PORTS: &'static [&'static str] = &["excitation", "inhibition"];
     type State<R: Real> = [R; 4];
+    type Inputs<R: Real> = [R; 2];
+    type Params<R: Real> = [R; 11];
     type Consts<R: Real> = [R; 12];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -107,10 +109,10 @@ impl Neuron for LifCond {
             Param::new("e_inh", &self.e_inh, Range::Finite),
             Param::new("tau_exc", &self.tau_exc, Range::Positive),
             Param::new("tau_inh", &self.tau_inh, Range::Positive),
-            Param::new("v_th", &self.v_th, Range::Finite),
-            Param::new("v_reset", &self.v_reset, Range::Finite),
-            Param::new("t_ref", &self.t_ref, Range::NonNegative),
-            Param::new("tau_rec", &self.tau_rec, Range::NonNegative),
+            Param::new("v_th", &self.v_th, Range::Finite).fixed(),
+            Param::new("v_reset", &self.v_reset, Range::Finite).fixed(),
+            Param::new("t_ref", &self.t_ref, Range::NonNegative).fixed(),
+            Param::new("tau_rec", &self.tau_rec, Range::NonNegative).fixed(),
         ]
     }
 
@@ -130,38 +132,32 @@ impl Neuron for LifCond {
         Ok(())
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 12] {
+    fn derive<R: Real>(&self, p: [R; 11], dt: f64) -> [R; 12] {
+        let [c_m, g_leak, e_leak, e_exc, e_inh, tau_exc, tau_inh, v_th, v_reset, t_ref, tau_rec] = p;
         // The mean of exp(−t/τ) over a step, times dt/C.
-        let mean = |tau: f64| (1.0 - decay(dt, tau)) * tau / self.c_m.at(j);
-        let (tau_exc, tau_inh, rest) = (self.tau_exc.at(j), self.tau_inh.at(j), self.e_leak.at(j));
-        let (renews, period) = (self.tau_rec.at(j) > 0.0, (self.t_ref.at(j) / dt).round() * dt);
-        let tau = if renews { self.tau_rec.at(j) } else { period.max(dt) };
+        let mean = |tau: R| (R::of(1.0) - decay(dt, tau)) * tau / c_m;
+        let (renews, period) = (tau_rec.value() > 0.0, (t_ref.value() / dt).round() * dt);
+        let tau = if renews { tau_rec } else { R::of(period.max(dt)) };
         [
             decay(dt, tau_exc),
             decay(dt, tau_inh),
             mean(tau_exc),
             mean(tau_inh),
-            self.g_leak.at(j) * dt / self.c_m.at(j),
-            self.e_exc.at(j) - rest,
-            self.e_inh.at(j) - rest,
-            self.v_th.at(j) - rest,
-            self.v_reset.at(j) - rest,
+            g_leak * R::of(dt) / c_m,
+            e_exc - e_leak,
+            e_inh - e_leak,
+            v_th - e_leak,
+            v_reset - e_leak,
             decay(dt, tau),
             decay(period + 0.5 * dt, tau),
-            f64::from(renews),
+            R::of(f64::from(renews)),
         ]
-        .map(R::of)
     }
 
     #[inline(always)]
-    fn receive<R: Real>(_: [R; 12], [v, g_exc, g_inh, r]: [R; 4], inhibition: R) -> [R; 4] {
-        [v, g_exc, g_inh - inhibition, r]
-    }
-
-    #[inline(always)]
-    fn step<R: Real>(c: [R; 12], [v, g_exc, g_inh, r]: [R; 4], z: R, x: R) -> ([R; 4], R) {
+    fn step<R: Real>(c: [R; 12], [v, g_exc, g_inh, r]: [R; 4], z: R, [exc, inh]: [R; 2]) -> ([R; 4], R) {
         let [d_exc, d_inh, mean_exc, mean_inh, leak, e_exc, e_inh, v_th, v_reset, d_r, held, _] = c;
-        let (g_exc, one) = (g_exc + x, R::of(1.0));
+        let (g_exc, g_inh, one) = (g_exc + exc, g_inh - inh, R::of(1.0));
         let r = d_r * if z > R::of(0.0) { one } else { r };
         let (exc, inh) = (mean_exc * g_exc, mean_inh * g_inh);
         let total = leak + exc + inh; // dt·Σg/C
@@ -188,7 +184,7 @@ mod tests {
         let (mut s, mut z, mut spikes) = ([0.0, g_exc, g_inh, 0.0], 0.0, Vec::new());
         let trace = (0..steps).map(|t| {
             let u;
-            (s, u) = LifCond::step(c, s, z, 0.0);
+            (s, u) = LifCond::step(c, s, z, [0.0; 2]);
             z = f64::from(u > 0.0);
             spikes.extend((u > 0.0).then_some(t));
             s[0]
@@ -232,7 +228,7 @@ mod tests {
                 let (mut s, mut z, mut spikes) = ([0.0f32; 4], 0.0f32, Vec::new());
                 for t in 0..4 * period {
                     let u;
-                    (s, u) = LifCond::step(c, s, z, 0.0);
+                    (s, u) = LifCond::step(c, s, z, [0.0; 2]);
                     z = f32::from(u8::from(u > 0.0));
                     spikes.extend((u > 0.0).then_some(t));
                 }
@@ -252,7 +248,7 @@ mod tests {
         for pause in [101u32, 150, 400] {
             let (mut s, mut z) = ([0.0; 4], 1.0);
             for _ in 0..pause {
-                s = LifCond::step(c, s, z, 0.0).0;
+                s = LifCond::step(c, s, z, [0.0; 2]).0;
                 z = 0.0;
             }
             let left = (-f64::from(pause) * dt / tau).exp();

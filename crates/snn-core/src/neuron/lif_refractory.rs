@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{LifRefractory, Neuron};
 /// let c = LifRefractory::default().consts::<f64>(0, 1e-3);
-/// let (s, _) = LifRefractory::step(c, [21.0, 0.0], 1.0, 100.0);
+/// let (s, _) = LifRefractory::step(c, [21.0, 0.0], 1.0, [100.0]);
 /// assert_eq!(s, [10.0, 2.0]);                                 // clamped for two steps of 1 ms; the input is lost
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ impl Neuron for LifRefractory {
     const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 4];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -59,16 +61,16 @@ impl Neuron for LifRefractory {
             Param::new("tau", &self.tau, Range::Positive),
             Param::new("v_th", &self.v_th, Range::Positive),
             Param::new("v_reset", &self.v_reset, Range::Finite),
-            Param::new("t_ref", &self.t_ref, Range::NonNegative),
+            Param::new("t_ref", &self.t_ref, Range::NonNegative).fixed(),
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 4] {
-        [decay(dt, self.tau.at(j)), self.v_th.at(j), self.v_reset.at(j), (self.t_ref.at(j) / dt).round()].map(R::of)
+    fn derive<R: Real>(&self, [tau, v_th, v_reset, t_ref]: [R; 4], dt: f64) -> [R; 4] {
+        [decay(dt, tau), v_th, v_reset, R::of((t_ref.value() / dt).round())]
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, v_th, v_reset, n_ref]: [R; 4], [v, n]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([alpha, v_th, v_reset, n_ref]: [R; 4], [v, n]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let zero = R::of(0.0);
         let n = if z > zero { n_ref } else { (n - R::of(1.0)).max(zero) };
         let v = if z > zero { v_reset } else { v };
@@ -99,7 +101,7 @@ mod tests {
         let spikes: Vec<usize> = (0..64)
             .filter(|_| {
                 let u;
-                (s, u) = LifRefractory::step(c, s, z, 50.0);
+                (s, u) = LifRefractory::step(c, s, z, [50.0]);
                 z = f64::from(u > 0.0);
                 u > 0.0
             })

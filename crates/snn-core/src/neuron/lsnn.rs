@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Lsnn, Neuron};
 /// let c = Lsnn::default().consts::<f64>(0, 1e-3);
-/// let ([v, _], u) = Lsnn::step(c, [0.0, 0.0], 0.0, 1.0);
+/// let ([v, _], u) = Lsnn::step(c, [0.0, 0.0], 0.0, [1.0]);
 /// assert!(v > 0.01 && u < 0.0);                               // above threshold, but that counts in the next step
-/// assert!(Lsnn::step(c, [v, 0.0], 0.0, 0.0).1 > 0.0);
+/// assert!(Lsnn::step(c, [v, 0.0], 0.0, [0.0]).1 > 0.0);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -56,6 +56,8 @@ impl Neuron for Lsnn {
     const OUTPUT: Output = Output::Spike;
     const AFFINE: bool = false;
     type State<R: Real> = [R; 2];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 4];
     type Consts<R: Real> = [R; 6];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -67,13 +69,13 @@ impl Neuron for Lsnn {
         ]
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 6] {
-        let (alpha, rho) = (decay(dt, self.tau.at(j)), decay(dt, self.tau_a.at(j)));
-        [alpha, 1.0 - alpha, rho, 1.0 - rho, self.v_th.at(j), self.beta.at(j)].map(R::of)
+    fn derive<R: Real>(&self, [tau, tau_a, v_th, beta]: [R; 4], dt: f64) -> [R; 6] {
+        let (alpha, rho, one) = (decay(dt, tau), decay(dt, tau_a), R::of(1.0));
+        [alpha, one - alpha, rho, one - rho, v_th, beta]
     }
 
     #[inline(always)]
-    fn step<R: Real>([alpha, gain, rho, gain_a, v_th, beta]: [R; 6], [v, b]: [R; 2], z: R, x: R) -> ([R; 2], R) {
+    fn step<R: Real>([alpha, gain, rho, gain_a, v_th, beta]: [R; 6], [v, b]: [R; 2], z: R, [x]: [R; 1]) -> ([R; 2], R) {
         let b = rho * b + gain_a * z;
         let threshold = v_th + beta * b;
         let u = v / threshold - R::of(1.0);
@@ -99,7 +101,7 @@ mod tests {
         let (mut s, mut z, mut spikes, mut trace) = ([0.0; 2], 0.0, Vec::new(), Vec::new());
         for t in 0..steps {
             let u;
-            (s, u) = Lsnn::step(c, s, z, current);
+            (s, u) = Lsnn::step(c, s, z, [current]);
             let free = spikes.last().is_none_or(|last| t > last + 5);
             z = f64::from(u > 0.0 && free);
             trace.push(s[1]);

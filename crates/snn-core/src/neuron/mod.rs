@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A neuron model.
 ///
-/// One time step takes the state `s[t−1]`, the own output `z[t−1]` and the summed input `x[t]`, and gives `s[t]` and `u[t]`.
+/// One time step takes the state `s[t−1]`, the own output `z[t−1]` and the summed inputs `x[t]`, one for each port, and gives `s[t]` and `u[t]`.
 /// What the output is made of `u` says [`OUTPUT`](Neuron::OUTPUT): for a model that spikes `u` is the distance to threshold.
 pub trait Neuron: Clone + Send + Sync + 'static {
     /// Name in network files.
@@ -21,18 +21,29 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     /// Whether the inputs of a period act after it only, and only by their sum: then an engine may give them at once. (A graded output
     /// counts at the last step of the period.)
     const GATHERS: bool = false;
-    /// Whether excitation and inhibition are heard apart: synapses with reversal potentials of their own. Then `x` of a step is the sum of what came over
-    /// positive weights, and [`receive`](Neuron::receive) is given the sum of what came over negative ones, before.
+    /// The names of its inputs, which are summed apart; a projection says which one it goes to, if there are several. At most [`MAX_PORTS`].
+    const PORTS: &'static [&'static str] = &["input"];
+    /// Whether the sign of a weight chooses the port, of two: synapses with reversal potentials of their own. The first input is then the sum of what came
+    /// over positive weights, the second, 0 or less, of what came over negative ones.
     const APART: bool = false;
     /// State variables, at most [`MAX_STATE`].
     type State<R: Real>: Vars<R>;
+    /// One number for each of [`PORTS`](Neuron::PORTS).
+    type Inputs<R: Real>: Vars<R>;
+    /// One number for each parameter, in the order of [`params`](Neuron::params).
+    type Params<R: Real>: Vars<R>;
     /// What `step` needs, derived once per neuron from its parameters and the time step.
     type Consts<R: Real>: Vars<R>;
 
     /// Parameters with their allowed ranges.
     fn params(&self) -> Vec<Param<'_>>;
-    /// The constants of neuron `j` for a time step of `dt` seconds.
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> Self::Consts<R>;
+    /// The constants of a neuron with the parameters `p` for a time step of `dt` seconds. Generic as `step` is, so that a parameter can be learned: its
+    /// gradient goes through both.
+    fn derive<R: Real>(&self, p: Self::Params<R>, dt: f64) -> Self::Consts<R>;
+    /// The constants at the steps `t` with `t mod period = phase`, step 0 being the first of a trial.
+    fn derive_at<R: Real>(&self, p: Self::Params<R>, dt: f64, _phase: usize) -> Self::Consts<R> {
+        self.derive(p, dt)
+    }
     /// Steps after which the constants repeat. 1, the default: they never change.
     fn period(&self) -> usize {
         1
@@ -41,24 +52,30 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     fn silent(&self) -> usize {
         0
     }
-    /// The constants at the steps `t` with `t mod period = phase`, step 0 being the first of a trial.
-    fn consts_at<R: Real>(&self, j: usize, dt: f64, _phase: usize) -> Self::Consts<R> {
-        self.consts(j, dt)
+    /// The parameters of neuron `j`.
+    fn values(&self, j: usize) -> Self::Params<f64> {
+        let params = self.params();
+        Self::Params::from_fn(|k| params[k].value.at(j))
+    }
+    /// The constants of neuron `j`, whatever the arithmetic derived in f64.
+    fn consts<R: Real>(&self, j: usize, dt: f64) -> Self::Consts<R> {
+        self.consts_at(j, dt, 0)
+    }
+    /// The same at a phase of the period.
+    fn consts_at<R: Real>(&self, j: usize, dt: f64, phase: usize) -> Self::Consts<R> {
+        let c = self.derive_at::<f64>(self.values(j), dt, phase);
+        Self::Consts::from_fn(|k| R::of(c.get(k)))
     }
     /// What is impossible about the parameters beyond their ranges, if anything is.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
     /// One time step: the model's equation. Returns the new state and `u`.
-    fn step<R: Real>(c: Self::Consts<R>, s: Self::State<R>, z: R, x: R) -> (Self::State<R>, R);
+    fn step<R: Real>(c: Self::Consts<R>, s: Self::State<R>, z: R, x: Self::Inputs<R>) -> (Self::State<R>, R);
 
-    /// What inhibition does to a neuron that hears it apart ([`APART`](Neuron::APART)): the state before the step, given the sum `inhibition` ≤ 0 of its negative
-    /// inputs. A sum of 0 changes nothing.
-    fn receive<R: Real>(_c: Self::Consts<R>, s: Self::State<R>, _inhibition: R) -> Self::State<R> {
-        s
-    }
-    /// The value of an event that is sent with these constants in the step that ended in this state, if the output is [`Output::Weighted`]. Of a
-    /// model with a [`jump`](Neuron::jump) it depends on the constants only.
+    /// The value of an event that is sent with these constants in the step that ended in this state, if the output is [`Output::Weighted`]: affine in the state,
+    /// with factors that no learned parameter moves, so that its derivatives are constants. Of a model with a [`jump`](Neuron::jump) it depends on the
+    /// constants only.
     fn worth<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>) -> R {
         R::of(1.0)
     }
@@ -80,12 +97,16 @@ pub enum Output {
     /// `z = H(u)`: an event of value 1 where `u > 0`. A rule puts its surrogate in the place of the derivative.
     Spike,
     /// `z = H(u)`, and the event counts as much as [`Neuron::worth`] says for the step: spikes whose weight depends on when they are sent, or on how long
-    /// ago the last one was. For running only: rules refuse it.
+    /// ago the last one was; a gated unit, which sends its state. What others hear is `y = z·worth`; the model's `step` is handed `z`. A rule puts its
+    /// surrogate in the place of `∂z/∂u`, and the derivative of the worth counts at events, exactly.
     Weighted,
     /// `z = max(u, 0)`: an event of value `u` where `u > 0`. The derivative is 1 there and 0 elsewhere, exactly: its active set is its
     /// events, and no surrogate is used. The model's `step` must not look at the own last output (keep in the state what it needs): values
     /// differ from event to event, and the engines hand it 0.
     Rectified,
+    /// `z = u`: an event of value `u` at every step at which that is not 0, with derivative 1 always: a dense unit. As with `Rectified` the model's `step` must not
+    /// look at the own last output.
+    Linear,
     /// `z = u` at every step: read out, but no event that another population could hear.
     Graded,
 }
@@ -97,7 +118,7 @@ impl Output {
     }
     /// Whether it comes as events that carry a value.
     pub const fn has_values(self) -> bool {
-        matches!(self, Output::Rectified | Output::Weighted)
+        matches!(self, Output::Rectified | Output::Linear | Output::Weighted)
     }
     /// Whether an event is all or nothing: the model's `step` is handed `z` = 0 or 1.
     pub const fn is_binary(self) -> bool {
@@ -107,6 +128,8 @@ impl Output {
 
 /// Most state variables a model may have.
 pub const MAX_STATE: usize = 4;
+/// Most inputs a model may have.
+pub const MAX_PORTS: usize = 4;
 
 macro_rules! models {
     ($($file:ident :: $Model:ident),+ $(,)?) => {
@@ -133,10 +156,14 @@ macro_rules! models {
 
 models! {
     if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, alif::Alif, lsnn::Lsnn, psp::Psp,
-    izhikevich::Izhikevich, threshold::Threshold, few_spikes::FewSpikes, relu::Relu, li::Li, sum::Sum
+    izhikevich::Izhikevich, threshold::Threshold, few_spikes::FewSpikes, egru::Egru, gru::Gru, gate::Gate, relu::Relu, li::Li, sum::Sum
 }
 
+mod params;
+
+pub use egru::Form;
 pub use lif::Reset;
+pub use params::with_params;
 
 /// `Σ_{k<n} aᵏ·b^(n−1−k)`, by doubling: an exponential of `n` steps filtered by another, also where both are the same.
 pub(crate) fn filtered<R: Real>(a: R, b: R, n: u32) -> R {
@@ -208,13 +235,37 @@ impl Model {
         self.visit(Of)
     }
 
-    /// Whether it hears excitation and inhibition apart: see [`Neuron::APART`].
+    /// The names of its inputs: see [`Neuron::PORTS`].
+    pub fn ports(&self) -> &'static [&'static str] {
+        struct Of;
+        impl Visit for Of {
+            type Out = &'static [&'static str];
+            fn visit<N: Neuron>(self, _: &N) -> Self::Out {
+                N::PORTS
+            }
+        }
+        self.visit(Of)
+    }
+
+    /// Whether the sign of a weight chooses its input: see [`Neuron::APART`].
     pub fn apart(&self) -> bool {
         struct Of;
         impl Visit for Of {
             type Out = bool;
             fn visit<N: Neuron>(self, _: &N) -> bool {
                 N::APART
+            }
+        }
+        self.visit(Of)
+    }
+
+    /// The parameters with their ranges: name, values, range, and whether it can be learned.
+    pub fn params(&self) -> Vec<(&'static str, Value, Range, bool)> {
+        struct Of;
+        impl Visit for Of {
+            type Out = Vec<(&'static str, Value, Range, bool)>;
+            fn visit<N: Neuron>(self, m: &N) -> Self::Out {
+                m.params().into_iter().map(|p| (p.name, p.value.clone(), p.range, p.learnable)).collect()
             }
         }
         self.visit(Of)
@@ -247,6 +298,8 @@ pub struct Param<'a> {
     pub value: &'a Value,
     /// Allowed range.
     pub range: Range,
+    /// Whether it can be learned: whether derivatives by it mean anything, and its range is all that bounds it.
+    pub learnable: bool,
 }
 
 /// Where a parameter may lie.
@@ -262,10 +315,26 @@ pub enum Range {
     Finite,
 }
 
+impl Range {
+    /// The number in the range that is nearest to `x`. What must be positive stays above a thousandth of `start`, what it was described with.
+    pub fn clamp(self, x: f64, start: f64) -> f64 {
+        match self {
+            Range::Positive => x.max(1e-3 * start),
+            Range::NonNegative => x.max(0.0),
+            Range::Unit => x.clamp(0.0, 1.0),
+            Range::Finite => x,
+        }
+    }
+}
+
 impl<'a> Param<'a> {
-    /// A parameter.
+    /// A parameter that can be learned.
     pub fn new(name: &'static str, value: &'a Value, range: Range) -> Self {
-        Param { name, value, range }
+        Param { name, value, range, learnable: true }
+    }
+    /// The same, not to be learned.
+    pub fn fixed(self) -> Self {
+        Param { learnable: false, ..self }
     }
 
     pub(crate) fn check(&self, size: usize) -> Result<(), String> {
@@ -288,7 +357,7 @@ impl<'a> Param<'a> {
 
 /// Local derivatives of one step: all a learning rule ever sees of a neuron.
 ///
-/// Of the new state `s'` and of `u`, with respect to the old state `s`, the own last output `z` and the input `x`.
+/// Of the new state `s'` and of `u`, with respect to the old state `s`, the own last output `z` and the input `x`, the first of several.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Jacobian {
     /// `∂s'ᵢ/∂sⱼ` at `[i][j]`.
@@ -308,14 +377,15 @@ pub struct Jacobian {
 /// The Jacobian of one step of `N` at `(s, z, x)`, by running [`Neuron::step`] on dual numbers.
 ///
 /// Of an [`AFFINE`](Neuron::AFFINE) model it depends on `z` at most, never on `s` or `x` (a law test holds this): the engine keeps it as two constants.
-pub fn jacobian<N: Neuron>(c: N::Consts<f64>, s: &[f64], z: f64, x: f64) -> Jacobian {
+pub fn jacobian<N: Neuron>(c: N::Consts<f64>, s: &[f64], z: f64, x: N::Inputs<f64>) -> Jacobian {
     const Z: usize = MAX_STATE;
     const X: usize = MAX_STATE + 1;
     type D = Dual<{ MAX_STATE + 2 }>;
     let k = <N::State<f64> as Vars<f64>>::LEN;
     let state = N::State::<D>::from_fn(|i| D::variable(s[i], i));
     let consts = N::Consts::<D>::from_fn(|i| D::of(c.get(i)));
-    let (next, u) = N::step(consts, state, D::variable(z, Z), D::variable(x, X));
+    let inputs = N::Inputs::<D>::from_fn(|i| if i == 0 { D::variable(x.get(0), X) } else { D::of(x.get(i)) });
+    let (next, u) = N::step(consts, state, D::variable(z, Z), inputs);
     let mut jac = Jacobian { u_z: u.d[Z], u_x: u.d[X], ..Jacobian::default() };
     for i in 0..k {
         let d = next.get(i).d;
@@ -325,9 +395,16 @@ pub fn jacobian<N: Neuron>(c: N::Consts<f64>, s: &[f64], z: f64, x: f64) -> Jaco
     jac
 }
 
+/// The derivatives of the constants of `N` by parameter `q`, at the parameters `p`.
+pub fn consts_by<N: Neuron>(model: &N, p: N::Params<f64>, q: usize, dt: f64) -> N::Consts<f64> {
+    let at = |k: usize| if k == q { Dual::<1>::variable(p.get(k), 0) } else { Dual::of(p.get(k)) };
+    let c = model.derive::<Dual<1>>(N::Params::from_fn(at), dt);
+    N::Consts::from_fn(|k| c.get(k).d[0])
+}
+
 /// `exp(−dt/τ)`: what is left of an exponential of time constant `tau` seconds after `dt` seconds.
-pub fn decay(dt: f64, tau: f64) -> f64 {
-    (-dt / tau).exp()
+pub fn decay<R: Real>(dt: f64, tau: R) -> R {
+    (R::of(-dt) / tau).exp()
 }
 
 #[cfg(test)]
@@ -354,14 +431,26 @@ mod laws {
         fn at<N: Neuron>(&self, model: &N, phase: usize) -> Result<(), TestCaseError> {
             let k = <N::State<f64> as Vars<f64>>::LEN;
             let consts = |n: u32| model.consts_at::<f64>(0, self.dt, (phase + n as usize) % model.period());
+            // The inputs, each another number; where the sign chooses, it is right.
+            let ports = <N::Inputs<f64> as Vars<f64>>::LEN;
+            prop_assert!(ports == N::PORTS.len() && (1..=MAX_PORTS).contains(&ports) && (!N::APART || ports == 2), "{}: ports", N::NAME);
+            let inputs = |x: f64| {
+                N::Inputs::<f64>::from_fn(|i| match i {
+                    0 if N::APART => x.abs(),
+                    0 => x,
+                    _ => x.abs() * (0.3 * i as f64 - 0.8),
+                })
+            };
             let c = consts(0);
             for z in [0.0, 1.0].into_iter().filter(|_| N::AFFINE) {
-                let here = jacobian::<N>(c, &self.s, z, self.x);
-                let origin = jacobian::<N>(c, &[0.0; MAX_STATE], z, 0.0);
+                let here = jacobian::<N>(c, &self.s, z, inputs(self.x));
+                let origin = jacobian::<N>(c, &[0.0; MAX_STATE], z, inputs(0.0));
                 prop_assert_eq!(here, origin, "{}: the Jacobian must depend on z only", N::NAME);
 
                 // Central differences; the models are affine for fixed z, so only rounding is left.
-                let run = |s: &[f64; MAX_STATE], x: f64| N::step(c, N::State::from_fn(|i| s[i]), z, x);
+                let run = |s: &[f64; MAX_STATE], x: f64| {
+                    N::step(c, N::State::from_fn(|i| s[i]), z, N::Inputs::from_fn(|i| if i == 0 { x } else { inputs(self.x).get(i) }))
+                };
                 let h = 1e-3;
                 for j in 0..=k {
                     let (mut up, mut down, mut xu, mut xd) = (self.s, self.s, self.x, self.x);
@@ -381,20 +470,38 @@ mod laws {
                     }
                 }
             }
+            self.learns(model)?;
             // A silent neuron without input stays where it is: at rest.
-            let (rest, u) = N::step(c, N::State::from_fn(|_| 0.0), 0.0, 0.0);
+            let (rest, u) = N::step(c, N::State::from_fn(|_| 0.0), 0.0, inputs(0.0));
             prop_assert!((0..k).all(|i| rest.get(i) == 0.0) && u <= 0.0 && (!N::OUTPUT.is_binary() || u < 0.0), "{}: rest", N::NAME);
             // An output with values of its own is not looked at.
-            if N::OUTPUT == Output::Rectified {
-                let run = |z: f64| N::step(c, N::State::from_fn(|i| self.s[i]), z, self.x);
+            if matches!(N::OUTPUT, Output::Rectified | Output::Linear) {
+                let run = |z: f64| N::step(c, N::State::from_fn(|i| self.s[i]), z, inputs(self.x));
                 let (here, other) = (run(0.0), run(self.x.abs()));
                 prop_assert!(here.1 == other.1 && (0..k).all(|i| here.0.get(i) == other.0.get(i)), "{}: looks at z", N::NAME);
             }
-            // No inhibition is nothing; who does not hear it apart does not hear it this way; what is heard apart is another state.
-            let received = |x: f64| N::receive(c, N::State::from_fn(|i| self.s[i]), x);
-            let same = |s: N::State<f64>| (0..k).all(|i| s.get(i) == self.s[i]);
-            prop_assert!(same(received(0.0)), "{}: receives nothing", N::NAME);
-            prop_assert!(same(received(-self.x.abs() - 0.1)) != N::APART, "{}: inhibition", N::NAME);
+            // Every input is heard, and not as another is.
+            let alone = |port: usize| {
+                let state = N::State::from_fn(|i| 0.5 + 0.1 * self.s[i]);
+                let (s, u) = N::step(c, state, 0.0, N::Inputs::from_fn(|i| if i == port { 0.3 } else { 0.7 }));
+                (0..k).map(|i| s.get(i)).chain([u]).map(f64::to_bits).collect::<Vec<_>>()
+            };
+            prop_assert!((1..ports).all(|p| (0..p).all(|q| alone(p) != alone(q))), "{}: two inputs are one", N::NAME);
+            // The worth of an event is affine in the state, and no learned parameter moves its derivative.
+            if N::OUTPUT == Output::Weighted {
+                let by = |at: f64, i: usize| {
+                    let s =
+                        N::State::<Dual<1>>::from_fn(|j| if i == j { Dual::variable(at * self.s[j], 0) } else { Dual::of(at * self.s[j]) });
+                    N::worth(N::Consts::<Dual<1>>::from_fn(|j| Dual::of(c.get(j))), s).d[0]
+                };
+                prop_assert!((0..k).all(|i| by(1.0, i) == by(0.0, i)), "{}: worth is not affine", N::NAME);
+                for q in (0..model.params().len()).filter(|&q| model.params()[q].learnable) {
+                    let slopes = consts_by(model, model.values(0), q, self.dt);
+                    let consts = N::Consts::<Dual<1>>::from_fn(|i| Dual { v: c.get(i), d: [slopes.get(i)] });
+                    let worth = N::worth(consts, N::State::from_fn(|i| Dual::of(self.s[i])));
+                    prop_assert!(worth.d[0] == 0.0 || model.period() > 1, "{}: worth learns `{}`", N::NAME, model.params()[q].name);
+                }
+            }
             // Who can be carried over silence sends events whose value is known without the state.
             if N::jump(c, N::State::from_fn(|i| self.s[i]), 1).is_some() {
                 let worth = |k: f64| N::worth(c, N::State::from_fn(|i| k * self.s[i]));
@@ -405,7 +512,7 @@ mod laws {
                 let run = |x: &dyn Fn(u32) -> f64| {
                     let (mut s, mut z, mut spikes, mut u) = (N::State::from_fn(|i| self.s[i]), 0.0, Vec::new(), 0.0);
                     for n in 0..model.period() as u32 {
-                        (s, u) = N::step(consts(n), s, z, x(n));
+                        (s, u) = N::step(consts(n), s, z, inputs(x(n)));
                         z = if N::OUTPUT.is_binary() { f64::from(u > 0.0) } else { 0.0 };
                         spikes.push(z);
                     }
@@ -422,14 +529,52 @@ mod laws {
                 let Some(jumped) = N::jump(c, start, n) else { break };
                 prop_assert!((0..k).all(|i| (jumped.get(i) - s.get(i)).abs() <= 1e-12), "{}: jump over {n}", N::NAME);
                 let u;
-                (s, u) = N::step(consts(n), s, 0.0, 0.0);
+                (s, u) = N::step(consts(n), s, 0.0, inputs(0.0));
                 prop_assert!(!N::OUTPUT.is_events() || u <= ceiling + 1e-12, "{}: {u} above the ceiling {ceiling}", N::NAME);
             }
             // f32 follows f64.
             let at = |k: usize| self.s[k].abs();
-            let single = N::step(model.consts_at::<f32>(0, self.dt, phase), N::State::from_fn(|k| at(k) as f32), 0.0, self.x as f32).1;
-            let double = N::step(c, N::State::from_fn(at), 0.0, self.x).1;
+            let single = N::step(
+                model.consts_at::<f32>(0, self.dt, phase),
+                N::State::from_fn(|k| at(k) as f32),
+                0.0,
+                N::Inputs::from_fn(|i| inputs(self.x).get(i) as f32),
+            )
+            .1;
+            let double = N::step(c, N::State::from_fn(at), 0.0, inputs(self.x)).1;
             prop_assert!((f64::from(single) - double).abs() < 1e-5 * (1.0 + double.abs()), "{}: f32 {single} f64 {double}", N::NAME);
+            Ok(())
+        }
+    }
+
+    impl Laws {
+        /// The derivatives of a step by every parameter that can be learned, through the constants, are finite differences.
+        fn learns<N: Neuron>(&self, model: &N) -> Result<(), TestCaseError> {
+            let (k, params, here) = (<N::State<f64> as Vars<f64>>::LEN, model.params(), model.values(0));
+            prop_assert_eq!(params.len(), <N::Params<f64> as Vars<f64>>::LEN, "{}: parameters", N::NAME);
+            let (state, x) = (|i: usize| self.s[i].abs(), |i: usize| self.x.abs() * (1.0 - 1.4 * i as f64));
+            for (q, z) in (0..params.len()).filter(|&q| params[q].learnable).flat_map(|q| [(q, 0.0), (q, 1.0)]) {
+                let run = |p: f64| {
+                    let c = model.derive::<f64>(N::Params::from_fn(|i| if i == q { p } else { here.get(i) }), self.dt);
+                    let (s, u) = N::step(c, N::State::from_fn(state), z, N::Inputs::from_fn(x));
+                    (0..k).map(|i| s.get(i)).chain([u]).collect::<Vec<f64>>()
+                };
+                let h = if here.get(q) == 0.0 { 1e-5 } else { 1e-5 * here.get(q).abs() };
+                let (c, by) = (model.derive::<f64>(here, self.dt), consts_by(model, here, q, self.dt));
+                let c = N::Consts::<Dual<1>>::from_fn(|i| Dual { v: c.get(i), d: [by.get(i)] });
+                let (s, u) = N::step(c, N::State::from_fn(|i| Dual::of(state(i))), Dual::of(z), N::Inputs::from_fn(|i| Dual::of(x(i))));
+                let found = (0..k).map(|i| s.get(i).d[0]).chain([u.d[0]]);
+                for ((found, up), down) in found.zip(run(here.get(q) + h)).zip(run(here.get(q) - h)) {
+                    let numeric = (up - down) / (2.0 * h);
+                    let rounding = 1e-14 * (1.0 + up.abs()) / h;
+                    prop_assert!(
+                        (found - numeric).abs() <= 1e-5 * (1.0 + numeric.abs()) + rounding,
+                        "{}: {found} by {}, not {numeric}",
+                        N::NAME,
+                        params[q].name
+                    );
+                }
+            }
             Ok(())
         }
     }

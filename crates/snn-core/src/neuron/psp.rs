@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Neuron, Psp};
 /// let c = Psp { v_th: 0.5.into(), ..Psp::default() }.consts::<f64>(0, 1e-3);
-/// let (s, u) = Psp::step(c, [0.0; 3], 0.0, 1.0);
+/// let (s, u) = Psp::step(c, [0.0; 3], 0.0, [1.0]);
 /// assert_eq!(u, -0.5);                                        // it begins at 0
-/// let (_, u) = (0..5).fold((s, u), |(s, _), _| Psp::step(c, s, 0.0, 0.0));
+/// let (_, u) = (0..5).fold((s, u), |(s, _), _| Psp::step(c, s, 0.0, [0.0]));
 /// assert!((u - 0.274).abs() < 1e-3);                          // 0.774 at its height
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,12 +58,14 @@ impl Neuron for Psp {
     const NAME: &'static str = "psp";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 3];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 5];
     type Consts<R: Real> = [R; 6];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![
-            Param::new("tau_rise", &self.tau_rise, Range::Positive),
-            Param::new("tau_fall", &self.tau_fall, Range::Positive),
+            Param::new("tau_rise", &self.tau_rise, Range::Positive).fixed(),
+            Param::new("tau_fall", &self.tau_fall, Range::Positive).fixed(),
             Param::new("v_th", &self.v_th, Range::Finite),
             Param::new("target", &self.target, Range::NonNegative),
             Param::new("speed", &self.speed, Range::NonNegative),
@@ -78,13 +80,12 @@ impl Neuron for Psp {
         }
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 6] {
-        let (rise, fall, speed) = (self.tau_rise.at(j), self.tau_fall.at(j), self.speed.at(j));
-        [decay(dt, rise), decay(dt, fall), fall / (fall - rise), self.v_th.at(j), speed, speed * self.target.at(j) * dt].map(R::of)
+    fn derive<R: Real>(&self, [rise, fall, v_th, target, speed]: [R; 5], dt: f64) -> [R; 6] {
+        [decay(dt, rise), decay(dt, fall), fall / (fall - rise), v_th, speed, speed * target * R::of(dt)]
     }
 
     #[inline(always)]
-    fn step<R: Real>([rho, phi, gain, v_th, speed, drift]: [R; 6], [r, f, b]: [R; 3], z: R, x: R) -> ([R; 3], R) {
+    fn step<R: Real>([rho, phi, gain, v_th, speed, drift]: [R; 6], [r, f, b]: [R; 3], z: R, [x]: [R; 1]) -> ([R; 3], R) {
         let (r, f, b) = (rho * r + x, phi * f + x, b + speed * z - drift);
         ([r, f, b], gain * (f - r) - v_th - b)
     }
@@ -105,7 +106,7 @@ mod tests {
         let (mut s, mut z, mut spikes) = ([0.0; 3], 0.0, 0);
         for t in 0..20_000 {
             let u;
-            (s, u) = Psp::step(c, s, z, 1.0);
+            (s, u) = Psp::step(c, s, z, [1.0]);
             z = f64::from(u > 0.0);
             spikes += i32::from(t >= 10_000 && u > 0.0);
         }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Neuron, Output, Relu};
 /// let c = Relu::default().consts::<f64>(0, 1e-3);
-/// assert_eq!(Relu::step(c, [], 0.0, 0.25).1, 0.25);           // an event of value 0.25
-/// assert!(Relu::step(c, [], 0.0, -1.0).1 < 0.0);              // none
+/// assert_eq!(Relu::step(c, [], 0.0, [0.25]).1, 0.25);           // an event of value 0.25
+/// assert!(Relu::step(c, [], 0.0, [-1.0]).1 < 0.0);              // none
 /// assert_eq!(Relu::OUTPUT, Output::Rectified);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,18 +28,20 @@ impl Neuron for Relu {
     const NAME: &'static str = "relu";
     const OUTPUT: Output = Output::Rectified;
     type State<R: Real> = [R; 0];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 0];
     type Consts<R: Real> = [R; 0];
 
     fn params(&self) -> Vec<Param<'_>> {
         Vec::new()
     }
 
-    fn consts<R: Real>(&self, _: usize, _: f64) -> [R; 0] {
+    fn derive<R: Real>(&self, _: [R; 0], _: f64) -> [R; 0] {
         []
     }
 
     #[inline(always)]
-    fn step<R: Real>(_: [R; 0], _: [R; 0], _: R, x: R) -> ([R; 0], R) {
+    fn step<R: Real>(_: [R; 0], _: [R; 0], _: R, [x]: [R; 1]) -> ([R; 0], R) {
         ([], x)
     }
 

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// let mut y = [0.0];
 /// let mut outputs = Vec::new();
 /// for (t, x) in [1.0, 2.0, 4.0, 8.0].into_iter().enumerate() {
-///     y = Sum::step(readout.consts_at::<f64>(0, 1e-3, t % 2), y, 0.0, x).0;
+///     y = Sum::step(readout.consts_at::<f64>(0, 1e-3, t % 2), y, 0.0, [x]).0;
 ///     outputs.push(y[0]);
 /// }
 /// assert_eq!(outputs, [1.5, 3.5, 4.5, 12.5]);
@@ -47,6 +47,8 @@ impl Neuron for Sum {
     const OUTPUT: Output = Output::Graded;
     const GATHERS: bool = true;
     type State<R: Real> = [R; 1];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 5];
 
     fn params(&self) -> Vec<Param<'_>> {
@@ -57,22 +59,23 @@ impl Neuron for Sum {
         super::few_spikes::check_period(self.period)
     }
 
-    fn consts<R: Real>(&self, j: usize, dt: f64) -> [R; 5] {
-        self.consts_at(j, dt, 0)
+    fn derive<R: Real>(&self, p: [R; 1], dt: f64) -> [R; 5] {
+        self.derive_at(p, dt, 0)
     }
 
     fn period(&self) -> usize {
         self.period
     }
 
-    fn consts_at<R: Real>(&self, j: usize, _: f64, phase: usize) -> [R; 5] {
+    fn derive_at<R: Real>(&self, [bias]: [R; 1], _: f64, phase: usize) -> [R; 5] {
         let begins = f64::from(phase == 0);
         let wait = (self.period - phase) % self.period;
-        [1.0 - begins, begins, self.bias.at(j), wait as f64, self.period as f64].map(R::of)
+        let [goes_on, begins, wait, period] = [1.0 - begins, begins, wait as f64, self.period as f64].map(R::of);
+        [goes_on, begins, bias, wait, period]
     }
 
     #[inline(always)]
-    fn step<R: Real>([goes_on, begins, bias, ..]: [R; 5], [y]: [R; 1], _: R, x: R) -> ([R; 1], R) {
+    fn step<R: Real>([goes_on, begins, bias, ..]: [R; 5], [y]: [R; 1], _: R, [x]: [R; 1]) -> ([R; 1], R) {
         let y = goes_on * y + begins * bias + x;
         ([y], y)
     }

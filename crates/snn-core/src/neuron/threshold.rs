@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use snn_core::neuron::{Neuron, Threshold};
 /// let c = Threshold::default().consts::<f64>(0, 1e-3);
-/// assert!(Threshold::step(c, [], 1.0, 1.5).1 > 0.0);          // whatever it did before
-/// assert!(Threshold::step(c, [], 1.0, 1.0).1 <= 0.0);         // strict
+/// assert!(Threshold::step(c, [], 1.0, [1.5]).1 > 0.0);          // whatever it did before
+/// assert!(Threshold::step(c, [], 1.0, [1.0]).1 <= 0.0);         // strict
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,18 +39,20 @@ impl Neuron for Threshold {
     const NAME: &'static str = "threshold";
     const OUTPUT: Output = Output::Spike;
     type State<R: Real> = [R; 0];
+    type Inputs<R: Real> = [R; 1];
+    type Params<R: Real> = [R; 1];
     type Consts<R: Real> = [R; 1];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![Param::new("v_th", &self.v_th, Range::Finite)]
     }
 
-    fn consts<R: Real>(&self, j: usize, _: f64) -> [R; 1] {
-        [R::of(self.v_th.at(j))]
+    fn derive<R: Real>(&self, p: [R; 1], _: f64) -> [R; 1] {
+        p
     }
 
     #[inline(always)]
-    fn step<R: Real>([v_th]: [R; 1], _: [R; 0], _: R, x: R) -> ([R; 0], R) {
+    fn step<R: Real>([v_th]: [R; 1], _: [R; 0], _: R, [x]: [R; 1]) -> ([R; 0], R) {
         ([], x - v_th)
     }
 

@@ -3,11 +3,10 @@
 use super::BrainScales;
 use super::synapse::{Scale, scales};
 use crate::report::{Finding, Kind, Place, Report};
-use crate::with_params;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use snn_core::net::{Draft, Links, Population, Projection};
-use snn_core::neuron::{Output, Range};
+use snn_core::neuron::{Output, Range, with_params};
 use snn_core::stats::mean;
 use snn_core::{Network, Seed, Value};
 
@@ -80,7 +79,14 @@ fn refuse_model(machine: &BrainScales, p: &Population, report: &mut Report) {
             1.0,
             format!("{model} follows a schedule, and circuits do not; use a model that is the same at every step"),
         );
-    } else if p.model.output() == Output::Rectified && !machine.rates {
+    } else if p.model.ports().len() > 1 && !p.model.apart() {
+        report.find(
+            Kind::Refused,
+            place,
+            1.0,
+            format!("{model} hears {} apart, and a circuit has excitation and inhibition", p.model.ports().join(", ")),
+        );
+    } else if matches!(p.model.output(), Output::Rectified | Output::Linear) && !machine.rates {
         report.find(
             Kind::Refused,
             place,

@@ -104,7 +104,7 @@ impl<N: Neuron> Cells for Typed<N> {
         let consts = &self.consts[t % (self.consts.len() / size) * size..];
         for j in neurons {
             let z = Number::of(if self.fired[j] { 1.0 } else { 0.0 });
-            let (state, u) = N::step(consts[j], self.state[j], z, input[j] + self.current[j]);
+            let (state, u) = N::step(consts[j], self.state[j], z, N::Inputs::from_fn(|_| input[j] + self.current[j]));
             self.state[j] = state;
             if N::OUTPUT == Output::Graded {
                 self.output[j] = u;
@@ -113,6 +113,7 @@ impl<N: Neuron> Cells for Typed<N> {
             let free = self.quiet[j] == 0;
             self.quiet[j] = self.quiet[j].saturating_sub(1);
             let fires = match &self.chance {
+                None if N::OUTPUT == Output::Linear => u != zero,
                 None => free && u > zero,
                 Some(chance) => {
                     self.chances[j] = if free { chance.of(u) } else { Fix::from_raw(0) };
@@ -124,7 +125,7 @@ impl<N: Neuron> Cells for Typed<N> {
                 self.quiet[j] = self.refractory;
                 fired.units.push(j as u32);
                 match N::OUTPUT {
-                    Output::Rectified => fired.values.push(u),
+                    Output::Rectified | Output::Linear => fired.values.push(u),
                     Output::Weighted => fired.values.push(N::worth(consts[j], state)),
                     Output::Spike | Output::Graded => {}
                 }

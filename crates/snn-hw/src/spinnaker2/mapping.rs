@@ -88,6 +88,10 @@ fn look(machine: &Spinnaker2, network: &Network, report: &mut Report) {
             false => "state and constants in s16.15",
         };
         report.find(Kind::Quantised, Place::population(&p.name), 1.0, what);
+        if p.model.ports().len() > 1 {
+            let why = format!("({}) hears {} apart, and a ring buffer holds one sum", p.model.name(), p.model.ports().join(", "));
+            report.find(Kind::Refused, Place::population(&p.name), 1.0, why);
+        }
     }
     for p in &draft.projections {
         let (sources, targets) = (network.size(&p.from), network.size(&p.to));

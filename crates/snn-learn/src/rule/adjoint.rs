@@ -1,6 +1,7 @@
 //! One step of the adjoint of a population: the local derivatives, run backwards in time. Sparse and dense rules share it. And the same derivatives
 //! run forwards.
 
+use snn_core::neuron::MAX_PORTS;
 use snn_sparse::lanes::{Isa, Kernel, Simd, bits};
 use snn_sparse::{Block, Cells, Entry, LANES, Local, Scalar};
 use std::ops::Range;
@@ -42,19 +43,29 @@ pub struct Adjoint<F, const K: usize> {
     /// Constants `[block][entry]` after silence and after a spike; of an affine model.
     silent: Vec<Block<F>>,
     fired: Vec<Block<F>>,
-    /// The derivatives at a point, of any other model.
+    /// The derivatives at a point, of any other model; then those by further inputs, and by parameters that are learned.
     here: Vec<Block<F>>,
+    /// Inputs, which are summed apart.
+    ports: usize,
+    /// Parameters that are learned.
+    learned: usize,
+    /// Where events are weighted: the derivatives of the worth by the state, `[block][state variable]`.
+    worth: Vec<Block<F>>,
     reset_free: bool,
     own: bool,
 }
 
 impl<F: Scalar, const K: usize> Adjoint<F, K> {
     pub fn new(local: &Local<F>) -> Self {
-        let here = if local.affine { Vec::new() } else { vec![Block::zero(); Entry::<K>::COUNT] };
+        let count = Entry::<K>::COUNT + (local.ports - 1 + local.learned) * (K + 1);
+        let here = if local.affine { Vec::new() } else { vec![Block::zero(); count] };
         Adjoint {
             silent: local.planes::<K>(0),
             fired: local.planes::<K>(1),
             here,
+            ports: local.ports,
+            learned: local.learned,
+            worth: local.worth.clone(),
             reset_free: local.reset_free,
             own: local.feels_own_spike,
         }
@@ -89,7 +100,26 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
         delta
     }
 
-    /// The same for a model that is not affine: `before` is the state and input at `t`, `z` the output at `t − 1`.
+    /// Inputs, which are summed apart.
+    pub fn ports(&self) -> usize {
+        self.ports
+    }
+
+    /// Parameters that are learned.
+    pub fn learned(&self) -> usize {
+        self.learned
+    }
+
+    /// What an error `∂L/∂y` at an event that counts its worth means for the state that sent it: adds to `∂L/∂s[t]` of a lane.
+    #[inline(always)]
+    pub fn hears(&self, block: usize, lane: usize, carry: &mut Carry<F, K>, error: F) {
+        for (i, lambda) in carry.lambda.iter_mut().enumerate() {
+            lambda.0[lane] += error * self.worth[block * K + i].0[lane];
+        }
+    }
+
+    /// The same for a model that is not affine: `before` is the state and inputs at `t`, `z` the output at `t − 1`. Writes `∂L/∂x[t]` of the further inputs to
+    /// `more`, and adds `∂L/∂p = s_pᵀ·λ + u_p·d` to `parameters`, a plane for each that is learned.
     #[inline(always)]
     pub fn step_at(
         &mut self,
@@ -100,8 +130,17 @@ impl<F: Scalar, const K: usize> Adjoint<F, K> {
         z: &Block<F>,
         carry: &mut Carry<F, K>,
         d: &Block<F>,
+        more: &mut [Block<F>],
+        parameters: &mut [Block<F>],
     ) -> Block<F> {
         self.look_at(cells, simd, block, before, z);
+        more.iter_mut().for_each(|delta| *delta = Block::zero());
+        let sums = more.iter_mut().chain(parameters);
+        for (sum, by) in sums.zip(self.here[Entry::<K>::COUNT..].chunks(K + 1)) {
+            for l in 0..LANES {
+                sum.0[l] += (0..K).fold(by[K].0[l] * d.0[l], |sum, i| sum + by[i].0[l] * carry.lambda[i].0[l]);
+            }
+        }
         self.step_there(carry, d)
     }
 
@@ -193,7 +232,7 @@ fn apply<F: Scalar, const K: usize>(j: &[Block<F>], own: bool, carry: &mut Carry
     delta
 }
 
-/// Where the derivatives of a model that is not affine are taken: its cells, and `[block][state, input]` of the step.
+/// Where the derivatives of a model that is not affine are taken: its cells, and `[block][state, inputs]` of the step.
 pub type At<'a, F> = (&'a dyn Cells<F>, Simd, &'a [Block<F>]);
 
 /// One step of one row of a dense method: `d` becomes `∂L/∂x`. See [`Adjoint::step`].
@@ -208,6 +247,23 @@ pub struct DenseStep<'a, F, const K: usize> {
     pub carry: &'a mut [Carry<F, K>],
     /// Of a model that is not affine.
     pub at: Option<At<'a, F>>,
+    /// Where events are weighted; then `row` is `∂L/∂y` of what others hear.
+    pub weighted: Option<Weighted<'a, F>>,
+    /// Out: `∂L/∂x[t]` of the further inputs, a row each.
+    pub more: Vec<&'a mut [Block<F>]>,
+    /// `∂L/∂p`, `[block][parameter that is learned]`: added to.
+    pub parameters: &'a mut [Block<F>],
+}
+
+/// One row of a population whose events are weighted: `y = z·worth`.
+#[derive(Clone, Copy)]
+pub struct Weighted<'a, F> {
+    /// The output `z` at this step.
+    pub z: &'a [Block<F>],
+    /// What events are worth at this step.
+    pub worth: &'a [Block<F>],
+    /// `∂L/∂z` of the events themselves, the regulariser's, at every step.
+    pub constant: &'a [Block<F>],
 }
 
 impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
@@ -215,16 +271,29 @@ impl<F: Scalar, const K: usize> Kernel for DenseStep<'_, F, K> {
     type Out = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self) {
+    fn run<I: Isa>(mut self) {
+        let (learned, ports) = (self.adjoint.learned, self.adjoint.ports);
         for b in 0..self.row.len() {
             let carry = &mut self.carry[b];
             let mut d = self.row[b];
+            if let Some(Weighted { z, worth, constant }) = self.weighted {
+                for l in 0..LANES {
+                    let error = d.0[l];
+                    d.0[l] = error * worth[b].0[l] + constant[b].0[l];
+                    self.adjoint.hears(b, l, carry, error * z[b].0[l]);
+                }
+            }
             for l in 0..64 {
                 d.0[l] = self.slope[b].0[l] * (d.0[l] + carry.mu.0[l]);
             }
             self.row[b] = if let Some((cells, simd, before)) = self.at {
                 let z = self.last.get(b).copied().unwrap_or_else(Block::zero);
-                self.adjoint.step_at(cells, simd, b, &before[b * (K + 1)..][..K + 1], &z, carry, &d)
+                let (parameters, width) = (&mut self.parameters[b * learned..(b + 1) * learned], K + ports);
+                let mut room = [Block::zero(); MAX_PORTS - 1];
+                let more = &mut room[..ports - 1];
+                let delta = self.adjoint.step_at(cells, simd, b, &before[b * width..][..width], &z, carry, &d, more, parameters);
+                self.more.iter_mut().zip(more).for_each(|(row, delta)| row[b] = *delta);
+                delta
             } else {
                 let fired = if self.adjoint.reset_free { 0 } else { self.last.get(b).map_or(0, F::positive::<I>) };
                 self.adjoint.step(b, carry, &d, fired)

@@ -1,6 +1,6 @@
 //! Dense backpropagation through time: the honest baseline, and the oracle of the sparse rules.
 
-use super::adjoint::{Adjoint, Carry, DenseStep, with_states};
+use super::adjoint::{Adjoint, Carry, DenseStep, Weighted, with_states};
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
 use crate::gemm::{Field, add_product, matrix, matrix_mut};
 use crate::in_the_loop::Station;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use snn_core::neuron::Output;
 use snn_core::{Raster, Surrogate};
 use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut, valid_lanes};
-use snn_sparse::{Block, Cells, Clocked, LANES, Link, Local, Scalar, Source, Synapses};
+use snn_sparse::{Block, Cells, Clocked, DenseRow, LANES, Link, Local, Scalar, Source, Synapses};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -69,7 +69,9 @@ impl<F: Field> Rule<F> for Bptt {
             Layer {
                 width: blocks(cells.size()),
                 u: Vec::new(),
+                more: vec![Vec::new(); cells.ports() - 1],
                 z: Vec::new(),
+                weighted: (cells.output() == Output::Weighted).then(Values::default),
                 slope: Vec::new(),
                 error: Vec::new(),
                 state: Vec::new(),
@@ -109,21 +111,59 @@ fn places<F: Scalar>(engine: &Clocked<F>, k: usize) -> Vec<(u32, u32)> {
 /// One population's dense planes, `[step][trial][block]`.
 struct Layer<F: Scalar> {
     width: usize,
-    /// Input, then distance to threshold; in the backward pass `∂L/∂x`.
+    /// The first input, then distance to threshold; in the backward pass `∂L/∂x`.
     u: Vec<Block<F>>,
+    /// The further inputs; in the backward pass `∂L/∂x`.
+    more: Vec<Vec<Block<F>>>,
     /// Output.
     z: Vec<Block<F>>,
+    /// What others hear, where that is not the output.
+    weighted: Option<Values<F>>,
     /// Derivative of the output by `u`.
     slope: Vec<Block<F>>,
     /// `∂L/∂z`.
     error: Vec<Block<F>>,
     /// `[trial][block][state variable]`.
     state: Vec<Block<F>>,
-    /// `[step][trial][block][state variables, input]` before each step; of a model that is not affine.
+    /// `[step][trial][block][state variables, inputs]` before each step; of a model that is not affine.
     before: Vec<Block<F>>,
     /// Events and entries with a slope.
     counts: [u64; 2],
     scan: Box<dyn ScanBack<F>>,
+}
+
+/// Of a population whose events are weighted, `y = z·worth`.
+#[derive(Default)]
+struct Values<F> {
+    /// `[step][trial][block]`: what events are worth.
+    worth: Vec<Block<F>>,
+    /// `[step][trial][block]`: what others hear.
+    heard: Vec<Block<F>>,
+    /// `[trial][block]`: `∂L/∂z` of the events themselves, at every step.
+    constant: Vec<Block<F>>,
+}
+
+impl<F: Scalar> Layer<F> {
+    /// What others hear: the output, or the output times its worth.
+    fn sent(&self) -> &[Block<F>] {
+        self.weighted.as_ref().map_or(&self.z, |values| &values.heard)
+    }
+
+    /// The input that `link` goes to; in the backward pass `∂L/∂x` there.
+    fn input(&mut self, link: &Link<F>) -> &mut Vec<Block<F>> {
+        match link.port.unwrap_or(0) {
+            0 => &mut self.u,
+            port => &mut self.more[port - 1],
+        }
+    }
+
+    /// `∂L/∂x` at the input that `link` goes to.
+    fn delta(&self, link: &Link<F>) -> &[Block<F>] {
+        match link.port.unwrap_or(0) {
+            0 => &self.u,
+            port => &self.more[port - 1],
+        }
+    }
 }
 
 struct Dense<F: Scalar> {
@@ -164,6 +204,12 @@ impl<F: Scalar> Kernel for Emit<'_, F> {
         let mut counts = [0; 2];
         for (k, ((u, z), slope)) in self.u.iter().zip(self.z).zip(self.slope).enumerate() {
             let valid = valid_lanes(self.size, k % blocks(self.size));
+            if self.output == Output::Linear {
+                (*z, *slope) = (*u, Block::splat(one));
+                counts[0] += (0..LANES).filter(|&l| valid >> l & 1 == 1 && u.0[l] != zero).count() as u64;
+                counts[1] += u64::from(valid.count_ones());
+                continue;
+            }
             counts[0] += u64::from((F::positive::<I>(u) & valid).count_ones());
             if self.output == Output::Rectified {
                 for l in 0..LANES {
@@ -172,7 +218,9 @@ impl<F: Scalar> Kernel for Emit<'_, F> {
                 counts[1] = counts[0];
                 continue;
             }
-            counts[1] += u64::from((F::within::<I>(u, reach) & valid).count_ones());
+            // Events that carry their worth have a derivative also where the surrogate has none.
+            let events = if self.output == Output::Weighted { F::positive::<I>(u) } else { 0 };
+            counts[1] += u64::from(((F::within::<I>(u, reach) | events) & valid).count_ones());
             for l in 0..LANES {
                 z.0[l] = if u.0[l] > zero { one } else { zero };
                 slope.0[l] = if u.0[l].abs() < reach { surrogate.slope_within(u.0[l]) } else { zero };
@@ -230,7 +278,17 @@ impl<F: Field> Worker<F> for Dense<F> {
         let planes: usize = self
             .layers
             .iter()
-            .map(|l| l.u.capacity() + l.z.capacity() + l.slope.capacity() + l.error.capacity() + l.state.capacity() + l.before.capacity())
+            .map(|l| {
+                let values = l.weighted.as_ref().map_or(0, |v| v.worth.capacity() + v.heard.capacity() + v.constant.capacity());
+                l.more.iter().map(Vec::capacity).sum::<usize>()
+                    + values
+                    + l.u.capacity()
+                    + l.z.capacity()
+                    + l.slope.capacity()
+                    + l.error.capacity()
+                    + l.state.capacity()
+                    + l.before.capacity()
+            })
             .sum();
         self.input.capacity() * size_of::<F>()
             + (planes + self.y.capacity() + self.dy.capacity()) * size_of::<Block<F>>()
@@ -267,14 +325,19 @@ impl<F: Field> Dense<F> {
     fn forward(&mut self, engine: &Clocked<F>, steps: usize, m: usize) {
         for (layer, cells) in self.layers.iter_mut().zip(engine.cells()) {
             let size = steps * m * layer.width;
-            for plane in [&mut layer.u, &mut layer.z, &mut layer.slope, &mut layer.error] {
+            let values = layer.weighted.iter_mut().flat_map(|values| [&mut values.worth, &mut values.heard]);
+            for plane in [&mut layer.u, &mut layer.z, &mut layer.slope, &mut layer.error].into_iter().chain(&mut layer.more).chain(values) {
                 plane.clear();
                 plane.resize(size, Block::zero());
+            }
+            if let Some(values) = &mut layer.weighted {
+                values.constant.clear();
+                values.constant.resize(m * layer.width, Block::zero());
             }
             layer.counts = [0; 2];
             layer.state.clear();
             layer.state.resize(m * layer.width * cells.states(), Block::zero());
-            layer.before.resize(if cells.local().affine { 0 } else { size * (cells.states() + 1) }, Block::zero());
+            layer.before.resize(if cells.local().affine { 0 } else { size * (cells.states() + cells.ports()) }, Block::zero());
         }
         for component in engine.components() {
             let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
@@ -308,42 +371,45 @@ impl<F: Field> Dense<F> {
         if first >= steps.end {
             return;
         }
-        let mut u = std::mem::take(&mut self.layers[link.to].u);
+        let mut u = std::mem::take(self.layers[link.to].input(link));
         if self.rule.events_in && matches!(link.from, Source::Input(_)) {
             engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps, rows: Rows::Deliver(&mut u) });
-            self.layers[link.to].u = u;
+            *self.layers[link.to].input(link) = u;
             return;
         }
         let (rows, n, size, width) =
             ((steps.end - first) * m, engine.size(link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
-            Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
+            Source::Population(q) => (flat(self.layers[q].sent()), self.layers[q].width * LANES),
         };
         let from = &source[(first - link.delay) * m * stride..][..rows * stride];
         let into = &mut flat_mut(&mut u)[first * m * width..][..rows * width];
         add_product(matrix_mut(into, rows, size, width), matrix(from, rows, n, stride), matrix(&self.weights[k], n, size, width));
-        self.layers[link.to].u = u;
+        *self.layers[link.to].input(link) = u;
     }
 
     /// One step of all trials of population `p`.
     fn step(&mut self, engine: &Clocked<F>, p: usize, t: usize, m: usize) {
         let (cells, layer) = (&engine.cells()[p], &mut self.layers[p]);
-        let (w, states) = (layer.width, cells.states());
+        let (w, states, ports) = (layer.width, cells.states(), cells.ports());
         let row = |t: usize, k: usize| (t * m + k) * w..(t * m + k + 1) * w;
         let silence = vec![Block::zero(); if t == 0 { w } else { 0 }];
         for k in 0..m {
             let z = if t == 0 { &silence[..] } else { &layer.z[row(t - 1, k)] };
             let (x, state) = (&mut layer.u[row(t, k)], &mut layer.state[k * w * states..(k + 1) * w * states]);
+            let more: Vec<&[Block<F>]> = layer.more.iter().map(|plane| &plane[row(t, k)]).collect();
             x.iter_mut().zip(cells.current()).for_each(|(x, current)| *x = x.plus(current));
             if !cells.local().affine {
-                let before = layer.before[row(t, k).start * (states + 1)..].chunks_mut(states + 1);
-                for ((before, state), x) in before.zip(state.chunks(states)).zip(&*x) {
-                    before[..states].copy_from_slice(state);
+                for (b, x) in x.iter().enumerate() {
+                    let before = &mut layer.before[(row(t, k).start + b) * (states + ports)..][..states + ports];
+                    before[..states].copy_from_slice(&state[b * states..][..states]);
                     before[states] = *x;
+                    before[states + 1..].iter_mut().zip(&more).for_each(|(before, plane)| *before = plane[b]);
                 }
             }
-            cells.step_dense(engine.simd(), x, z, state);
+            let worth = layer.weighted.as_mut().map_or(&mut [][..], |values| &mut values.worth[row(t, k)]);
+            cells.step_dense(engine.simd(), DenseRow { u: x, more: &more, z, state, worth });
         }
         for ago in 1..=cells.refractory().min(t) {
             let (u, z) = (&mut layer.u[row(t, 0).start..row(t, m - 1).end], &layer.z[row(t - ago, 0).start..row(t - ago, m - 1).end]);
@@ -353,7 +419,7 @@ impl<F: Field> Dense<F> {
         }
         let all = t * m * w..(t + 1) * m * w;
         if cells.output().is_events() {
-            let (u, z, slope) = (&layer.u[all.clone()], &mut layer.z[all.clone()], &mut layer.slope[all]);
+            let (u, z, slope) = (&layer.u[all.clone()], &mut layer.z[all.clone()], &mut layer.slope[all.clone()]);
             let mut counts = engine.simd().run(Emit { rule: self.rule, output: cells.output(), size: cells.size(), u, z, slope });
             if !self.recorded.is_empty() {
                 let rectified = cells.output() == Output::Rectified;
@@ -361,6 +427,10 @@ impl<F: Field> Dense<F> {
                 counts[1] = if rectified { counts[0] } else { counts[1] };
             }
             layer.counts.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
+            if let Some(Values { worth, heard, .. }) = &mut layer.weighted {
+                let (z, worth) = (flat(&layer.z[all.clone()]), flat(&worth[all.clone()]));
+                flat_mut(&mut heard[all]).iter_mut().zip(z.iter().zip(worth)).for_each(|(y, (&z, &worth))| *y = z * worth);
+            }
         } else {
             layer.slope[all].fill(Block::splat(F::of(1.0)));
         }
@@ -374,19 +444,22 @@ impl<F: Field> Dense<F> {
             for (k, &trial) in trials.iter().enumerate() {
                 let row = |t: usize| (t * m + k) * w..(t * m + k + 1) * w;
                 if p == output {
-                    let y = if cells.output().is_events() { &layer.z } else { &layer.u };
+                    let y = if cells.output().is_events() { layer.sent() } else { &layer.u };
                     self.y.clear();
                     (0..steps).for_each(|t| self.y.extend_from_slice(&y[row(t)]));
                     self.dy.resize(self.y.len(), Block::zero());
                     stats.count(job.loss.evaluate(&self.y, size, job.data.target(trial), job.scale, &mut self.dy));
                     (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&self.dy[t * w..(t + 1) * w]));
-                } else if cells.spikes() {
+                } else if cells.output().is_binary() {
                     let mut counts = vec![Block::<F>::zero(); w];
                     (0..steps).for_each(|t| counts.iter_mut().zip(&layer.z[row(t)]).for_each(|(c, z)| *c = c.plus(z)));
                     let counts: Vec<f64> = flat(&counts)[..size].iter().map(|c| c.value()).collect();
                     let mut constant = vec![Block::zero(); w];
                     stats.penalise(job, p, &counts, &mut constant);
-                    (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&constant));
+                    match &mut layer.weighted {
+                        Some(values) => values.constant[k * w..(k + 1) * w].copy_from_slice(&constant),
+                        None => (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&constant)),
+                    }
                 }
             }
             stats.entries[p] = (steps * m * size) as u64;
@@ -397,7 +470,7 @@ impl<F: Field> Dense<F> {
     fn backward(&mut self, engine: &Clocked<F>, steps: usize, m: usize, gradients: &mut Gradients<F>) {
         for component in engine.components().iter().rev() {
             let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
-            self.layers.iter_mut().for_each(|layer| layer.scan.begin(m * layer.width));
+            self.layers.iter_mut().for_each(|layer| layer.scan.begin(m * layer.width, layer.width));
             if component.recurrent {
                 for t in (0..steps).rev() {
                     for &p in component.populations.iter().rev() {
@@ -415,12 +488,28 @@ impl<F: Field> Dense<F> {
                     let cells = &*engine.cells()[p];
                     (0..steps).rev().for_each(|t| self.layers[p].back(engine.simd(), cells, t, m));
                 }
+                self.parameters(engine, p, gradients);
                 for &k in engine.incoming(p) {
                     if !inside(engine.links()[k].from) {
                         self.pull_back(engine, k, 0..steps, m);
                     }
                     self.correlate(engine, k, steps, m, gradients);
                 }
+            }
+        }
+    }
+
+    /// Adds the gradients of the parameters of population `p` that are learned.
+    fn parameters(&self, engine: &Clocked<F>, p: usize, gradients: &mut Gradients<F>) {
+        let layer = &self.layers[p];
+        let of_model = layer.scan.parameters();
+        let learned = of_model.len() / layer.width;
+        let mut next = 0..learned;
+        for (parameter, gradient) in engine.parameters().iter().zip(&mut gradients.parameters).filter(|(q, _)| q.population == p) {
+            if parameter.is_current() {
+                layer.u.iter().enumerate().for_each(|(k, delta)| gradient[k % layer.width] = gradient[k % layer.width].plus(delta));
+            } else if let Some(q) = next.next() {
+                gradient.iter_mut().zip(of_model.iter().skip(q).step_by(learned)).for_each(|(sum, part)| *sum = sum.plus(part));
             }
         }
     }
@@ -437,7 +526,7 @@ impl<F: Field> Dense<F> {
         let (rows, n, width, stride) =
             ((steps.end - first) * m, engine.cells()[q].size(), self.layers[link.to].width * LANES, self.layers[q].width * LANES);
         let mut error = std::mem::take(&mut self.layers[q].error);
-        let delta = &flat(&self.layers[link.to].u)[first * m * width..][..rows * width];
+        let delta = &flat(self.layers[link.to].delta(link))[first * m * width..][..rows * width];
         let into = &mut flat_mut(&mut error)[(first - link.delay) * m * stride..][..rows * stride];
         add_product(
             matrix_mut(into, rows, n, stride),
@@ -452,18 +541,18 @@ impl<F: Field> Dense<F> {
         let link = &engine.links()[k];
         let Some(heard) = steps.checked_sub(link.delay).filter(|&h| h > 0 && !link.store.frozen()) else { return };
         if self.rule.events_in && matches!(link.from, Source::Input(_)) {
-            let rows = Rows::Correlate(&self.layers[link.to].u, &mut gradients.links[k]);
+            let rows = Rows::Correlate(self.layers[link.to].delta(link), &mut gradients.links[k]);
             return engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps: 0..steps, rows });
         }
         let (rows, n, size, width) =
             (heard * m, engine.size(link.from), engine.cells()[link.to].size(), self.layers[link.to].width * LANES);
         let (source, stride) = match link.from {
             Source::Input(_) => (&self.input[..], n),
-            Source::Population(q) => (flat(&self.layers[q].z), self.layers[q].width * LANES),
+            Source::Population(q) => (flat(self.layers[q].sent()), self.layers[q].width * LANES),
         };
         self.gradient.clear();
         self.gradient.resize(n * width, F::default());
-        let delta = &flat(&self.layers[link.to].u)[link.delay * m * width..];
+        let delta = &flat(self.layers[link.to].delta(link))[link.delay * m * width..];
         let heard = matrix(&source[..rows * stride], rows, n, stride);
         add_product(matrix_mut(&mut self.gradient, n, size, width), heard.transpose(), matrix(delta, rows, size, width));
         let into = flat_mut(&mut gradients.links[k]);
@@ -544,9 +633,11 @@ impl<F: Scalar> Kernel for FromEvents<'_, F> {
 
 /// The backward scan of one population; one implementation per number of state variables.
 trait ScanBack<F: Scalar>: Send {
-    fn begin(&mut self, rows: usize);
+    fn begin(&mut self, rows: usize, width: usize);
     /// One step of the trial whose first row of carries this is.
     fn back(&mut self, first: usize, row: Row<'_, F>);
+    /// `∂L/∂p`, `[block][parameter of the model that is learned]`.
+    fn parameters(&self) -> &[Block<F>];
 }
 
 /// A row of blocks at one step.
@@ -558,27 +649,37 @@ struct Row<'a, F: Scalar> {
     slope: &'a [Block<F>],
     last: &'a [Block<F>],
     before: &'a [Block<F>],
+    weighted: Option<Weighted<'a, F>>,
+    /// Out: `∂L/∂x` of the further inputs.
+    more: Vec<&'a mut [Block<F>]>,
 }
 
 struct Scan<F, const K: usize> {
     adjoint: Adjoint<F, K>,
     carry: Vec<Carry<F, K>>,
+    parameters: Vec<Block<F>>,
 }
 
 fn adjoint_scan<F: Scalar>(local: &Local<F>) -> Box<dyn ScanBack<F>> {
-    with_states!(local.states(), K => Box::new(Scan::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new() }))
+    with_states!(local.states(), K => Box::new(Scan::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), parameters: Vec::new() }))
 }
 
 impl<F: Scalar, const K: usize> ScanBack<F> for Scan<F, K> {
-    fn begin(&mut self, rows: usize) {
+    fn begin(&mut self, rows: usize, width: usize) {
         self.carry.clear();
         self.carry.resize(rows, Carry::zero());
+        self.parameters.clear();
+        self.parameters.resize(width * self.adjoint.learned(), Block::zero());
+    }
+    fn parameters(&self) -> &[Block<F>] {
+        &self.parameters
     }
     fn back(&mut self, first: usize, row: Row<'_, F>) {
-        let Row { simd, cells, error, slope, last, before } = row;
+        let Row { simd, cells, error, slope, last, before, weighted, more } = row;
         let carry = &mut self.carry[first..first + error.len()];
         let at = (!cells.local().affine).then_some((cells, simd, before));
-        simd.run(DenseStep { adjoint: &mut self.adjoint, row: error, slope, last, carry, at });
+        let parameters = &mut self.parameters[..];
+        simd.run(DenseStep { adjoint: &mut self.adjoint, row: error, slope, last, carry, at, weighted, more, parameters });
     }
 }
 
@@ -590,8 +691,15 @@ impl<F: Scalar> Layer<F> {
             let row = |t: usize| (t * m + k) * w..(t * m + k + 1) * w;
             self.u[row(t)].copy_from_slice(&self.error[row(t)]);
             let last = if t == 0 { &[][..] } else { &self.z[row(t - 1)] };
-            let before = self.before.get(row(t).start * (cells.states() + 1)..).unwrap_or_default();
-            self.scan.back(k * w, Row { simd, cells, error: &mut self.u[row(t)], slope: &self.slope[row(t)], last, before });
+            let before = self.before.get(row(t).start * (cells.states() + cells.ports())..).unwrap_or_default();
+            let weighted = self.weighted.as_ref().map(|values| Weighted {
+                z: &self.z[row(t)],
+                worth: &values.worth[row(t)],
+                constant: &values.constant[k * w..(k + 1) * w],
+            });
+            let more = self.more.iter_mut().map(|plane| &mut plane[row(t)]).collect();
+            let (error, slope) = (&mut self.u[row(t)], &self.slope[row(t)]);
+            self.scan.back(k * w, Row { simd, cells, error, slope, last, before, weighted, more });
         }
     }
 }

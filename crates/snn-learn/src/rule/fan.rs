@@ -6,7 +6,7 @@ use snn_sparse::{Block, Clocked, Fan, Scalar, Store, Synapses};
 
 /// Whether `links()[k]` are walked source by source, over all blocks of targets: then the error of a whole step is needed at once.
 pub(super) fn by_row<F: Scalar>(engine: &Clocked<F>, k: usize) -> bool {
-    matches!(engine.links()[k].store, Store::Csr(_)) && !engine.has_image(k)
+    matches!(engine.links()[k].store, Store::Csr(_)) && engine.links()[k].port.is_none() && !engine.has_image(k)
 }
 
 /// The same for the weights of a way.

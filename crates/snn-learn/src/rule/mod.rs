@@ -196,11 +196,14 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
         return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
     if let Some(p) = draft.populations.iter().find(|p| p.model.apart()) {
-        let why = format!("({}) hears excitation and inhibition apart, and rules take models with one input", p.model.name());
+        let why = format!(
+            "({}) hears excitation and inhibition apart, by the sign of a weight, and a weight that learns may change its sign",
+            p.model.name()
+        );
         return Err(RuleError::Population { rule, population: p.name.clone(), why });
     }
-    // What changes from step to step, or counts otherwise than it was sent, has no place in the local derivatives.
-    if let Some(p) = draft.populations.iter().find(|p| p.model.output() == Output::Weighted || p.model.period() > 1) {
+    // What changes from step to step has no place in the local derivatives.
+    if let Some(p) = draft.populations.iter().find(|p| p.model.period() > 1) {
         let why = format!(
             "({}) follows a schedule of its own, and rules take models that are the same at every step; convert a trained network instead",
             p.model.name()
@@ -213,24 +216,49 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
     }
 }
 
+/// For rules that learn weights only, of units with one input whose events count what they are.
+fn check_plain<F: Scalar>(rule: &'static str, engine: &Clocked<F>) -> Result<(), RuleError> {
+    for p in &engine.network().draft().populations {
+        let refuse = |what: String| {
+            let why = format!("({}) {what}; take bptt or sparse_bptt", p.model.name());
+            Err(RuleError::Population { rule, population: p.name.clone(), why })
+        };
+        if !p.train.is_empty() {
+            return refuse(format!("learns {} of its neurons, and the rule learns weights only", p.train.join(", ")));
+        }
+        if p.model.ports().len() > 1 {
+            return refuse(format!("hears {} apart, and the rule takes models with one input", p.model.ports().join(", ")));
+        }
+        if matches!(p.model.output(), Output::Weighted | Output::Linear) {
+            return refuse("sends values without a surrogate of their own, and the rule takes spikes and rectified events".into());
+        }
+    }
+    Ok(())
+}
+
 /// For rules that run a network by the numbers of its weights.
 fn check_no_reads<F: Scalar>(rule: &'static str, engine: &Clocked<F>) -> Result<(), RuleError> {
     let why = "runs the network by its weights, but events find something else in some link (reads of its own); take sparse_bptt or eprop";
     if engine.has_reads() { Err(RuleError::Options { rule, why: why.into() }) } else { Ok(()) }
 }
 
-/// Weight gradients, one list per projection, laid out like the weights of its store.
+/// Gradients of weights, one list per projection, laid out like the weights of its store; and of parameters of neurons.
 #[derive(Clone, Debug)]
 pub struct Gradients<F> {
     /// Per projection.
     pub links: Vec<Vec<Block<F>>>,
+    /// By parameters of neurons that are learned, as [`Clocked::parameters`] has them.
+    pub parameters: Vec<Vec<Block<F>>>,
 }
 
 impl<F: Scalar> Gradients<F> {
     /// All zero.
     pub fn zero(engine: &Clocked<F>) -> Self {
         use snn_sparse::Synapses;
-        Gradients { links: engine.links().iter().map(|l| vec![Block::zero(); l.store.weights().len()]).collect() }
+        Gradients {
+            links: engine.links().iter().map(|l| vec![Block::zero(); l.store.weights().len()]).collect(),
+            parameters: engine.parameters().iter().map(|p| vec![Block::zero(); p.values.len()]).collect(),
+        }
     }
 
     /// Takes the lengths of the weights as they are, after links were replaced.
@@ -242,7 +270,12 @@ impl<F: Scalar> Gradients<F> {
 
     /// Sets all to zero.
     pub fn clear(&mut self) {
-        self.links.iter_mut().for_each(|g| g.fill(Block::zero()));
+        self.lists_mut().for_each(|g| g.fill(Block::zero()));
+    }
+
+    /// All lists: of weights, then of parameters.
+    pub fn lists_mut(&mut self) -> impl Iterator<Item = &mut Vec<Block<F>>> {
+        self.links.iter_mut().chain(&mut self.parameters)
     }
 
     /// Adds all others to the first, in order, whatever the number of threads, and sets them to zero: each is read and written once.
@@ -250,9 +283,9 @@ impl<F: Scalar> Gradients<F> {
         use rayon::prelude::*;
         const SPAN: usize = 256; // 64 KiB of f32: stays in cache while the parts pass
         let Some((first, others)) = parts.split_first_mut().filter(|(_, others)| !others.is_empty()) else { return };
-        let mut spans: Vec<Vec<&mut [Block<F>]>> = first.links.iter_mut().flat_map(|g| g.chunks_mut(SPAN)).map(|span| vec![span]).collect();
+        let mut spans: Vec<Vec<&mut [Block<F>]>> = first.lists_mut().flat_map(|g| g.chunks_mut(SPAN)).map(|span| vec![span]).collect();
         for part in others {
-            let of_part = part.links.iter_mut().flat_map(|g| g.chunks_mut(SPAN));
+            let of_part = part.lists_mut().flat_map(|g| g.chunks_mut(SPAN));
             spans.iter_mut().zip(of_part).for_each(|(span, part)| span.push(part));
         }
         spans.into_par_iter().for_each(|mut span| {
@@ -264,13 +297,19 @@ impl<F: Scalar> Gradients<F> {
         });
     }
 
-    /// Euclidean norm over all weights.
+    /// Euclidean norm over all weights and parameters.
     pub fn norm(&self) -> f64 {
         let square = |g: &F| g.value() * g.value();
-        self.links.iter().flat_map(|g| flat(g)).map(square).sum::<f64>().sqrt()
+        self.links.iter().chain(&self.parameters).flat_map(|g| flat(g)).map(square).sum::<f64>().sqrt()
     }
 
-    /// The gradients in the order of the description, one list per projection.
+    /// The gradients of parameters, one list per parameter of [`Clocked::parameters`], by neuron.
+    pub fn of_parameters(&self, engine: &Clocked<F>) -> Vec<Vec<F>> {
+        let of = |(g, p): (&Vec<Block<F>>, &snn_sparse::Parameter<F>)| flat(g)[..engine.cells()[p.population].size()].to_vec();
+        self.parameters.iter().zip(engine.parameters()).map(of).collect()
+    }
+
+    /// The gradients of weights in the order of the description, one list per projection.
     pub fn in_order(&self, engine: &Clocked<F>) -> Vec<Vec<F>> {
         engine.in_order(self.links.iter().map(|g| &g[..]))
     }

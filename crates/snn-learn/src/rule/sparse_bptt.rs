@@ -6,6 +6,7 @@ use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use crate::in_the_loop::Station;
 use serde::{Deserialize, Serialize};
+use snn_core::neuron::{MAX_PORTS, Output};
 use snn_core::{Raster, Real, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat, flat_mut};
 use snn_sparse::{Block, Clocked, Image, LANES, Link, Record, Scalar, Source, Store, Synapses};
@@ -24,6 +25,8 @@ use std::ops::Range;
 /// This is the paper's `∇W_ij = Σ_A d_j·x_i` summed the other way round (`Σ_t d[t]·Σ_s α^{t−s}·S[s] = Σ_s S[s]·δ[s]`), so that no
 /// presynaptic trace is stored. Where the output is rectified, `g` is its derivative, 1 where `u > 0`, and `A` are its events; where events
 /// carry values, `S` are those. A block of 64 neurons whose δ is still exactly zero is skipped.
+///
+/// Parameters of neurons that are learned have gradients too: `∂L/∂p = Σ_t s_p[t]ᵀ·λ[t] + u_p[t]·d[t]`, and of a constant current `Σ_t δ[t]`.
 ///
 /// Cost: `(events + active entries) × fan-out` multiply-accumulates, plus one multiply per neuron and step for the recursion of δ.
 /// Memory: the events and the active set of one trial per thread, whatever the batch.
@@ -131,7 +134,7 @@ pub(super) struct Sparse<F: Scalar> {
     walked: Vec<bool>,
     /// The state of the engine's links that the fans are of.
     relinked: Option<u64>,
-    /// `∂L/∂x`, `[population of the component][block][step]`; without a loop one block at a time: `[step]`.
+    /// `∂L/∂x`, `[population of the component][block][input][step]`; without a loop one block at a time: `[input][step]`.
     delta: Vec<Block<F>>,
     /// By population: the ways of its errors that are walked by row, and the indices of the others.
     fans: Vec<Vec<FanBack<F>>>,
@@ -160,6 +163,8 @@ trait Backward<F: Scalar>: Send {
     fn sweep(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) -> u64;
     /// The number of steps, from the start, that an error has reached in `block`: after them `∂L/∂x` is exactly zero.
     fn reached(&self, block: usize) -> usize;
+    /// `∂L/∂p` of a block, a plane for each parameter of the model that is learned.
+    fn parameters(&self, block: usize) -> &[Block<F>];
 }
 
 /// What the backward sweep of population `p` works on.
@@ -175,7 +180,7 @@ struct Pass<'a, F: Scalar> {
     constant: &'a [Block<F>],
     /// `∂L/∂y[t][block]`, if `p` is the output.
     output: Option<&'a [Block<F>]>,
-    /// `∂L/∂x` of these blocks, `[block][step]`.
+    /// `∂L/∂x` of these blocks, `[block][input][step]`.
     delta: &'a mut [Block<F>],
     /// Steps of the trial.
     all: usize,
@@ -220,7 +225,12 @@ impl<F: Scalar> Sparse<F> {
     pub fn new(engine: &Clocked<F>, surrogate: Surrogate, ways: Vec<Vec<Way<F>>>, groups: Vec<Group>) -> Self {
         let backward = |p: usize| -> Box<dyn Backward<F>> {
             let local = engine.cells()[p].local();
-            with_states!(local.states(), K => Box::new(Population::<F, K> { adjoint: Adjoint::new(local), carry: Vec::new(), reached: Vec::new() }))
+            with_states!(local.states(), K => Box::new(Population::<F, K> {
+                adjoint: Adjoint::new(local),
+                carry: Vec::new(),
+                reached: Vec::new(),
+                parameters: Vec::new(),
+            }))
         };
         let count = engine.cells().len();
         Sparse {
@@ -320,7 +330,9 @@ impl<F: Scalar> Sparse<F> {
             }
             // Inside a loop all populations go back together, the later ones of a step first. Links that are walked by row need the error of
             // all blocks.
-            let first: Vec<usize> = populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + blocks(p)))).collect();
+            let ports = |p: usize| engine.cells()[p].ports();
+            let lists = |p: usize| blocks(p) * ports(p);
+            let first: Vec<usize> = populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + lists(p)))).collect();
             let stride = if *recurrent { 1 } else { steps.max(1) };
             for t in (0..steps).step_by(stride).rev() {
                 for (&p, &first) in populations.iter().zip(&first).rev() {
@@ -332,7 +344,7 @@ impl<F: Scalar> Sparse<F> {
                 }
             }
             for (&p, &first) in populations.iter().zip(&first) {
-                macs += (0..blocks(p)).map(|b| self.correlate(engine, p, b, first + b, gradients)).sum::<u64>();
+                macs += (0..blocks(p)).map(|b| self.correlate(engine, p, b, first + b * ports(p), gradients)).sum::<u64>();
             }
         }
         macs
@@ -340,10 +352,10 @@ impl<F: Scalar> Sparse<F> {
 
     /// Takes some blocks of population `p` back over `steps`; their `∂L/∂x` goes to the lists of `delta` from the `place`-th on.
     fn sweep(&mut self, engine: &Clocked<F>, p: usize, blocks: Range<usize>, place: usize, steps: Range<usize>) -> u64 {
-        let all = self.trial.input.steps();
-        self.delta.resize(self.delta.len().max((place + blocks.len()) * all), Block::zero());
+        let (all, lists) = (self.trial.input.steps(), blocks.len() * engine.cells()[p].ports());
+        self.delta.resize(self.delta.len().max((place + lists) * all), Block::zero());
         let output = (p == self.taught).then_some(&self.trial.output[..]);
-        let delta = &mut self.delta[place * all..(place + blocks.len()) * all];
+        let delta = &mut self.delta[place * all..(place + lists) * all];
         let (ways, constant) = (&self.ways[p][..], &self.trial.constant[p][..]);
         let by_block = if ways.is_empty() { &[][..] } else { &self.by_block[p] };
         let mut pass =
@@ -422,11 +434,21 @@ impl<F: Scalar> Sparse<F> {
     /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` for the targets in block `b` of population `p`, source by source.
     fn correlate(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
         let (reached, all) = (self.backward[p].reached(b), self.trial.input.steps());
-        let delta = &self.delta[place * all..place * all + reached];
+        let of_port = |port: usize| &self.delta[(place + port) * all..(place + port) * all + reached];
+        let mut of_model = self.backward[p].parameters(b).iter();
+        for (parameter, gradient) in engine.parameters().iter().zip(&mut gradients.parameters).filter(|(q, _)| q.population == p) {
+            let sum = &mut gradient[b];
+            match parameter.is_current() {
+                true => of_port(0).iter().for_each(|delta| *sum = sum.plus(delta)),
+                false => of_model.next().iter().for_each(|part| *sum = sum.plus(part)),
+            }
+        }
         let mut macs = 0;
         for &k in engine.incoming(p) {
             let link = &engine.links()[k];
-            let Some(delta) = delta.get(link.delay..).filter(|d| !d.is_empty() && !by_row(engine, k)) else { continue };
+            let Some(delta) = of_port(link.port.unwrap_or(0)).get(link.delay..).filter(|d| !d.is_empty() && !by_row(engine, k)) else {
+                continue;
+            };
             let trains = &self.trains[train_of(link.from)];
             let (store, gradient) = match self.trial.record.image(k) {
                 Some(image) => (image.store(), &mut self.images[k]),
@@ -537,6 +559,8 @@ struct Population<F, const K: usize> {
     carry: Vec<Carry<F, K>>,
     /// Per block: how many steps from the start an error has reached. 0: none yet, everything is exactly zero.
     reached: Vec<usize>,
+    /// `∂L/∂p`, `[block][parameter that is learned]`.
+    parameters: Vec<Block<F>>,
 }
 
 impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
@@ -545,6 +569,8 @@ impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
         self.carry.resize(blocks, Carry::zero());
         self.reached.clear();
         self.reached.resize(blocks, 0);
+        self.parameters.clear();
+        self.parameters.resize(blocks * self.adjoint.learned(), Block::zero());
     }
 
     fn sweep(&mut self, pass: &mut Pass<'_, F>, blocks: Range<usize>, steps: Range<usize>) -> u64 {
@@ -553,6 +579,11 @@ impl<F: Scalar, const K: usize> Backward<F> for Population<F, K> {
 
     fn reached(&self, block: usize) -> usize {
         self.reached[block]
+    }
+
+    fn parameters(&self, block: usize) -> &[Block<F>] {
+        let learned = self.adjoint.learned();
+        &self.parameters[block * learned..(block + 1) * learned]
     }
 }
 
@@ -569,7 +600,7 @@ impl<F: Scalar, const K: usize> Kernel for SweepBack<'_, '_, F, K> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self) -> u64 {
-        let all = self.pass.all;
+        let all = self.pass.all * self.pass.engine.cells()[self.pass.p].ports();
         (self.blocks.clone().enumerate())
             .map(|(place, b)| {
                 self.recursion(b, place * all);
@@ -586,9 +617,11 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
         let SweepBack { population, pass, steps, .. } = self;
         let trace = &pass.record.traces[pass.p];
         let (cells, events) = (&*pass.engine.cells()[pass.p], trace.output.is_empty());
-        let affine = cells.local().affine;
-        let Population { adjoint, carry, reached } = &mut **population;
-        let (carry, reached) = (&mut carry[b], &mut reached[b]);
+        let (affine, weighted, all) = (cells.local().affine, cells.output() == Output::Weighted, pass.all);
+        let mut room = [Block::zero(); MAX_PORTS - 1];
+        let Population { adjoint, carry, reached, parameters } = &mut **population;
+        let (carry, reached, learned) = (&mut carry[b], &mut reached[b], adjoint.learned());
+        let parameters = &mut parameters[b * learned..(b + 1) * learned];
         for t in steps.clone().rev() {
             let mut d = pass.output.map_or(Block::zero(), |output| output[t * trace.blocks() + b]);
             let mut alive = pass.output.is_some();
@@ -599,6 +632,16 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
                 let errors = &pass.errors[pass.p];
                 for e in trace.active_at(t, b) {
                     let l = trace.active.unit[e] as usize % LANES;
+                    if weighted {
+                        // What others heard is the event times its worth.
+                        let heard = errors[e] + from_output[l];
+                        d[l] = trace.active.value[e] * (trace.value(e) * heard + pass.constant[b][l] + carry.mu[l]);
+                        alive |= d[l] != F::default() || heard != F::default();
+                        if trace.fired(t, b) >> l & 1 == 1 {
+                            adjoint.hears(b, l, carry, heard);
+                        }
+                        continue;
+                    }
                     d[l] = trace.active.value[e] * (errors[e] + pass.constant[b][l] + from_output[l] + carry.mu[l]);
                     alive |= d[l] != F::default();
                 }
@@ -615,7 +658,10 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
             } else {
                 let mut z = Block::zero();
                 bits(fired).for_each(|l| z[l] = F::of(1.0));
-                adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, carry, &d)
+                let more = &mut room[..adjoint.ports() - 1];
+                let delta = adjoint.step_at(cells, pass.engine.simd(), b, trace.before(t, b), &z, carry, &d, more, parameters);
+                more.iter().enumerate().for_each(|(n, delta)| pass.delta[place + (n + 1) * all + t] = *delta);
+                delta
             };
         }
     }
@@ -628,6 +674,8 @@ impl<F: Scalar, const K: usize> SweepBack<'_, '_, F, K> {
         let mut entries = 0;
         for way in pass.by_block.iter().map(|&n| &pass.ways[n]) {
             let (factor, delay) = (way.factor, way.delay);
+            let port = if let Through::Link(k) = way.through { pass.engine.links()[k].port.unwrap_or(0) } else { 0 };
+            let place = place + port * pass.all;
             let image = if let Through::Link(k) = way.through { pass.record.image(k) } else { None };
             let store = image.map_or(way.store(pass.engine), Image::store);
             let (source, errors) = (&pass.record.traces[way.from], &mut pass.errors[way.from]);

@@ -162,7 +162,7 @@ impl<F: Scalar> Trial<F> {
         stats.count(job.loss.evaluate(&self.y, units, job.data.target(index), job.scale, &mut self.output));
         for (p, constant) in self.constant.iter_mut().enumerate() {
             constant.fill(Block::zero());
-            if p != output && engine.cells()[p].spikes() {
+            if p != output && engine.cells()[p].output().is_binary() {
                 let spikes = &self.record.spikes[p];
                 self.counts.clear();
                 self.counts.resize(spikes.units(), 0.0);

@@ -3,7 +3,7 @@
 use crate::in_the_loop::Station;
 use crate::rule::adjoint::{Adjoint, Along, with_states};
 use crate::rule::sparse_bptt::Sparse;
-use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
+use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads, check_plain};
 use serde::{Deserialize, Serialize};
 use snn_core::neuron::decay;
 use snn_core::{Dataset, Raster, Surrogate, ms};
@@ -115,6 +115,7 @@ impl LearnedSignals {
     /// The places of learner and signals.
     fn populations<F: Scalar>(&self, engine: &Clocked<F>) -> Result<(usize, usize), RuleError> {
         check_common(NAME, &self.surrogate, engine)?;
+        check_plain(NAME, engine)?;
         check_no_reads(NAME, engine)?;
         let options = |why: String| RuleError::Options { rule: NAME, why };
         if !(self.rate.is_finite() && self.rate > 0.0) {

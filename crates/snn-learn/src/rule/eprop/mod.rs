@@ -5,7 +5,7 @@ mod online;
 mod synthetic;
 
 use super::sparse_bptt::{Sparse, Through, Way};
-use super::{Rule, RuleError, Worker, check_common};
+use super::{Rule, RuleError, Worker, check_common, check_plain};
 use online::Online;
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,7 @@ impl<F: Scalar> Rule<F> for Eprop {
     }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common(NAME, &self.surrogate, engine)?;
+        check_plain(NAME, engine)?;
         let populations = &engine.network().draft().populations;
         let refuse =
             |p: usize, why: &str| Err(RuleError::Population { rule: NAME, population: populations[p].name.clone(), why: why.into() });
@@ -252,6 +253,7 @@ impl Feedback {
             let all = Projection {
                 from: String::new(),
                 to: String::new(),
+                port: None,
                 delay: Value::Shared(0.0),
                 links: Links::All,
                 weights: Value::Each(b),

@@ -3,7 +3,7 @@
 use super::online::{self, Online};
 use crate::rule::adjoint::{Adjoint, Carry, with_states};
 use crate::rule::trial::Trial;
-use crate::rule::{Gradients, Rule, RuleError, Stats, Worker, check_common};
+use crate::rule::{Gradients, Rule, RuleError, Stats, Worker, check_common, check_plain};
 use serde::{Deserialize, Serialize};
 use snn_core::{Network, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
@@ -101,6 +101,7 @@ impl<F: Scalar> Rule<F> for SyntheticGradients {
     }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common(NAME, &self.surrogate, engine)?;
+        check_plain(NAME, engine)?;
         let options = |why: String| Err(RuleError::Options { rule: NAME, why });
         if self.window == 0 {
             return options("window = 0: give at least one step".into());
@@ -265,7 +266,7 @@ impl<F: Scalar, const K: usize> Kernel for Step<'_, '_, F, K> {
         }
         let mut z = Block::zero();
         bits(fired).for_each(|l| z[l] = F::of(1.0));
-        adjoint.step_at(cells, engine.simd(), b, trace.before(t, b), &z, carry, &d)
+        adjoint.step_at(cells, engine.simd(), b, trace.before(t, b), &z, carry, &d, &mut [], &mut [])
     }
 }
 

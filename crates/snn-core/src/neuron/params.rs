@@ -1,15 +1,15 @@
-//! Parameters of any neuron model by name: what machines spread, share or round.
+//! Parameters of any neuron model by name: what machines spread, share or round, and what learning moves.
 
+use super::{Model, Neuron, Param, Range, Visit};
+use crate::Value;
 use serde_json::Value as Json;
-use snn_core::neuron::{Model, Neuron, Param, Visit};
-use snn_core::{Value, neuron::Range};
 
 /// The model with other parameters: `change` is shown each of them and gives what takes its place, or `None`. Names are those of network files, so
 /// that every model of the registry can be changed, also those that are added.
 ///
 /// ```
-/// use snn_core::neuron::{Lif, Model};
-/// let model = snn_hw::with_params(&Lif::default().into(), 2, |name, _, _| (name == "tau").then(|| vec![0.01, 0.02].into()))?;
+/// use snn_core::neuron::{Lif, Model, with_params};
+/// let model = with_params(&Lif::default().into(), 2, |name, _, _| (name == "tau").then(|| vec![0.01, 0.02].into()))?;
 /// assert_eq!(model, Model::from(Lif { tau: vec![0.01, 0.02].into(), ..Lif::default() }));
 /// # Ok::<(), String>(())
 /// ```
