@@ -86,11 +86,8 @@ pub(crate) fn shape<F: Scalar>(
     outputs: usize,
     units: &'static str,
 ) -> Result<usize, ArchError> {
+    heard(engine, task, inputs)?;
     let draft = engine.network().draft();
-    if draft.inputs.len() != 1 || draft.inputs[0].size != inputs {
-        let sizes: Vec<String> = draft.inputs.iter().map(|i| format!("`{}` of {}", i.name, i.size)).collect();
-        return Err(ArchError::Inputs { task: task.into(), expected: inputs, found: sizes.join(", ") });
-    }
     match engine.outputs() {
         &[p] if !engine.cells()[p].spikes() && engine.cells()[p].size() == outputs => Ok(p),
         list => {
@@ -99,4 +96,14 @@ pub(crate) fn shape<F: Scalar>(
             Err(ArchError::Output { task: task.into(), expected: outputs, units, found })
         }
     }
+}
+
+/// Checks that `engine` has one input of `inputs` channels.
+pub(crate) fn heard<F: Scalar>(engine: &Clocked<F>, task: &str, inputs: usize) -> Result<(), ArchError> {
+    let found = &engine.network().draft().inputs;
+    if found.len() == 1 && found[0].size == inputs {
+        return Ok(());
+    }
+    let sizes: Vec<String> = found.iter().map(|i| format!("`{}` of {}", i.name, i.size)).collect();
+    Err(ArchError::Inputs { task: task.into(), expected: inputs, found: sizes.join(", ") })
 }

@@ -8,6 +8,7 @@
 //! * [`Agent`]: the usual network for both, in a few numbers.
 //! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
 //! * [`search`]: outer loops without gradients: cross-entropy, evolution strategies, annealing, with one contract.
+//! * [`neuroevolution`]: mutations that are kept or dropped, and the gradient descent they come to.
 //! * [`policy`]: how a readout becomes an action and a value, and what the objective says of them. Pure functions in `f64`.
 //!
 //! The inner machinery is that of the other crates: engines run the network, rules give the gradient, the [`Trainer`](snn_learn::Trainer) moves the weights.
@@ -23,6 +24,7 @@ mod error;
 pub mod l2l;
 pub mod meta_rl;
 pub mod navigation;
+pub mod neuroevolution;
 pub mod on_chip;
 pub mod policy;
 pub mod search;

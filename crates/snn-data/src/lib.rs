@@ -62,5 +62,5 @@ pub use encode::*;
 
 modules! {
     bsa, cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, nmnist, packed, pattern, prototype,
-    randman, sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, temporal_order, text, tones, world, xor
+    randman, sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, temporal_order, text, tones, volterra, world, xor
 }

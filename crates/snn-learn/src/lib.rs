@@ -11,6 +11,7 @@
 //!
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
 
+pub mod assemblies;
 pub mod gemm;
 mod in_the_loop;
 mod loss;
