@@ -6,7 +6,9 @@
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
 //! * [`online`]: rules that learn while the network runs: reward-based synaptic sampling.
+//! * [`readout`]: a linear readout in closed form, and the way back through the fit.
 //! * [`sampling`]: Boltzmann distributions sampled by spiking neurons on any device, calibrated and learned in the loop.
+//! * [`assemblies`]: which neurons assemblies share, from the sizes of their intersections.
 //! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints; a device in the loop.
 //!
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
@@ -17,6 +19,7 @@ mod in_the_loop;
 mod loss;
 pub mod online;
 mod optim;
+pub mod readout;
 pub mod rule;
 pub mod sampling;
 pub mod structure;
