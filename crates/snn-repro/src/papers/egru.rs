@@ -12,7 +12,7 @@
 //! `[derived]` from the formulas.
 //!
 //! Departure: sequential MNIST at `short` scale has 14×14 pixels, means of four, 196 steps, and 96 units; 784 steps and 590 units are `paper` scale.
-//! Departure: the pictures are judged by the mean of the readout over all steps, as the paper judges its gestures [code], not by its last step: errors then reach
+//! Departure: the pictures are judged by the mean of the readout over all steps, as the paper judges its gestures `[code]`, not by its last step: errors then reach
 //! every step, and few epochs are enough.
 //! Departure: the gate that keeps the state starts with a bias of 2, in both networks: with a bias of 0 neither remembers the first rows within few epochs.
 //! Departure: the language model reads characters of Shakespeare, not the Penn Treebank, which is not free, and begins every passage of 64 characters at rest: no
