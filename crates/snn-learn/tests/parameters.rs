@@ -220,7 +220,7 @@ fn a_checkpoint_holds_them() {
 fn who_cannot_learn_them_says_so() {
     let engine = Clocked::<f32>::compile(&network());
     let error = Rule::<f32>::check(&Eprop::default(), &engine).unwrap_err().to_string();
-    assert!(error.contains("`eprop`") && error.contains("`a` learns v_th, tau, current"), "{error}");
+    assert!(error.contains("`eprop`") && error.contains("`a` (lif) learns v_th, tau, current"), "{error}");
     let error = trainer(0.1).with_device(Box::new(Ideal::new(&network())), None).err().unwrap().to_string();
     assert!(error.contains("`train`"), "{error}");
     let error = trainer(0.1).with_rate("out", "tau", 1.0).err().unwrap().to_string();
