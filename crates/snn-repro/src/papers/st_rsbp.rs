@@ -16,7 +16,7 @@ use snn_core::net::{Connect, Init};
 use snn_core::neuron::LifPsc;
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Target, Trials, ms};
 use snn_data::{
-    CochleaParams, Encoded, FrontEnd, ImageSet, Images, Poisson, PrototypeParams, SoundCode, SpokenDigits, SpokenParams, Split,
+    CochleaParams, Encoded, FrontEnd, ImageSet, Images, Poisson, PrototypeParams, SoundCode, Split, SpokenDigits, SpokenParams,
     TemporalOrderParams,
 };
 use snn_learn::{Gradients, Job, Loss, Optimiser, Options, Regulariser, Rule, SparseBptt, StRsbp, Trainer};
@@ -164,7 +164,14 @@ fn pictures(lab: &mut Lab, what: &str, train: impl ImageSet, test: impl ImageSet
     // Counts, thresholds as the steps: 35 and 5 of 400, 20 and 15 [code].
     let part = steps as f64 / 400.0;
     let loss = Loss::Count { correct: (35.0 * part).round(), wrong: (5.0 * part).round(), margin: (5.0 * part).floor() };
-    let shape = Shape { hidden: vec![hidden, hidden], tau: 64.0, v_th: lab.scale().pick([10.0, 8.0], [10.0, 8.0], [20.0, 15.0]), loss, lr: 2e-3, epochs };
+    let shape = Shape {
+        hidden: vec![hidden, hidden],
+        tau: 64.0,
+        v_th: lab.scale().pick([10.0, 8.0], [10.0, 8.0], [20.0, 15.0]),
+        loss,
+        lr: 2e-3,
+        epochs,
+    };
     let encoder = Poisson::new(1.0 / (5.5 * ms(1.0)), ms(1.0), steps)?;
     let (train, test) = (Encoded::new(train, encoder.clone(), seed.child("train")), Encoded::new(test, encoder, seed.child("test")));
     // The curve is of the last of the training images, which are not learned; the test set is looked at once.
