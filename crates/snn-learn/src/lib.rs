@@ -29,7 +29,8 @@ pub use in_the_loop::Station;
 pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};
 pub use rule::{
-    Bptt, Eprop, Feedback, Form, Gradients, Job, LearnedSignals, Rule, RuleError, SparseBptt, StRsbp, Stats, SyntheticGradients, TsslBp, Worker,
+    Bptt, Eprop, Feedback, Form, Gradients, Job, LearnedSignals, Rule, RuleError, SparseBptt, StRsbp, Stats, SyntheticGradients, TsslBp,
+    Worker,
 };
 pub use structure::{DeepR, GradR, GradRByRows, SoftDeepR, Structure, StructureError, Turnover};
 pub use trainer::{Checkpoint, Options, TrainError, Trainer};

@@ -278,7 +278,9 @@ impl Loss {
         let mut outcome = Outcome::default();
         let whole;
         let cues = match target {
-            Target::Series(_) if !matches!(self, Loss::MeanSquared | Loss::SumSquared | Loss::Linear) => return Outcome { loss: f64::NAN, ..outcome },
+            Target::Series(_) if !matches!(self, Loss::MeanSquared | Loss::SumSquared | Loss::Linear) => {
+                return Outcome { loss: f64::NAN, ..outcome };
+            }
             Target::Series(wanted) => {
                 let part = if *self == Loss::MeanSquared { 1.0 / all as f64 } else { 1.0 };
                 for t in steps.clone() {

@@ -55,7 +55,7 @@ proptest! {
     fn logistic_spikes_pass_finite_differences(seed in any::<u64>(), steps in 1usize..12) {
         let each = |from: f64| Value::Each((0..4).map(|j| from * (1.0 + 0.3 * f64::from(j))).collect());
         let a = LifPsc { tau: each(0.003), resistance: each(2.0), ..LifPsc::default() };
-        let net = Net::new(ms(1.0)).input("in", 3).population("a", 4, a).population("b", 3, currents()).population("out", 2, Li { tau: 0.01.into() });
+        let net = Net::new(ms(1.0)).input("in", 3).population("a", 4, a).population("b", 3, currents()).population("out", 3, Li { tau: 0.01.into() });
         let net = net.project("in", "a", Connect::All, Init::normal(1.0)).project("a", "b", Connect::All, Init::normal(1.0));
         let net = net.project("a", "a", Connect::OneToOne, Init::normal(1.0)).delay(ms(1.0)).project("b", "b", Connect::OneToOne, Init::normal(1.0)).delay(ms(1.0));
         let net = net.project("in", "b", Connect::All, Init::normal(1.0)).project("b", "out", Connect::All, Init::normal(1.0)).output("out");

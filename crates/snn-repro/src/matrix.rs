@@ -9,7 +9,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use serde::Serialize;
 use snn_core::net::{Connect, Conv2d, Init, SumPool2d};
-use snn_core::neuron::{Li, Lif, Model};
+use snn_core::neuron::{Li, Lif, LifPsc, Model};
 use snn_core::stats::mean;
 use snn_core::{Dataset, Net, Network, NetworkError, Raster, Seed, Trials, ms};
 use snn_hw::pcm::{Learning, OnPcm, Physics, Rate, Scheme, Wires};
@@ -192,7 +192,15 @@ fn stripes(seed: Seed) -> Trials {
     trials
 }
 
-/// An input, hidden neurons of one model, a leaky readout; and what some rules want beside it.
+/// A leaky readout, or neurons whose spikes can be counted.
+fn readout(rule: &str) -> Model {
+    match rule {
+        "st_rsbp" => LifPsc { v_th: 0.3.into(), ..LifPsc::default() }.into(),
+        _ => Li::default().into(),
+    }
+}
+
+/// An input, hidden neurons of one model, an output; and what some rules want beside it.
 fn network(rule: &str, model: &Model, links: &str, gain: f64, seed: Seed) -> Result<Network, NetworkError> {
     const HIDDEN: usize = 8;
     let (conv, pool) = (Conv2d::new(1, SIDE, SIDE, 2, (3, 3)), SumPool2d::new(1, SIDE, SIDE, (2, 2)));
@@ -204,7 +212,7 @@ fn network(rule: &str, model: &Model, links: &str, gain: f64, seed: Seed) -> Res
     };
     let first = if links == "sum_pool2d" { Init::Constant(gain as f32) } else { Init::normal(gain) };
     let net =
-        Net::new(ms(1.0)).input("in", SIDE * SIDE).population("learner", hidden, model.clone()).population("out", CLASSES, Li::default());
+        Net::new(ms(1.0)).input("in", SIDE * SIDE).population("learner", hidden, model.clone()).population("out", CLASSES, readout(rule));
     // Every input of the model, where there are several to choose from, hears the same kind of links.
     let ports = if model.apart() { &[""] } else { model.ports() };
     let at = |net: Net, port: &str| if ports.len() > 1 { net.port(port) } else { net };

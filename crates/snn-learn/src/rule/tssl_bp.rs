@@ -3,8 +3,8 @@
 use super::sparse_bptt::{Backward, Pass, Sparse};
 use super::{Rule, RuleError, Worker, check_common};
 use serde::{Deserialize, Serialize};
-use snn_core::neuron::{Model, Output};
 use snn_core::Surrogate;
+use snn_core::neuron::{Model, Output};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks};
 use snn_sparse::{Block, Cells, Clocked, DenseRow, Entry, LANES, Scalar, Simd};
 use std::ops::Range;
@@ -95,7 +95,10 @@ impl<F: Scalar> Rule<F> for TsslBp {
         for population in draft.populations.iter().filter(|p| p.model.output() != Output::Graded) {
             let refuse = |why: String| Err(RuleError::Population { rule: NAME, population: population.name.clone(), why });
             let Model::LifPsc(model) = &population.model else {
-                return refuse(format!("({}) is another neuron than the rule is made for; take lif_psc, or sparse_bptt", population.model.name()));
+                return refuse(format!(
+                    "({}) is another neuron than the rule is made for; take lif_psc, or sparse_bptt",
+                    population.model.name()
+                ));
             };
             if population.refractory_steps(draft.dt) > 0 || model.t_ref.given().iter().any(|t| (t / draft.dt).round() > 0.0) {
                 return refuse("is refractory, which the rule has no derivative for; set t_ref and refractory to 0".into());

@@ -18,7 +18,7 @@ use snn_core::net::{Connect, Init};
 use snn_core::neuron::{LifPsc, Model};
 use snn_core::stats::{mean, variance};
 use snn_core::{Dataset, Net, Network, Seed, Subset, ms};
-use snn_data::{CochleaParams, FrontEnd, SoundCode, SpokenDigits, SpokenParams, Split, TemporalOrderParams};
+use snn_data::{CochleaParams, FrontEnd, SoundCode, Split, SpokenDigits, SpokenParams, TemporalOrderParams};
 use snn_learn::{Loss, Optimiser, Options, Trainer, TsslBp};
 use snn_sparse::{Clocked, Wants};
 
@@ -147,7 +147,8 @@ const LAYERS: [&str; 3] = ["first", "second", "out"];
 
 fn run(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed();
-    let (train, validation, test, hidden, epochs) = lab.scale().pick((60, 20, 40, 16, 2), (1500, 200, 1000, 64, 12), (6000, 500, 2000, 400, 60));
+    let (train, validation, test, hidden, epochs) =
+        lab.scale().pick((60, 20, 40, 16, 2), (1500, 200, 1000, 64, 12), (6000, 500, 2000, 400, 60));
     let all = TemporalOrderParams::default().trials(seed.child("motifs"), 0..train + validation + test)?;
     let part = |from: u64, to: u64| Subset::new(&all, (from as usize..to as usize).collect());
     let parts = [part(0, train), part(train, train + validation), part(train + validation, train + validation + test)];
@@ -202,7 +203,14 @@ struct Learned {
 }
 
 /// Every kind on one task: training, validation and test trials.
-fn study(lab: &mut Lab, task: &str, names: &Names, [train, validation, test]: [&dyn Dataset; 3], hidden: usize, epochs: usize) -> Result<()> {
+fn study(
+    lab: &mut Lab,
+    task: &str,
+    names: &Names,
+    [train, validation, test]: [&dyn Dataset; 3],
+    hidden: usize,
+    epochs: usize,
+) -> Result<()> {
     let seed = lab.seed().child(task);
     let mut all = Vec::new();
     for kind in Kind::ALL {

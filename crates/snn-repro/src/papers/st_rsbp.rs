@@ -8,14 +8,15 @@
 //!
 //! Departure: recurrent links are drawn at random, each with the same chance, not by distance in a grid. Departure: no boosting of trials, no weight regulariser.
 //! Departure: at `short` scale a hidden layer and a recurrent layer of 100 instead of 400 neurons, 100 steps instead of 400, thresholds and wanted counts smaller by as much,
-//! updates after 16 trials instead of each, a tenth of the epochs. Spoken digits take the place of TI46, which is licensed.
+//! updates after 16 trials instead of each, a learning rate of 2e-3, and 4 epochs instead of 100. Spoken digits take the place of TI46, which is licensed. Settings were chosen on training
+//! trials that were held out.
 
 use anyhow::Result;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::LifPsc;
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Target, Trials, ms};
 use snn_data::{
-    CochleaParams, Encoded, FrontEnd, ImageSet, Images, Poisson, PrototypeParams, SoundCode, SpokenDigits, SpokenParams, Split,
+    CochleaParams, Encoded, FrontEnd, ImageSet, Images, Poisson, PrototypeParams, SoundCode, Split, SpokenDigits, SpokenParams,
     TemporalOrderParams,
 };
 use snn_learn::{Gradients, Job, Loss, Optimiser, Options, Regulariser, Rule, SparseBptt, StRsbp, Trainer};
@@ -30,7 +31,7 @@ const FASHION_PAPER: &str = "Fashion-MNIST: test accuracy of 784-400-R400-10 in 
 const BLOBS: &str = "blobs: test accuracy of 784-100-R100-10 in 100 steps";
 const RESERVOIR: &str = "spoken digits: test accuracy of a trained recurrent layer − random reservoir with trained readout";
 const UNROLLED: &str = "spoken digits: test accuracy of ST-RSBP − BPTT on the same network";
-const COUPLED: &str = "spoken digits: test accuracy of coupled − uncoupled errors";
+const FULL: &str = "spoken digits: test accuracy of weight gradients through the linear system − those of the code";
 const MEMORY: &str = "training state at 800 steps as a share of that at 100, 512 hidden neurons, same spikes";
 const MEMORY_SHARE: &str = "training state at 800 steps as a share of that of BPTT, 512 hidden neurons";
 
@@ -47,7 +48,7 @@ pub const PAPER: Paper = Paper {
         Claim::new(BLOBS, "not in the paper", Bound::AtLeast(90.0), "%", 2, "ours"),
         Claim::new(RESERVOIR, "above 5 [ours]", Bound::AtLeast(5.0), "points", 2, "against reservoirs").headline(),
         Claim::new(UNROLLED, "within 1 [ours]", Bound::AtLeast(-1.0), "points", 2, "against BPTT"),
-        Claim::new(COUPLED, "not in the paper", Bound::AtLeast(-1.0), "points", 2, "ours"),
+        Claim::new(FULL, "not in the paper", Bound::AtLeast(-1.0), "points", 2, "ours"),
         Claim::new(MEMORY, "independent of the steps [code]; 1.5 is ours", Bound::AtMost(1.5), "", 2, "backward pass"),
         Claim::new(MEMORY_SHARE, "below [code]; 0.5 is ours", Bound::AtMost(0.5), "", 3, "backward pass"),
     ],
@@ -81,7 +82,7 @@ fn run(lab: &mut Lab) -> Result<()> {
             let (train, test) = lab.scale().pick((60, 40), (10_000, 2_000), (60_000, 10_000));
             let images = |range| PrototypeParams::default().images(seed, range);
             pictures(lab, BLOBS, images(0..train)?, images(train..train + test)?)?;
-            lab.not_run(&[FASHION, FASHION_PAPER, RESERVOIR, UNROLLED, COUPLED], lab.without("fashion-mnist/ and fsdd/"))?;
+            lab.not_run(&[FASHION, FASHION_PAPER, RESERVOIR, UNROLLED, FULL], lab.without("fashion-mnist/ and fsdd/"))?;
             let (train, test) = lab.scale().pick((60, 40), (1500, 500), (6000, 2000));
             let all = TemporalOrderParams::default().trials(lab.seed().child("motifs"), 0..train + test)?;
             let parts = [0..train, train..train + test].map(|range| Subset::new(&all, range.map(|k| k as usize).collect()));
@@ -159,11 +160,18 @@ fn report(lab: &mut Lab, what: &str, ours: f64) -> Result<()> {
 /// Pictures as random spikes, a pixel of 1 in 1 of 5.5 steps [code].
 fn pictures(lab: &mut Lab, what: &str, train: impl ImageSet, test: impl ImageSet) -> Result<()> {
     let seed = lab.seed().child("pictures");
-    let (hidden, steps, images, epochs) = lab.scale().pick((20, 40, 60, 1), (100, 100, 20_000, 8), (400, 400, 60_000, 100));
+    let (hidden, steps, images, epochs) = lab.scale().pick((20, 40, 60, 1), (100, 100, 60_000, 4), (400, 400, 60_000, 100));
     // Counts, thresholds as the steps: 35 and 5 of 400, 20 and 15 [code].
     let part = steps as f64 / 400.0;
     let loss = Loss::Count { correct: (35.0 * part).round(), wrong: (5.0 * part).round(), margin: (5.0 * part).floor() };
-    let shape = Shape { hidden: vec![hidden, hidden], tau: 64.0, v_th: lab.scale().pick([10.0, 8.0], [10.0, 8.0], [20.0, 15.0]), loss, lr: 1e-3, epochs };
+    let shape = Shape {
+        hidden: vec![hidden, hidden],
+        tau: 64.0,
+        v_th: lab.scale().pick([10.0, 8.0], [10.0, 8.0], [20.0, 15.0]),
+        loss,
+        lr: 2e-3,
+        epochs,
+    };
     let encoder = Poisson::new(1.0 / (5.5 * ms(1.0)), ms(1.0), steps)?;
     let (train, test) = (Encoded::new(train, encoder.clone(), seed.child("train")), Encoded::new(test, encoder, seed.child("test")));
     // The curve is of the last of the training images, which are not learned; the test set is looked at once.
@@ -180,16 +188,17 @@ fn pictures(lab: &mut Lab, what: &str, train: impl ImageSet, test: impl ImageSet
     Ok(lab.raster("pictures-raster", "recurrent layer, one test picture", ms(1.0), &record.spikes[1])?)
 }
 
-/// One recurrent layer: trained, as a random reservoir, without the coupling, and by BPTT.
+/// One recurrent layer: trained by two forms of the rule, as a random reservoir, and by BPTT.
 fn recurrent(lab: &mut Lab, task: &str, data: [&dyn Dataset; 3], claimed: bool) -> Result<()> {
     let seed = lab.seed().child(task);
-    let (hidden, epochs) = lab.scale().pick((20, 1), (100, 15), (400, 100));
+    let (hidden, epochs) = lab.scale().pick((20, 1), (100, 25), (400, 100));
     let loss = Loss::Count { correct: 10.0, wrong: 2.0, margin: 1.0 };
-    let shape = Shape { hidden: vec![hidden], tau: 64.0, v_th: [4.0, 4.0], loss, lr: 2e-3, epochs };
+    let shape = Shape { hidden: vec![hidden], tau: 20.0, v_th: [4.0, 4.0], loss, lr: 5e-3, epochs };
     let net = network(&shape, data[0].inputs(), data[0].classes(), seed.child("network"))?;
     let trained = learn(lab, &format!("{task}, ST-RSBP"), &shape, trainer(&shape, StRsbp::default(), &net, seed)?, data)?;
-    let rule = StRsbp { coupled: false, ..StRsbp::default() };
-    let uncoupled = learn(lab, &format!("{task}, uncoupled"), &shape, trainer(&shape, rule, &net, seed)?, data)?;
+    // With one hidden layer the coupling of counts reaches no layer below: it can only show in the weight gradients.
+    let rule = StRsbp { full: true, ..StRsbp::default() };
+    let full = learn(lab, &format!("{task}, full gradients"), &shape, trainer(&shape, rule, &net, seed)?, data)?;
     let rule = SparseBptt { surrogate: Surrogate::logistic(1.0) };
     let unrolled = learn(lab, &format!("{task}, BPTT"), &shape, trainer(&shape, rule, &net, seed)?, data)?;
     let [train, validation, test] = data.map(|data| reservoir(&net, data));
@@ -200,9 +209,9 @@ fn recurrent(lab: &mut Lab, task: &str, data: [&dyn Dataset; 3], claimed: bool) 
     if claimed {
         report(lab, RESERVOIR, trained.1 - frozen.1)?;
         report(lab, UNROLLED, trained.1 - unrolled.1)?;
-        report(lab, COUPLED, trained.1 - uncoupled.1)?;
+        report(lab, FULL, full.1 - trained.1)?;
     }
-    let lines = [("ST-RSBP", &trained), ("uncoupled", &uncoupled), ("BPTT", &unrolled), ("random reservoir", &frozen)];
+    let lines = [("ST-RSBP", &trained), ("ST-RSBP, full gradients", &full), ("BPTT", &unrolled), ("random reservoir", &frozen)];
     let lines = lines.map(|(label, learned)| line(label, &learned.0));
     Ok(lab.curve("recurrent-learning", &format!("{task}: learning curves"), "epoch", "validation accuracy (%)", &lines, Axes::default())?)
 }

@@ -105,7 +105,7 @@ impl<F: Scalar> Rule<F> for StRsbp {
         }
         let draft = engine.network().draft();
         draft.populations.iter().try_for_each(|p| self::model(p, draft.dt).map(drop))?;
-        for component in engine.components().iter().filter(|c| c.populations.len() > 1) {
+        if let Some(component) = engine.components().iter().find(|c| c.populations.len() > 1) {
             let population = draft.populations[component.populations[0]].name.clone();
             let why = "is in a loop with another population, and the rule solves for the counts of one; join them to one population".into();
             return Err(RuleError::Population { rule: NAME, population, why });
@@ -147,7 +147,10 @@ impl<F: Scalar> Rule<F> for StRsbp {
 fn model(population: &Population, dt: f64) -> Result<&LifPsc, RuleError> {
     let refuse = |why: String| Err(RuleError::Population { rule: NAME, population: population.name.clone(), why });
     let Model::LifPsc(model) = &population.model else {
-        return refuse(format!("({}) is another neuron than the rule is made for; take lif_psc, also for the output", population.model.name()));
+        return refuse(format!(
+            "({}) is another neuron than the rule is made for; take lif_psc, also for the output",
+            population.model.name()
+        ));
     };
     if population.refractory_steps(dt) > 0 {
         return refuse("is refractory with a membrane that goes on; take t_ref of the model instead".into());
@@ -222,7 +225,8 @@ impl<F: Scalar> Worker<F> for Counting<F> {
     fn bytes(&self) -> usize {
         let planes = self.response.capacity() + self.delta.capacity() + self.own.iter().map(Vec::capacity).sum::<usize>();
         // Solving takes a copy of the system.
-        let lists = self.counts.iter().chain(&self.errors).map(Vec::capacity).sum::<usize>() + self.fired.capacity() + 2 * self.system.capacity();
+        let lists =
+            self.counts.iter().chain(&self.errors).map(Vec::capacity).sum::<usize>() + self.fired.capacity() + 2 * self.system.capacity();
         self.trial.bytes() + self.trains.iter().map(Trains::bytes).sum::<usize>() + size_of::<Block<F>>() * planes + 8 * lists
     }
 }
@@ -684,7 +688,11 @@ mod tests {
     #[test]
     fn a_silent_neuron_of_the_class_is_woken() {
         let net = |v_th: f64| {
-            let net = Net::new(ms(1.0)).input("in", 6).population("out", 3, neuron(v_th)).project("in", "out", Connect::All, Init::Constant(0.5)).delay(ms(1.0));
+            let net = Net::new(ms(1.0))
+                .input("in", 6)
+                .population("out", 3, neuron(v_th))
+                .project("in", "out", Connect::All, Init::Constant(0.5))
+                .delay(ms(1.0));
             Clocked::<f64>::compile(&net.output("out").build(Seed::new(0)).unwrap())
         };
         let data = trials(100, 5);
@@ -707,8 +715,11 @@ mod tests {
         assert!(refused(li).contains("`out` (li)"));
         let each = LifPsc { tau: vec![0.01, 0.02].into(), ..LifPsc::default() };
         assert!(refused(base().population("out", 2, each)).contains("one table for all"));
-        let two = base().population("a", 2, neuron(1.0)).population("out", 2, neuron(1.0)).project("a", "out", Connect::All, Init::normal(1.0));
-        assert!(refused(two.project("out", "a", Connect::All, Init::normal(1.0)).delay(ms(1.0))).contains("in a loop with another population"));
+        let two =
+            base().population("a", 2, neuron(1.0)).population("out", 2, neuron(1.0)).project("a", "out", Connect::All, Init::normal(1.0));
+        assert!(
+            refused(two.project("out", "a", Connect::All, Init::normal(1.0)).delay(ms(1.0))).contains("in a loop with another population")
+        );
         let learned = base().population("out", 2, neuron(1.0)).train(&["tau"]);
         assert!(refused(learned).contains("learns tau"));
         let none = StRsbp { counts: 0, ..StRsbp::default() };
@@ -720,7 +731,11 @@ mod tests {
     fn memory_does_not_grow_with_neurons_times_steps() {
         let bytes = |hidden: usize, steps: usize, rule: &dyn Rule<f64>| {
             let net = Net::new(ms(1.0)).input("in", 6).population("a", hidden, neuron(1.5)).population("out", 3, neuron(2.0));
-            let net = net.project("in", "a", Connect::All, Init::normal(0.8)).delay(ms(1.0)).project("a", "out", Connect::All, Init::normal(0.2)).delay(ms(1.0));
+            let net = net
+                .project("in", "a", Connect::All, Init::normal(0.8))
+                .delay(ms(1.0))
+                .project("a", "out", Connect::All, Init::normal(0.2))
+                .delay(ms(1.0));
             let engine = Clocked::<f64>::compile(&net.output("out").build(Seed::new(1)).unwrap());
             let mut raster = Raster::new(6, steps);
             raster.fill((0..60u32).map(|k| (k, k % 6)));

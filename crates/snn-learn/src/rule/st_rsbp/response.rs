@@ -2,8 +2,8 @@
 
 use crate::gemm::solve;
 use rand::RngExt;
-use snn_core::neuron::{Jacobian, LifPsc, Neuron, jacobian};
 use snn_core::Seed;
+use snn_core::neuron::{Jacobian, LifPsc, Neuron, jacobian};
 use snn_sparse::lanes::{Isa, Kernel};
 use snn_sparse::{Block, LANES, Scalar, Simd};
 
@@ -13,7 +13,7 @@ pub(super) struct Filter {
     free: [f64; 3], // ∂v/∂x, ∂v/∂i, ∂v/∂v of the step before
     held: [f64; 3],
     current: [f64; 2], // ∂i/∂x, ∂i/∂i
-    hold: usize, // steps for which a spike holds it back
+    hold: usize,       // steps for which a spike holds it back
 }
 
 impl Filter {
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_table_follows_random_trains() {
-        let model = LifPsc { tau: ms(64.0).into(), tau_syn: ms(8.0).into(), resistance: 64.0.into(), t_ref: ms(2.0).into(), ..LifPsc::default() };
+        let model =
+            LifPsc { tau: ms(64.0).into(), tau_syn: ms(8.0).into(), resistance: 64.0.into(), t_ref: ms(2.0).into(), ..LifPsc::default() };
         let filter = Filter::new(&model, 1e-3);
         let table = Table::new(&filter, 200, 30, Simd::detect());
         // The mean S-PSP of a source of 20 spikes, over other draws of both trains, at two counts; and what the table says of the way between them.
