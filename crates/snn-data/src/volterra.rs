@@ -289,7 +289,11 @@ mod tests {
             for t in [0, 50, 99, 100, 299] {
                 let lags = 0..100.min(t + 1);
                 let one: f64 = lags.clone().map(|s| filter.first[s] * x[t - s]).sum();
-                let two: f64 = lags.clone().flat_map(|s| lags.clone().map(move |u| (s, u))).map(|(s, u)| filter.kernel(s, u) * x[t - s] * x[t - u]).sum();
+                let two: f64 = lags
+                    .clone()
+                    .flat_map(|s| lags.clone().map(move |u| (s, u)))
+                    .map(|(s, u)| filter.kernel(s, u) * x[t - s] * x[t - u])
+                    .sum();
                 assert!((one + two - y[t]).abs() < 1e-12);
             }
             let size: f64 = (0..100).flat_map(|s| (0..100).map(move |u| (s, u))).map(|(s, u)| filter.kernel(s, u).abs()).sum();

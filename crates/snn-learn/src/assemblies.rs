@@ -333,7 +333,10 @@ pub struct Decomposed {
 
 /// The rank before the largest gap; `values` fall.
 fn rank(values: &[f64]) -> usize {
-    (1..=values.len()).filter(|&r| values[r - 1] > ROUNDING * values[0]).max_by(|&a, &b| gap(values, a).total_cmp(&gap(values, b))).unwrap_or(1)
+    (1..=values.len())
+        .filter(|&r| values[r - 1] > ROUNDING * values[0])
+        .max_by(|&a, &b| gap(values, a).total_cmp(&gap(values, b)))
+        .unwrap_or(1)
 }
 
 fn gap(values: &[f64], rank: usize) -> f64 {

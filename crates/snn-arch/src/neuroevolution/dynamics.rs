@@ -367,7 +367,10 @@ mod tests {
                     false => mutation.sigma() * 6.0 / (2.0 * distance(&exact, &[0.0; 6])),
                 };
                 let (found, way) = (distance(&runs.average(), &exact), distance(&start, &exact));
-                assert!(found < noise + next * way && next < 0.2, "β = {beta}, dt = {dt}: {found} of {way}, noise {noise}, next order {next}");
+                assert!(
+                    found < noise + next * way && next < 0.2,
+                    "β = {beta}, dt = {dt}: {found} of {way}, noise {noise}, next order {next}"
+                );
             }
         }
     }

@@ -31,7 +31,13 @@ impl<'a> SpikingLandscape<'a> {
         crate::error::heard(&engine, data.name(), data.inputs())?;
         let draft = network.draft();
         let noisy = draft.populations.iter().any(|p| p.escape.is_some()) || !draft.drives.is_empty();
-        crate::error::check(!noisy, "a landscape", "noise of the network", "some", "a network without drives and escape noise: its loss must be a function")?;
+        crate::error::check(
+            !noisy,
+            "a landscape",
+            "noise of the network",
+            "some",
+            "a network without drives and escape noise: its loss must be a function",
+        )?;
         loss.check(&engine, data.name(), data.classes()).map_err(snn_learn::TrainError::from)?;
         let load = |k: usize| {
             let mut raster = Raster::default();
@@ -157,7 +163,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let refused = |network: &Network, data: &Trials| SpikingLandscape::new(network, Loss::CrossEntropy(Over::Max), data).err().unwrap().to_string();
+        let refused = |network: &Network, data: &Trials| {
+            SpikingLandscape::new(network, Loss::CrossEntropy(Over::Max), data).err().unwrap().to_string()
+        };
         assert!(refused(&net(), &Trials::new("none", 2, 20, 2)).contains("without"));
         let mut wide = Trials::new("wide", 3, 20, 2);
         wide.push(Raster::new(3, 20), 0);

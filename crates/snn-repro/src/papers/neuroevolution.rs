@@ -298,13 +298,16 @@ fn network(task: &TemplateParams, hidden: usize, seed: Seed) -> Result<Network> 
 fn spiking(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("spiking");
     let (steps, count) = lab.scale().pick((20, 2), (4000, 8), (20_000, 8));
-    let task = TemplateParams { classes: 3, inputs: 20, steps: 50, train: lab.scale().pick(6, 60, 60), test: 300, ..TemplateParams::default() };
+    let task =
+        TemplateParams { classes: 3, inputs: 20, steps: 50, train: lab.scale().pick(6, 60, 60), test: 300, ..TemplateParams::default() };
     let (train, test) = (task.generate(seed.child("data"), Split::Train)?, task.generate(seed.child("data"), Split::Test)?);
     let network = network(&task, 20, seed.child("weights"))?;
     let landscape = SpikingLandscape::new(&network, Loss::CrossEntropy(Over::Max), &train)?;
     let mutation = Mutation::new(0.02, f64::INFINITY)?;
     let mut checkpoint = lab.checkpoint_of("runs", "spiking", steps, "mutations")?;
-    let begun = || Ok::<_, anyhow::Error>((Runs::new(&landscape, &landscape.start(), count, seed.child("runs"))?, Vec::<(f64, f64)>::new(), 0.0f64));
+    let begun = || {
+        Ok::<_, anyhow::Error>((Runs::new(&landscape, &landscape.start(), count, seed.child("runs"))?, Vec::<(f64, f64)>::new(), 0.0f64))
+    };
     let (mut runs, mut curve, mut rise) = match checkpoint.load()? {
         Some(state) => state,
         None => begun()?,

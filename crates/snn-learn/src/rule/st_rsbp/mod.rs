@@ -3,7 +3,7 @@
 mod response;
 
 use super::trial::Trial;
-use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_plain, check_no_reads};
+use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads, check_plain};
 use crate::gemm::solve;
 use crate::in_the_loop::Station;
 use response::{Filter, Table};
