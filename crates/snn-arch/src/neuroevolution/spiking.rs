@@ -153,7 +153,7 @@ mod tests {
         let before = landscape.loss(&start, &mut landscape.memory());
         let mut runs = Runs::new(&landscape, &start, 4, Seed::new(2)).unwrap();
         let mut last = before;
-        for _ in 0..20 {
+        for _ in 0..60 {
             runs.advance(&landscape, &Mutation::new(0.05, f64::INFINITY).unwrap(), 10);
             assert!(runs.loss() <= last);
             last = runs.loss();
