@@ -198,7 +198,7 @@ impl Intersections {
         }
         let all = subsets(self.n, self.n);
         let size = |s: Sets| -> f64 {
-            let signed = |r: &Sets| if (r.count_ones() - s.count_ones()) % 2 == 0 { self.sizes[r] } else { -self.sizes[r] };
+            let signed = |r: &Sets| if (r.count_ones() - s.count_ones()).is_multiple_of(2) { self.sizes[r] } else { -self.sizes[r] };
             all.iter().filter(|&&r| r & s == s).map(signed).sum()
         };
         let mut regions: Vec<Region> = all.iter().map(|&sets| Region { sets, size: size(sets).round().max(0.0) as u64 }).collect();
@@ -240,7 +240,7 @@ impl Intersections {
     /// # Errors
     /// As [`decompose`](Self::decompose).
     pub fn decompose_within(&self, tolerance: f64, seed: Seed) -> Result<Decomposed, AssemblyError> {
-        if self.order % 2 == 0 || self.order < 3 {
+        if self.order.is_multiple_of(2) || self.order < 3 {
             return Err(AssemblyError::Order(self.order));
         }
         let rows = subsets(self.n, (self.order - 1) / 2);

@@ -24,7 +24,7 @@ impl<'a> SpikingLandscape<'a> {
     /// If the loss cannot be taken on the network's output and these data ([`ArchError::Train`]), the network's input is not what the data show
     /// ([`ArchError::Inputs`]), it hears noise of its own, or there are no trials.
     pub fn new(network: &Network, loss: Loss, data: &'a dyn Dataset) -> Result<Self, ArchError> {
-        if data.len() == 0 {
+        if data.is_empty() {
             return Err(ArchError::Empty("a landscape"));
         }
         let engine = Clocked::compile(network);

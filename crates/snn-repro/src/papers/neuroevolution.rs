@@ -170,7 +170,10 @@ fn follow(lab: &mut Lab, name: &str, net: &Perceptron, setting: Setting) -> Resu
     progress.resume_at(way.runs.steps());
     let mut memory = net.memory();
     while way.looks.len() < LOOKS as usize {
-        lab.on_threads(|_| Ok(way.runs.advance(net, &mutation, piece)))?;
+        lab.on_threads(|_| {
+            way.runs.advance(net, &mutation, piece);
+            Ok(())
+        })?;
         descent.advance(net, &mut way.x, piece * finer);
         let losses = [net.loss(&way.runs.average(), &mut memory), way.runs.loss(), way.runs.each()[0].loss];
         let (t, apart, descent) = (way.runs.steps() as f64 * dt, way.apart(runs), net.loss(&way.x, &mut memory));
@@ -316,7 +319,10 @@ fn spiking(lab: &mut Lab) -> Result<()> {
     progress.resume_at(runs.steps());
     while runs.steps() < steps {
         let before: Vec<f64> = runs.each().iter().map(|run| run.loss).collect();
-        lab.on_threads(|_| Ok(runs.advance(&landscape, &mutation, steps / LOOKS)))?;
+        lab.on_threads(|_| {
+            runs.advance(&landscape, &mutation, steps / LOOKS);
+            Ok(())
+        })?;
         rise = runs.each().iter().zip(&before).map(|(run, before)| run.loss - before).fold(rise, f64::max);
         curve.push((runs.steps() as f64, runs.loss()));
         progress.inc(steps / LOOKS);
