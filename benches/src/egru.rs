@@ -4,15 +4,15 @@
 //! candidate sets the activity. Window of the surrogate: that of the released code's language models, 1/3.6. The gradient of a whole batch is timed, the best of
 //! several repeats counts.
 
-use crate::train_step::gradient_trainer;
-use crate::{Bench, Figure, Log, Report, fields, on_threads};
+use crate::train_step::{best_gradient, gradient_trainer};
+use crate::{Bench, Figure, Log, Report, fields};
 use rand::RngExt;
 use serde::Serialize;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Egru, Gru, Li, Model};
 use snn_core::{Net, Network, Raster, Seed, Surrogate, Trials};
 use snn_learn::gemm::{add_product, matrix, matrix_mut};
-use snn_learn::{Bptt, SparseBptt, Stats, Trainer};
+use snn_learn::{Bptt, SparseBptt, Trainer};
 use std::time::Instant;
 
 /// One measurement.
@@ -114,22 +114,10 @@ impl Size {
     }
 }
 
-/// Times the gradient of a whole batch: a first run warms memory up, the best of `repeats` counts.
+/// One engine at one activity.
 fn measure(engine: &'static str, size: Size, trainer: &mut Trainer, data: &Trials, threads: usize, repeats: usize) -> Row {
     let batch: Vec<usize> = (0..size.batch).collect();
-    let pool = on_threads(threads);
-    let mut best = (f64::INFINITY, Stats::default());
-    for _ in 0..repeats + 1 {
-        let (wall, stats) = pool.install(|| {
-            let start = Instant::now();
-            let stats = trainer.gradient(data, &batch);
-            (start.elapsed().as_secs_f64(), stats)
-        });
-        if wall < best.0 {
-            best = (wall, stats);
-        }
-    }
-    let (wall, stats) = best;
+    let (wall, stats) = best_gradient(trainer, data, &batch, threads, repeats);
     // The wall time, split as the passes' summed clocks are.
     let of = |s: f64| wall * s / (stats.forward_s + stats.backward_s);
     Row {

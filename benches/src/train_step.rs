@@ -164,26 +164,31 @@ fn gradient(net: &Network, rule: impl Rule<f32> + 'static, data: &Trials, batch:
     (start.elapsed().as_secs_f64(), stats, trainer.state_bytes())
 }
 
-/// Times the gradient of a whole batch: a first run warms memory up, the best of `repeats` counts.
-fn measure(shape: &Shape, data: &Trials, net: &Network, surrogate: Surrogate, engine: &'static str, threads: usize, repeats: usize) -> Row {
-    let mut trainer = match engine {
-        "dense" => gradient_trainer(net, Bptt::new(surrogate)),
-        _ => gradient_trainer(net, SparseBptt { surrogate }),
-    };
+/// Times the gradient of a batch: a first run warms memory up, the best of `repeats` counts.
+pub(crate) fn best_gradient(trainer: &mut Trainer, data: &Trials, batch: &[usize], threads: usize, repeats: usize) -> (f64, Stats) {
     let pool = on_threads(threads);
-    let batch: Vec<usize> = (0..data.len()).collect();
     let mut best = (f64::INFINITY, Stats::default());
     for _ in 0..repeats + 1 {
         let (wall, stats) = pool.install(|| {
             let start = Instant::now();
-            let stats = trainer.gradient(data, &batch);
+            let stats = trainer.gradient(data, batch);
             (start.elapsed().as_secs_f64(), stats)
         });
         if wall < best.0 {
             best = (wall, stats);
         }
     }
-    let (wall, stats) = best;
+    best
+}
+
+/// One engine at one shape.
+fn measure(shape: &Shape, data: &Trials, net: &Network, surrogate: Surrogate, engine: &'static str, threads: usize, repeats: usize) -> Row {
+    let mut trainer = match engine {
+        "dense" => gradient_trainer(net, Bptt::new(surrogate)),
+        _ => gradient_trainer(net, SparseBptt { surrogate }),
+    };
+    let batch: Vec<usize> = (0..data.len()).collect();
+    let (wall, stats) = best_gradient(&mut trainer, data, &batch, threads, repeats);
     // One thread: the clocks of the two passes. Several: the wall time, split as the passes' summed clocks are.
     let passes = stats.forward_s + stats.backward_s;
     let of = |s: f64| if threads == 1 { s } else { wall * s / passes };

@@ -50,6 +50,7 @@ mod result;
 mod reward;
 mod run;
 mod search;
+mod spoken;
 mod store;
 pub mod table;
 mod train;

@@ -20,13 +20,13 @@ use snn_core::net::{Connect, Init};
 use snn_core::neuron::{LifPsc, Model};
 use snn_core::stats::{mean, variance};
 use snn_core::{Dataset, Net, Network, Seed, Subset, Value, ms};
-use snn_data::{CochleaParams, FrontEnd, SoundCode, Split, SpokenDigits, SpokenParams, TemporalOrderParams};
+use snn_data::TemporalOrderParams;
 use snn_learn::{Loss, Optimiser, Options, Trainer, TsslBp};
 use snn_sparse::{Clocked, Wants};
 
 use crate::plot::numbered;
 use crate::train::Epoch;
-use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
+use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale, spoken};
 
 /// What is claimed on a task.
 struct Names {
@@ -166,14 +166,9 @@ fn run(lab: &mut Lab) -> Result<()> {
         lab.not_run(&[SPOKEN.scales], lab.without("fsdd/"))?;
         return Ok(lab.not_run(&SPOKEN.all(), lab.without("fsdd/"))?);
     };
-    let front = FrontEnd::Cochlea(CochleaParams { hop: 80, ..CochleaParams::default() });
-    let params = SpokenParams { front, code: SoundCode::Bsa { taps: 6, gain: 1.0, threshold: 0.9 }, steps: 80 };
-    let digits = SpokenDigits::open(dir.join("fsdd"), Split::Train, params.clone())?;
-    let test = SpokenDigits::open(dir.join("fsdd"), Split::Test, params)?;
-    // The last of the training part are of other recordings than the first.
-    let kept = digits.len() - 250.min(digits.len() / 5);
-    let parts = [Subset::new(&digits, (0..kept).collect()), Subset::new(&digits, (kept..digits.len()).collect())];
-    study(lab, "spoken digits", &SPOKEN, [&parts[0], &parts[1], &test], hidden, epochs)
+    let digits = spoken::open(&dir)?;
+    let [train, validation] = digits.parts();
+    study(lab, "spoken digits", &SPOKEN, [&train, &validation, &digits.test], hidden, epochs)
 }
 
 /// Two hidden layers of this kind.

@@ -15,16 +15,13 @@ use anyhow::Result;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::LifPsc;
 use snn_core::{Dataset, Net, Network, Raster, Seed, Subset, Surrogate, Target, Trials, ms};
-use snn_data::{
-    CochleaParams, Encoded, FrontEnd, ImageSet, Images, Poisson, PrototypeParams, SoundCode, Split, SpokenDigits, SpokenParams,
-    TemporalOrderParams,
-};
+use snn_data::{Encoded, ImageSet, Images, Poisson, PrototypeParams, Split, TemporalOrderParams};
 use snn_learn::{Gradients, Job, Loss, Optimiser, Options, Regulariser, Rule, SparseBptt, StRsbp, Trainer};
 use snn_sparse::{Clocked, Record, Wants};
 
 use crate::plot::numbered;
 use crate::train::Epoch;
-use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
+use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale, spoken};
 
 const FASHION: &str = "Fashion-MNIST: test accuracy of 784-100-R100-10 in 100 steps";
 const FASHION_PAPER: &str = "Fashion-MNIST: test accuracy of 784-400-R400-10 in 400 steps";
@@ -69,13 +66,9 @@ fn run(lab: &mut Lab) -> Result<()> {
             pictures(lab, what, train, test)?;
             lab.not_run(&[other], "at another scale")?;
             lab.not_run(&[BLOBS], "Fashion-MNIST takes their place")?;
-            let front = FrontEnd::Cochlea(CochleaParams { hop: 80, ..CochleaParams::default() });
-            let params = SpokenParams { front, code: SoundCode::Bsa { taps: 6, gain: 1.0, threshold: 0.9 }, steps: 80 };
-            let digits = SpokenDigits::open(dir.join("fsdd"), Split::Train, params.clone())?;
-            let test = SpokenDigits::open(dir.join("fsdd"), Split::Test, params)?;
-            let kept = digits.len() - 250.min(digits.len() / 5);
-            let parts = [Subset::new(&digits, (0..kept).collect()), Subset::new(&digits, (kept..digits.len()).collect())];
-            recurrent(lab, "spoken digits", [&parts[0], &parts[1], &test], true)
+            let digits = spoken::open(&dir)?;
+            let [train, validation] = digits.parts();
+            recurrent(lab, "spoken digits", [&train, &validation, &digits.test], true)
         }
         None => {
             let seed = lab.seed().child("pictures");
