@@ -135,12 +135,14 @@ fn state(trainer: &Trainer) -> (Vec<u32>, Network, Vec<u8>) {
 #[test]
 fn structural_rules_give_the_same_bits_on_any_number_of_threads_and_after_a_restart() {
     each_structure(|name, make| {
+        // Under ST-RSBP the first link grows again after more than two.
+        let epochs = if name.starts_with("grad_r, rule 7") { 8 } else { 2 };
         let run = |threads: usize, restart: bool| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let mut now = make();
                 let mut turnover = Vec::new();
-                while now.epochs() < 2 {
+                while now.epochs() < epochs {
                     let pause = &mut |_| if restart { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
                     if let Some(stats) = now.epoch_or_pause(&data(), pause).unwrap() {
                         turnover.push(stats.turnover);
@@ -159,8 +161,8 @@ fn structural_rules_give_the_same_bits_on_any_number_of_threads_and_after_a_rest
         if name.starts_with("none") {
             assert_eq!((one.1.concat().len(), changes), (0, (0, 0)));
         } else {
-            // Grad R regrows what the gradient pulls at, which is not the same links for every rule; with two of them nothing yet after two epochs.
-            let grown = changes.1 > 0 || ["grad_r, rule 4", "grad_r, rule 7"].iter().any(|few| name.starts_with(few));
+            // Grad R regrows what the gradient pulls at, which is not the same links for every rule.
+            let grown = changes.1 > 0 || name.starts_with("grad_r, rule 4");
             assert!(changes.0 > 0 && grown, "{name}: {changes:?} links pruned and grown");
         }
         for threads in [2, 3, 7] {

@@ -16,8 +16,8 @@
 //! every step. Chosen.
 //! Departure: the gate that keeps the state starts with a bias of 2, in both networks: it then forgets in eight steps, not in one. Chosen.
 //! Departure: the language model reads characters of Shakespeare, not the Penn Treebank, which is not free, and begins every passage of 64 characters at rest: no
-//! state is carried from passage to passage, in neither network. One layer, no tied embedding, no DropConnect. The word model of WikiText-2 is not run: its
-//! training text could not be had.
+//! state is carried from passage to passage, in neither network. One layer, no tied embedding, no DropConnect. The word model of WikiText-2 is not run: it
+//! wants the tied embedding, which is not built.
 
 use anyhow::Result;
 use rand_distr::{Beta, Distribution};
