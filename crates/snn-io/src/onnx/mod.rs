@@ -79,7 +79,7 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Ann, IoError> {
 }
 
 #[cfg(test)]
-#[path = "../../tests/onnx_file/mod.rs"]
+#[path = "../../tests/it/onnx_file/mod.rs"]
 mod onnx_file;
 
 /// Damage; what files mean is tested in `tests/onnx.rs`.

@@ -1,0 +1,8 @@
+//! Search, learning to learn and closed loops.
+
+mod closed_loop;
+mod l2l;
+mod meta_rl;
+mod on_chip;
+mod reward_eprop;
+mod search;

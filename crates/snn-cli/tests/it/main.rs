@@ -1,0 +1,12 @@
+//! The program as its users run it.
+
+#[cfg(target_os = "linux")]
+mod bad_input;
+mod contract;
+mod convert;
+#[cfg(target_os = "linux")]
+mod crash;
+mod machines;
+#[path = "../../../snn-io/tests/it/onnx_file/mod.rs"]
+mod onnx_file;
+mod program;

@@ -1,0 +1,7 @@
+//! Readers against good, old and broken files.
+
+mod bad_files;
+mod hdf5;
+mod npy;
+mod onnx;
+mod onnx_file;

@@ -1,0 +1,17 @@
+//! Gradients, online rules and rewiring against their oracles.
+
+mod common;
+mod egru;
+mod eprop;
+mod eprop_reference;
+mod in_the_loop;
+mod learned_signals;
+mod oracles;
+mod parameters;
+mod sampling;
+#[path = "common/stripes.rs"]
+mod stripes;
+mod structure;
+mod synaptic_sampling;
+mod trainer;
+mod tssl_bp;
