@@ -17,6 +17,9 @@ pub enum ArchError {
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// A readout that cannot be fitted.
+    #[error(transparent)]
+    Readout(#[from] snn_learn::readout::ReadoutError),
     /// The machine it runs on.
     #[error(transparent)]
     Device(#[from] DeviceError),

@@ -2,6 +2,7 @@
 //! within one task.
 //!
 //! * [`l2l`]: supervised. The error of a trained network against the number of examples it has seen, and what simple learners reach.
+//! * [`liquid`]: supervised, through a readout that is fitted in closed form within each task.
 //! * [`meta_rl`]: by reward. An agent in a closed loop with an [`Environment`](snn_data::Environment), trained by policy gradients through whole episodes.
 //! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
 //! * [`ClosedLoop`]: a machine, a world and rules that learn while the network runs.
@@ -22,6 +23,7 @@ mod agent;
 mod closed_loop;
 mod error;
 pub mod l2l;
+pub mod liquid;
 pub mod meta_rl;
 pub mod navigation;
 pub mod neuroevolution;

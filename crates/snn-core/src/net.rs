@@ -178,6 +178,9 @@ pub struct Projection {
     pub port: Option<String>,
     /// Delay (s) of all links, or of each: multiples of the time step; 0 acts within the step and is allowed outside loops only.
     pub delay: Value,
+    /// Whether learning leaves its weights, and which links there are, as they are. Errors pass through it all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed: bool,
     /// Which links exist.
     pub links: Links,
     /// The weight of all links, or of each, source by source. Learning gives every link its own. Windows share their weights: a
@@ -659,7 +662,7 @@ impl Net {
     /// Adds a projection without delay: see [`Net::delay`].
     pub fn project(mut self, from: &str, to: &str, connect: Connect, init: Init) -> Self {
         let (delay, links, weights) = (Value::Shared(0.0), Links::All, Value::Each(Vec::new()));
-        self.draft.projections.push(Projection { from: from.into(), to: to.into(), port: None, delay, links, weights });
+        self.draft.projections.push(Projection { from: from.into(), to: to.into(), port: None, delay, fixed: false, links, weights });
         self.plans.push(Plan { connect, init, delays: None, autapses: true });
         self
     }
@@ -667,6 +670,13 @@ impl Net {
     pub fn port(mut self, name: &str) -> Self {
         if let Some(p) = self.draft.projections.last_mut() {
             p.port = Some(name.into());
+        }
+        self
+    }
+    /// Lets learning leave the weights of the last projection as they are: see [`Projection::fixed`].
+    pub fn fixed(mut self) -> Self {
+        if let Some(p) = self.draft.projections.last_mut() {
+            p.fixed = true;
         }
         self
     }

@@ -10,7 +10,7 @@
 //! | text | [`Passages`] of tokens, characters or words, with a [`Vocabulary`]; [`tiny_shakespeare`], [`wikitext_2`] |
 //! | no files | [`TemplateParams`] (jittered spike patterns), [`RandmanParams`] (smooth random manifolds), [`XorParams`] (delayed XOR: memory) |
 //! | no pictures | [`PrototypeParams`] (noisy blobs), [`StrokeParams`] (digits drawn by hand): an [`ImageSet`] like the others |
-//! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial), [`TemporalOrderParams`] (which motifs, in which order), [`VolterraParams`] (learn a filter): each trial [`Drawn`] from its number |
+//! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial), [`TemporalOrderParams`] (which motifs, in which order), [`VolterraParams`] (learn a filter), [`NarmaParams`] (learn a recursion): each trial [`Drawn`] from its number |
 //! | a curve to follow | [`PatternParams`] |
 //! | pictures as time | [`SequentialParams`]: pixel by pixel, then a cue |
 //! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Mdp`], [`Navigation`]; at every step a [`World`]: [`RatePatterns`] |
@@ -61,6 +61,6 @@ pub mod encode;
 pub use encode::*;
 
 modules! {
-    bsa, cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, nmnist, packed, pattern, prototype,
+    bsa, cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, narma, nmnist, packed, pattern, prototype,
     randman, sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, temporal_order, text, tones, volterra, world, xor
 }

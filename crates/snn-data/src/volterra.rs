@@ -165,12 +165,16 @@ impl VolterraParams {
         (0..count).map(at).collect()
     }
 
+    /// What is shown in the trial of a seed: one signal, and another from the beginning of the second part on.
+    pub fn input(&self, seed: Seed) -> Vec<f64> {
+        let mut rng = seed.child("signal").rng();
+        [self.train, self.test].map(|part| self.signal(self.count(part), &mut rng)).concat()
+    }
+
     /// The task of a seed; [`Drawn::seed`] tells that of a trial.
     pub fn task(&self, seed: Seed) -> Filtering {
         let filter = self.filter(&mut seed.child("filter").rng());
-        let mut rng = seed.child("signal").rng();
-        let mut input = self.signal(self.count(self.train), &mut rng);
-        input.extend(self.signal(self.count(self.test), &mut rng));
+        let input = self.input(seed);
         let mut target = filter.response(&input);
         let scored = &target[self.training()];
         let (middle, size) = (mean(scored), variance(scored).sqrt());
@@ -242,9 +246,7 @@ impl Task for VolterraParams {
     fn draw(&self, seed: Seed, into: &mut Events) {
         let mut rng = seed.child("spikes").rng();
         let cells = Population::new(self.cells, -1.0, 1.0, self.width, self.rate * self.dt);
-        let mut signal = seed.child("signal").rng();
-        let input = [self.train, self.test].map(|part| self.signal(self.count(part), &mut signal)).concat();
-        input.into_iter().enumerate().for_each(|(t, x)| cells.fire(&mut rng, x, t..t + 1, 0, into));
+        self.input(seed).into_iter().enumerate().for_each(|(t, x)| cells.fire(&mut rng, x, t..t + 1, 0, into));
     }
 }
 

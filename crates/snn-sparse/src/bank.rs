@@ -117,6 +117,8 @@ pub struct Link<F> {
     pub to: usize,
     /// Delay in time steps.
     pub delay: usize,
+    /// Whether learning changes the weights: not those of a projection that is `fixed`, nor where the store has none to change.
+    pub learns: bool,
     /// Weights.
     pub store: Store<F>,
     /// What events find in the place of the weights; `None`: the weights.

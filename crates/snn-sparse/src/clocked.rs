@@ -204,7 +204,7 @@ impl<F: Scalar> Clocked<F> {
         let topology = Topology::new(draft);
         let cells = draft.populations.iter().map(|p| F::lower(p, draft.dt)).collect();
         let lowered = draft.projections.iter().zip(&topology.ends).enumerate().flat_map(|(projection, (p, &(from, to)))| {
-            let (n, m) = (network.size(&p.from), network.size(&p.to));
+            let (n, m, fixed) = (network.size(&p.from), network.size(&p.to), p.fixed);
             let model = &draft.populations[to].model;
             let parts = match model.apart() {
                 true => vec![(Some(0), Some(Sign::Positive)), (Some(1), Some(Sign::Negative))],
@@ -215,7 +215,8 @@ impl<F: Scalar> Clocked<F> {
                 if let Some(sign) = sign {
                     flat_mut(store.weights_mut()).iter_mut().for_each(|w| *w = sign.of(*w));
                 }
-                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, store, reads: None }
+                let learns = !(fixed || store.frozen());
+                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, learns, store, reads: None }
             };
             let groups = by_delay(p, n, m, draft.dt);
             groups.iter().flat_map(|group| parts.iter().map(move |&part| link(group, part))).collect::<Vec<_>>()

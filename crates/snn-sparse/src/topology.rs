@@ -96,8 +96,8 @@ pub(crate) fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) 
         (0..sources).for_each(|i| ends[i + 1] += ends[i]);
         let links = Links::Csr { ends, targets: subset.iter().map(|&k| pairs[k as usize].1 as u32).collect() };
         let weights = Value::Each(subset.iter().map(|&k| p.weights.at(k as usize)).collect());
-        let (from, to, port) = (p.from.clone(), p.to.clone(), p.port.clone());
-        (delay, Some(subset), Cow::Owned(Projection { from, to, port, delay: Value::Shared(0.0), links, weights }))
+        let (from, to, port, fixed) = (p.from.clone(), p.to.clone(), p.port.clone(), p.fixed);
+        (delay, Some(subset), Cow::Owned(Projection { from, to, port, delay: Value::Shared(0.0), fixed, links, weights }))
     };
     groups.into_iter().map(part).collect()
 }

@@ -9,6 +9,7 @@
 //! | [`Face`] | the same, with as many samples as it takes to get better |
 //! | [`Evolution`] | a step along the fitness over mirrored samples |
 //! | [`Annealing`] | a step of every chain, taken if it is better or it is warm |
+//! | [`Tournament`] | two of a population, of whole numbers; the loser becomes a mutated copy of the winner |
 //! | [`Random`] | anywhere: the control |
 //!
 //! Fitness may be noisy. Then give all candidates of a generation the same tasks, and every generation new ones, and take what the search *stands* at
@@ -107,7 +108,7 @@ macro_rules! methods {
     };
 }
 
-methods! { cross_entropy::CrossEntropy, face::Face, evolution::Evolution, annealing::Annealing, random::Random }
+methods! { cross_entropy::CrossEntropy, face::Face, evolution::Evolution, annealing::Annealing, tournament::Tournament, random::Random }
 
 pub use annealing::Cooling;
 

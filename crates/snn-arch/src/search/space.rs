@@ -33,6 +33,8 @@ pub enum Scale {
     Linear,
     /// By equal ratios; both ends are above 0.
     Log,
+    /// By whole numbers, each with the same share.
+    Whole,
 }
 
 impl Space {
@@ -43,6 +45,10 @@ impl Space {
     /// With one more parameter on a logarithmic scale.
     pub fn log(self, name: &str, low: f64, high: f64) -> Self {
         self.with(name, low, high, Scale::Log)
+    }
+    /// With `count` more parameters `NAME0`, `NAME1` … that are whole numbers from 0 to below `choices`.
+    pub fn whole(self, name: &str, count: usize, choices: usize) -> Self {
+        (0..count).fold(self, |space, k| space.with(&format!("{name}{k}"), 0.0, choices as f64 - 1.0, Scale::Whole))
     }
     /// With `count` more parameters `NAME0`, `NAME1` … on a linear scale: the weights of a small network.
     pub fn many(self, name: &str, count: usize, low: f64, high: f64) -> Self {
@@ -77,7 +83,7 @@ impl Space {
             let found = || format!("`{}` from {} to {}", p.name, p.low, p.high);
             check(self.0[..k].iter().all(|other| other.name != p.name), OF, "parameter", found(), "a name of its own")?;
             check((p.high - p.low).is_finite() && p.low < p.high, OF, "parameter", found(), "finite bounds, the lower first")?;
-            check(p.scale == Scale::Linear || p.low > 0.0, OF, "parameter", found(), "bounds above 0 for a logarithmic scale")?;
+            check(p.scale != Scale::Log || p.low > 0.0, OF, "parameter", found(), "bounds above 0 for a logarithmic scale")?;
         }
         Ok(())
     }
@@ -88,6 +94,7 @@ impl Parameter {
     fn value(&self, x: f64) -> f64 {
         let value = match self.scale {
             Scale::Linear => self.low + x * (self.high - self.low),
+            Scale::Whole => self.low + (x * (self.high - self.low + 1.0)).floor(),
             Scale::Log => (self.low.ln() + x * (self.high.ln() - self.low.ln())).exp(),
         };
         value.clamp(self.low, self.high)

@@ -2,6 +2,7 @@
 
 mod closed_loop;
 mod l2l;
+mod liquid;
 mod meta_rl;
 mod on_chip;
 mod reward_eprop;

@@ -94,6 +94,7 @@ impl Build {
             to,
             port: None,
             delay: ms(steps as f64).into(),
+            fixed: false,
             links: map.links,
             weights: map.weights,
         });

@@ -539,7 +539,7 @@ impl<F: Field> Dense<F> {
     /// `∇W += Sᵀ[t − delay]·∂L/∂x[t]` over all steps.
     fn correlate(&mut self, engine: &Clocked<F>, k: usize, steps: usize, m: usize, gradients: &mut Gradients<F>) {
         let link = &engine.links()[k];
-        let Some(heard) = steps.checked_sub(link.delay).filter(|&h| h > 0 && !link.store.frozen()) else { return };
+        let Some(heard) = steps.checked_sub(link.delay).filter(|&h| h > 0 && link.learns) else { return };
         if self.rule.events_in && matches!(link.from, Source::Input(_)) {
             let rows = Rows::Correlate(self.layers[link.to].delta(link), &mut gradients.links[k]);
             return engine.simd().run(FromEvents { link, rasters: &self.rasters[..m], steps: 0..steps, rows });

@@ -453,7 +453,10 @@ impl<F: Scalar> Sparse<F> {
         for (p, sums) in self.sums.iter_mut().enumerate() {
             for ((sum, family), fan) in sums.iter_mut().zip(engine.families(p)).zip(self.trial.record.fans(p)) {
                 for (x, &(list, slot)) in sum.iter_mut().zip(fan.of()) {
-                    flat_mut(&mut gradients.links[family.links[list as usize]])[slot as usize] += std::mem::take(x);
+                    let (k, x) = (family.links[list as usize], std::mem::take(x));
+                    if engine.links()[k].learns {
+                        flat_mut(&mut gradients.links[k])[slot as usize] += x;
+                    }
                 }
             }
         }
@@ -480,7 +483,7 @@ impl<F: Scalar> Sparse<F> {
         let mut macs = 0;
         for &k in engine.incoming(p) {
             let link = &engine.links()[k];
-            let Some(delta) = of_port(link.port.unwrap_or(0)).get(link.delay..).filter(|d| !d.is_empty() && !by_row(engine, k)) else {
+            let Some(delta) = of_port(link.port.unwrap_or(0)).get(link.delay..).filter(|d| link.learns && !d.is_empty() && !by_row(engine, k)) else {
                 continue;
             };
             let trains = &self.trains[train_of(link.from)];
@@ -590,7 +593,7 @@ impl<F: Scalar> Kernel for ByRow<'_, F> {
         }
         for &k in engine.singles(p) {
             let link = &engine.links()[k];
-            let (Store::Csr(csr), Some(t)) = (&link.store, t.checked_sub(link.delay)) else { continue };
+            let (Store::Csr(csr), true, Some(t)) = (&link.store, link.learns, t.checked_sub(link.delay)) else { continue };
             for (unit, x) in events(link.from, t) {
                 csr.scatter::<I>(unit, x, recent, &mut gradients.links[k]);
                 macs += csr.fan_out(unit) as u64;

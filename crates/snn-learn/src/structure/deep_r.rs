@@ -92,7 +92,7 @@ impl DeepR {
         let draft = engine.network().draft();
         let rewired = |projection: &usize| {
             let p = &draft.projections[*projection];
-            matches!(p.links, Links::Csr { .. }) && !self.fixed.iter().any(|(from, to)| (from, to) == (&p.from, &p.to))
+            matches!(p.links, Links::Csr { .. }) && !p.fixed && !self.fixed.iter().any(|(from, to)| (from, to) == (&p.from, &p.to))
         };
         let field = |projection: usize| {
             let parts: Vec<usize> = (0..engine.links().len()).filter(|&k| engine.links()[k].projection == projection).collect();

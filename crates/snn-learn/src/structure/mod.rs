@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use snn_core::Seed;
 use snn_sparse::lanes::{bits, flat, flat_mut};
 use snn_sparse::store::{Csr, Rewiring};
-use snn_sparse::{Block, Clocked, LANES, Store, Synapses};
+use snn_sparse::{Block, Clocked, LANES, Link, Store, Synapses};
 
 /// A structural rule: what it may do, and how it starts.
 pub trait Structure: Send + Sync {
@@ -185,9 +185,9 @@ impl Update<'_> {
 
     /// The optimiser's update of `links()[k]`, if its weights are learned.
     pub fn optimise(&mut self, k: usize) {
-        let store = &mut self.engine.links_mut()[k].store;
-        if !store.frozen() {
-            self.moments.update(&self.optimiser, self.factor, k, store.weights_mut(), &self.gradients.links[k]);
+        let link = &mut self.engine.links_mut()[k];
+        if link.learns {
+            self.moments.update(&self.optimiser, self.factor, k, link.store.weights_mut(), &self.gradients.links[k]);
         }
     }
 
@@ -220,10 +220,10 @@ impl Update<'_> {
     }
 }
 
-/// The listed links of `links()[k]`, if it has such.
+/// The listed links of `links()[k]`, if it has such and learns.
 fn listed(engine: &Clocked<f32>, k: usize) -> Option<&Csr<f32>> {
-    match &engine.links()[k].store {
-        Store::Csr(csr) => Some(csr),
+    match &engine.links()[k] {
+        Link { store: Store::Csr(csr), learns: true, .. } => Some(csr),
         _ => None,
     }
 }
@@ -269,6 +269,11 @@ fn signed(x: f32, negative: bool) -> f32 {
     if negative { -x } else { x }
 }
 
+/// Whether these links learn and none of the possible ones is missing.
+fn without_gap(link: &Link<f32>) -> bool {
+    link.learns && matches!(link.store, Store::Dense(_) | Store::Conv2d(_))
+}
+
 /// Sign and strength of every weight of one link list, live or dormant: `w = s·max(θ, 0)`.
 ///
 /// Memory: 4 bytes and a bit per weight. The rules that use it are dense by definition.
@@ -283,7 +288,7 @@ struct Strengths {
 impl Strengths {
     /// Of every list of links without a gap; `θ = |w|`, the sign is that of the weight, for good.
     fn all(engine: &Clocked<f32>) -> Vec<Strengths> {
-        let taken = |k: &usize| matches!(engine.links()[*k].store, Store::Dense(_) | Store::Conv2d(_));
+        let taken = |k: &usize| without_gap(&engine.links()[*k]);
         let of = |k: usize| {
             let store = &engine.links()[k].store;
             let w = store.weights();
@@ -298,7 +303,7 @@ impl Strengths {
 
     /// An error if there is none of them.
     fn check(rule: &'static str, engine: &Clocked<f32>) -> Result<(), StructureError> {
-        match engine.links().iter().any(|link| matches!(link.store, Store::Dense(_) | Store::Conv2d(_))) {
+        match engine.links().iter().any(without_gap) {
             true => Ok(()),
             false => Err(StructureError::Nothing {
                 rule,

@@ -171,6 +171,35 @@ fn structural_rules_give_the_same_bits_on_any_number_of_threads_and_after_a_rest
     });
 }
 
+/// Errors pass through weights that are fixed; the update leaves them, whatever the rule, and moves all others as if nothing were.
+#[test]
+fn fixed_projections_stay_as_they_are() {
+    for make in RULES {
+        let name = make().name();
+        let network = sparse_network(2.0, name);
+        let after = |network: &Network| {
+            let options = Options { loss: loss(name), batch: 90, clip: None, ..options() };
+            let mut trainer = Trainer::new(network, make(), Optimiser::adamw(5e-3, 1e-2), options).unwrap();
+            trainer.epoch(&data(), &|_| ()).unwrap();
+            trainer.network().unwrap()
+        };
+        let free = after(&network);
+        for k in 0..network.draft().projections.len() {
+            let mut draft = network.draft().clone();
+            draft.projections[k].fixed = true;
+            let found = after(&draft.try_into().unwrap());
+            let weights = |network: &Network, n: usize| network.draft().projections[n].weights.clone();
+            assert!(weights(&found, k) == weights(&network, k), "{name}: {k} moved");
+            // The outer gradient of learned signals goes through the inner update, which is another one now.
+            for n in (0..network.draft().projections.len()).filter(|&n| n != k && name != TEACHES) {
+                assert!(weights(&found, n) == weights(&free, n), "{name}: projection {n}, with {k} fixed");
+            }
+            let moved = |k: usize| free.draft().projections[k].weights != network.draft().projections[k].weights;
+            assert!(moved(k) || name == TEACHES || name == PREDICTS, "{name}: {k} does not learn anyway");
+        }
+    }
+}
+
 #[test]
 fn a_checkpoint_of_another_structural_rule_is_refused() {
     let net = sparse_network(2.0, "");

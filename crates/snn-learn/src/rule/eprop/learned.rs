@@ -154,7 +154,7 @@ impl LearnedSignals {
 
 /// The links whose weights the update changes.
 fn taught<F: Scalar>(engine: &Clocked<F>, learner: usize) -> impl Iterator<Item = usize> {
-    engine.incoming(learner).iter().copied().filter(|&k| !engine.links()[k].store.frozen())
+    engine.incoming(learner).iter().copied().filter(|&k| engine.links()[k].learns)
 }
 
 impl<F: Scalar> Rule<F> for LearnedSignals {

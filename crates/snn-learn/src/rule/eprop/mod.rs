@@ -179,7 +179,7 @@ impl<F: Scalar> Rule<F> for Eprop {
     fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
         match (&self.feedback, engine.outputs()) {
             (&Feedback::Adaptive { decay, .. }, &[output]) => {
-                let hidden = |&k: &usize| matches!(engine.links()[k].from, Source::Population(_)) && !engine.links()[k].store.frozen();
+                let hidden = |&k: &usize| matches!(engine.links()[k].from, Source::Population(_)) && engine.links()[k].learns;
                 engine.incoming(output).iter().copied().filter(hidden).map(|k| (k, 1.0 - decay)).collect()
             }
             _ => Vec::new(),
@@ -255,6 +255,7 @@ impl Feedback {
                 to: String::new(),
                 port: None,
                 delay: Value::Shared(0.0),
+                fixed: true,
                 links: Links::All,
                 weights: Value::Each(b),
             };

@@ -35,7 +35,7 @@ pub(super) fn check<F: Scalar>(engine: &Clocked<F>, output: usize, rule: &'stati
         let why = format!("is the readout; eligibility traces need a leaky integrator (li) with one time constant for all units{instead}");
         return Err(RuleError::Population { rule, population: draft.populations[output].name.clone(), why });
     }
-    match engine.links().iter().find(|link| !link.store.frozen() && link.store.stretch(0, 0).is_none()) {
+    match engine.links().iter().find(|link| link.learns && link.store.stretch(0, 0).is_none()) {
         Some(link) => {
             let projection = &draft.projections[link.projection];
             let why = format!("shares its weights; eligibility traces are kept for links of their own{instead}");
@@ -667,7 +667,7 @@ pub(super) struct Online<F: Scalar> {
 /// What every list of links keeps, at rest.
 fn links<F: Scalar>(engine: &Clocked<F>, targets: &[Option<Box<dyn Target<F>>>]) -> Vec<Option<Links<F>>> {
     let of = |link: &Link<F>| {
-        let target = targets[link.to].as_ref().filter(|_| !link.store.frozen())?;
+        let target = targets[link.to].as_ref().filter(|_| link.learns)?;
         Some(Links::new(&link.store, engine.size(link.from), engine.cells()[link.to].size(), target.kept()))
     };
     engine.links().iter().map(of).collect()

@@ -293,7 +293,7 @@ impl<F: Scalar> Counting<F> {
         for b in 0..blocks(delta.len()) {
             self.respond(engine, p, b);
             self.times(b, own_weights);
-            for &k in engine.incoming(p) {
+            for &k in engine.incoming(p).iter().filter(|&&k| engine.links()[k].learns) {
                 macs += self.correlate(engine, k, b, &mut gradients.links[k]);
             }
             self.times(b, &y);
@@ -370,7 +370,7 @@ impl<F: Scalar> Counting<F> {
     /// Adds `Σ_s delta[s + delay]` over the spikes `s` of every source of `links()[k]`, for the targets in block `b`.
     fn correlate(&self, engine: &Clocked<F>, k: usize, b: usize, gradient: &mut [Block<F>]) -> u64 {
         let link = &engine.links()[k];
-        let Some(delta) = self.delta.get(link.delay..).filter(|_| !link.store.frozen()) else { return 0 };
+        let Some(delta) = self.delta.get(link.delay..) else { return 0 };
         let trains = &self.trains[train_of(link.from)];
         super::sparse_bptt::correlate(engine, link, b, trains, delta, gradient)
     }
