@@ -60,12 +60,13 @@ fn doc(root: &Path) -> Result<(), String> {
 }
 
 fn readme(root: &Path) -> Result<(), String> {
-    let args = ["test", "--quiet", "--package", "snn-repro", "--doc", "--", "ReadmeCode"];
+    // All packages, so that nothing is built again with fewer features than the tests have.
+    let args = ["test", "--quiet", "--workspace", "--doc", "--", "ReadmeCode"];
     succeed(cargo().args(args).current_dir(root), "the code in README.md does not do what it says (above)")
 }
 
 fn docs(root: &Path) -> Result<(), String> {
-    let args = ["run", "--quiet", "--package", "snn-cli", "--", "docs", "--check"];
+    let args = ["run", "--quiet", "--bin", "snn", "--", "docs", "--check"];
     succeed(
         cargo().args(args).current_dir(root),
         "a generated table is out of date or has no markers (above): run `cargo run -p snn-cli -- docs`",

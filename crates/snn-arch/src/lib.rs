@@ -10,6 +10,7 @@
 //! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
 //! * [`search`]: outer loops without gradients: cross-entropy, evolution strategies, annealing, with one contract.
 //! * [`neuroevolution`]: mutations that are kept or dropped, and the gradient descent they come to.
+//! * [`pathnet`]: modules that tasks share, and the paths they take through them.
 //! * [`policy`]: how a readout becomes an action and a value, and what the objective says of them. Pure functions in `f64`.
 //!
 //! The inner machinery is that of the other crates: engines run the network, rules give the gradient, the [`Trainer`](snn_learn::Trainer) moves the weights.
@@ -28,6 +29,7 @@ pub mod meta_rl;
 pub mod navigation;
 pub mod neuroevolution;
 pub mod on_chip;
+pub mod pathnet;
 pub mod policy;
 pub mod search;
 

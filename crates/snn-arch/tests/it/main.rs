@@ -5,5 +5,6 @@ mod l2l;
 mod liquid;
 mod meta_rl;
 mod on_chip;
+mod pathnet;
 mod reward_eprop;
 mod search;
