@@ -4,6 +4,7 @@
 //! * [`l2l`]: supervised. The error of a trained network against the number of examples it has seen, and what simple learners reach.
 //! * [`liquid`]: supervised, through a readout that is fitted in closed form within each task.
 //! * [`meta_rl`]: by reward. An agent in a closed loop with an [`Environment`](snn_data::Environment), trained by policy gradients through whole episodes.
+//! * [`motif`]: recurrent layers of motifs, whose topology is searched by gradient.
 //! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
 //! * [`ClosedLoop`]: a machine, a world and rules that learn while the network runs.
 //! * [`Agent`]: the usual network for both, in a few numbers.
@@ -26,6 +27,7 @@ mod error;
 pub mod l2l;
 pub mod liquid;
 pub mod meta_rl;
+pub mod motif;
 pub mod navigation;
 pub mod neuroevolution;
 pub mod on_chip;

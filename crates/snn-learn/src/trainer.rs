@@ -426,6 +426,26 @@ impl Trainer {
         Ok(stats.expect("without a break an epoch ends"))
     }
 
+    /// One update on these trials of `data`, with the learning rate of the present epoch: for loops that choose every batch themselves.
+    ///
+    /// # Errors
+    /// As [`Trainer::epoch`], and if there is no trial, or one that `data` do not have.
+    pub fn step(&mut self, data: &dyn Dataset, trials: &[usize]) -> Result<Stats, TrainError> {
+        self.check(data)?;
+        if let Some(trial) = trials.iter().find(|&&i| i >= data.len()) {
+            return Err(TrainError::Options(format!("trial {trial}: data set `{}` has {}", data.name(), data.len())));
+        }
+        if trials.is_empty() {
+            return Err(TrainError::Options("an update on no trials: give at least one".into()));
+        }
+        let stats = self.batch(data, trials, self.options.schedule.factor(self.epochs as f64))?;
+        if !stats.loss.is_finite() {
+            return Err(TrainError::Diverged { loss: stats.loss, epoch: self.epochs });
+        }
+        self.look_for_dead(&stats)?;
+        Ok(stats)
+    }
+
     /// As [`Trainer::epoch`], but `after_batch` may break. Then there are no statistics yet; [`Trainer::checkpoint`] holds the place, and
     /// the next call goes on with the batch that follows, to the same bits as without the pause.
     ///

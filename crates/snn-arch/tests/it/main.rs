@@ -4,6 +4,7 @@ mod closed_loop;
 mod l2l;
 mod liquid;
 mod meta_rl;
+mod motif;
 mod on_chip;
 mod pathnet;
 mod reward_eprop;
