@@ -29,7 +29,7 @@ macro_rules! benches {
     };
 }
 
-benches! { train_step, egru, product, eprop, pub brunel, convert, instructions }
+benches! { train_step, egru, product, eprop, pub brunel, convert, search, instructions }
 
 /// What a bench found.
 #[derive(Clone, Debug, Serialize)]
