@@ -13,6 +13,7 @@ mod fit;
 mod machines;
 mod map;
 mod matrix;
+mod nir;
 mod plots;
 mod reproduce;
 mod run;
@@ -60,7 +61,7 @@ enum Command {
     /// Turn a trained network (ONNX) into a spiking one, and compare the two.
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::Args),
-    /// Run a converted network on data.
+    /// Run a converted network, or a NIR graph, on data.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Args),
     /// Say what would become of a network on a machine.

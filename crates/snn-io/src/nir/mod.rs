@@ -6,19 +6,52 @@
 //! Source: J. E. Pedersen et al. 2024, "Neuromorphic intermediate representation: a unified instruction set for interoperable brain-inspired computing",
 //! doi:10.1038/s41467-024-52259-9, and the Python package `nir` 1.0.8.
 
+mod cells;
+mod convention;
+mod export;
+mod flat;
 mod graph;
+mod maps;
+mod network;
 
+pub use convention::{AfterSpike, Convention, Current, Decay, Integrate, Spikes};
+pub use export::{Export, export};
 pub use graph::{Graph, Kind, Metadata, Node, Primitive};
+pub use network::network;
 
 use crate::{
     IoError, atomic,
     hdf5::{Array, Tree, encode_tree},
 };
 use graph::{Fault, type_of};
+use snn_core::NetworkError;
 use std::path::Path;
 
 /// The version of NIR that is written.
 const VERSION: &str = "1.0";
+
+/// Why a graph cannot be run.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NirError {
+    /// A node, an edge or a parameter that is not covered.
+    #[error("`{place}`: {why}")]
+    Node {
+        /// Which one, and its primitive.
+        place: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// Parts that do not fit one another.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+impl From<Fault> for NirError {
+    fn from(Fault { place, why }: Fault) -> Self {
+        NirError::Node { place, why }
+    }
+}
 
 /// Reads a graph.
 ///
