@@ -98,7 +98,7 @@ fn a_recurrent_edge_takes_a_step() {
         Node::Graph(_) => panic!("a graph"),
     };
 
-    const STEPS: usize = 200;
+    const STEPS: usize = 1000;
     let mut rng = Seed::new(3).rng();
     let signal: Vec<f64> = (0..12 * STEPS).map(|_| f64::from(u8::from(rng.random_bool(0.3)))).collect();
     let record = Clocked::<f64>::compile(&network).record(&[&raster(&signal, 12)], Wants::Spikes);
@@ -253,7 +253,7 @@ fn potentials_are_in_units_of_the_input() {
 
 /// Two layers of a model, the first recurrent if it spikes; else of other neurons.
 fn layers(model: &Model) -> Network {
-    let first = if model.spikes() { model.clone() } else { If::default().into() };
+    let first = if matches!(model, Model::Linear(_) | Model::Li(_)) { If::default().into() } else { model.clone() };
     let net = Net::new(ms(1.0)).input("in", 5).population("a", 4, first).population("b", 4, model.clone()).current(0.125);
     net.project("in", "a", Connect::All, Init::uniform(2.0))
         .project("a", "a", Connect::All, Init::uniform(0.3))

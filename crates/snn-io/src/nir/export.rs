@@ -308,7 +308,8 @@ impl Writer<'_> {
         match &p.delay {
             delay if own_loop || all(delay, 0.0) => {}
             Value::Each(_) if !one_to_one(self.net, p) => return Err("a delay of each link, which NIR does not have".into()),
-            delay => chain.push(Primitive::new(Kind::Delay).param("delay", self.floats(&to, delay))),
+            // Before the map: its bias does not wait.
+            delay => chain.insert(0, Primitive::new(Kind::Delay).param("delay", self.floats(&p.from, delay))),
         }
         let relay = self.relays.contains(&to);
         if relay && chain.is_empty() {
