@@ -156,7 +156,8 @@ impl Case {
     fn new() -> Case {
         let dir = tempfile::tempdir().unwrap();
         let case = Case { net: dir.path().join("net.nir"), data: dir.path().join("data.npz"), dir };
-        nir::write(&case.net, &graph(Primitive::new(Kind::IF).floats("r", [2], vec![1.0; 2]).floats("v_threshold", [2], vec![1.0; 2]))).unwrap();
+        nir::write(&case.net, &graph(Primitive::new(Kind::IF).floats("r", [2], vec![1.0; 2]).floats("v_threshold", [2], vec![1.0; 2])))
+            .unwrap();
         let x = Array3::from_shape_fn((3, 4, 2), |(n, t, c)| if c == n % 2 { 1.25 + t as f32 } else { 0.0 });
         let y = Array1::from_iter((0..3).map(|n| (n % 2) as f32));
         npy::write_npz(&case.data, &[("x", &x.into_dyn()), ("y", &y.into_dyn())]).unwrap();
@@ -192,7 +193,10 @@ fn runs_on_archives_and_says_what_it_assumed() {
     let once: Value = program::json(&case.run(&["--spikes", "one", "--images", "2"]));
     assert_eq!((&once["samples"], &once["spikes_per_sample"]), (&2.into(), &4.0.into()));
     let zero: Value = program::json(&case.run(&["--reset", "zero", "--dt", "100us"]));
-    assert_eq!((&zero["convention"]["reset"], &zero["convention"]["dt"], &zero["spikes_per_sample"]), (&"value".into(), &1e-4.into(), &4.0.into()));
+    assert_eq!(
+        (&zero["convention"]["reset"], &zero["convention"]["dt"], &zero["spikes_per_sample"]),
+        (&"value".into(), &1e-4.into(), &4.0.into())
+    );
 }
 
 #[test]
@@ -214,7 +218,8 @@ fn what_cannot_be_run_is_named() {
     refused(&["--reset", "soft"], &["--reset", "subtract, value"]);
     refused(&["--on", "dls"], &["--on", "software engine"]);
     let lif = |tau: f32, v_reset: Vec<f32>| {
-        let p = Primitive::new(Kind::LIF).floats("tau", [2], vec![tau; 2]).floats("v_leak", [2], vec![0.0; 2]).floats("v_reset", [2], v_reset);
+        let p =
+            Primitive::new(Kind::LIF).floats("tau", [2], vec![tau; 2]).floats("v_leak", [2], vec![0.0; 2]).floats("v_reset", [2], v_reset);
         nir::write(&case.net, &graph(p.floats("r", [2], vec![1.0; 2]).floats("v_threshold", [2], vec![1.0; 2]))).unwrap();
     };
     lif(0.001, vec![0.0; 2]);
@@ -240,7 +245,11 @@ fn what_cannot_be_run_is_named() {
 /// What a reset to a value of several neurons is in units of the input.
 #[test]
 fn potentials_are_in_units_of_the_input() {
-    let p = Primitive::new(Kind::LIF).floats("tau", [2], vec![0.004; 2]).floats("v_leak", [2], vec![0.0; 2]).floats("v_reset", [2], vec![-0.5; 2]);
+    let p = Primitive::new(Kind::LIF).floats("tau", [2], vec![0.004; 2]).floats("v_leak", [2], vec![0.0; 2]).floats(
+        "v_reset",
+        [2],
+        vec![-0.5; 2],
+    );
     let r = Array::new([2], Values::F64(vec![2.0; 2]));
     let convention = Convention { reset: AfterSpike::Value, ..Convention::default() };
     let network = nir::network(&graph(p.param("r", r).floats("v_threshold", [2], vec![1.0; 2])), &convention).unwrap();
@@ -287,6 +296,7 @@ fn exported_networks_run_alike() {
         let net = layers(model);
         let graph = nir::export(&net, &nir::Export { decay, ..nir::Export::default() }).unwrap_or_else(|e| panic!("{}: {e}", model.name()));
         let again = nir::network(&graph, &Convention::of(&graph).unwrap()).unwrap();
+        assert_eq!(again.draft().projections.len(), net.draft().projections.len() + 1, "{}: but for the output", model.name());
         let run = |net: &Network| Clocked::<f64>::compile(net).record(&[&input], Wants::Spikes);
         let (ours, theirs) = (run(&net), run(&again));
         let output = population(&again, "b_output");

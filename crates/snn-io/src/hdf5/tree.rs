@@ -238,7 +238,8 @@ impl Reading {
     fn array(&mut self, dataset: &Dataset, place: &str) -> Result<Array, IoError> {
         let size = dataset.raw_byte_len().map_err(|e| self.source.refused(place, e))? as u64;
         let left = self.bytes.checked_sub(size);
-        let too_large = || IoError::TooLarge { path: self.source.path.clone(), what: "all arrays together".into(), limit: self.source.limit };
+        let too_large =
+            || IoError::TooLarge { path: self.source.path.clone(), what: "all arrays together".into(), limit: self.source.limit };
         self.bytes = left.ok_or_else(too_large)?;
         let raw = dataset.read_raw_bytes().map_err(|e| self.source.refused(place, e))?;
         let shape: Vec<usize> = dataset.shape().iter().map(|&n| n as usize).collect();

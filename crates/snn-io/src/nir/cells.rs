@@ -129,7 +129,9 @@ impl<'a> Neurons<'a> {
             (AfterSpike::Subtract, Value::Shared(0.0)) => Ok(Reset::Subtract),
             (AfterSpike::Subtract, _) => Err("`v_reset` is not 0, which a reset by subtraction would pass by; reset to the value".into()),
             (AfterSpike::Value, Value::Shared(value)) => Ok(Reset::To(value)),
-            (AfterSpike::Value, Value::Each(_)) => Err("`v_reset` over the gain of a step differs between its neurons, which no model here has".into()),
+            (AfterSpike::Value, Value::Each(_)) => {
+                Err("`v_reset` over the gain of a step differs between its neurons, which no model here has".into())
+            }
         }
     }
 

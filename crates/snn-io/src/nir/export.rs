@@ -1,14 +1,20 @@
 //! A network description as a NIR graph.
 
+mod cells;
+mod maps;
+
 use super::convention::{AfterSpike, Convention, Current, Decay, Integrate, Spikes};
 use super::graph::{Fault, Graph, Kind, Primitive};
-use super::maps::shared;
 use super::{NirError, network};
-use crate::hdf5::{Array, Tree, Values};
-use snn_core::net::{Links, Population, Projection};
-use snn_core::neuron::{FewSpikes, Model, Reset, decay};
+use cells::{Neurons, all, floats, io, neurons};
+use maps::{Shapes, nodes, one_to_one, shapes, takes_bias};
+use snn_core::net::{Population, Projection};
+use snn_core::neuron::Model;
 use snn_core::{Network, Value};
 use std::collections::{HashMap, HashSet};
+
+/// What is wrong, said by those who do not know where.
+type Reason = String;
 
 /// How a network goes out.
 ///
@@ -69,8 +75,7 @@ pub fn export(net: &Network, settings: &Export) -> Result<Graph, NirError> {
     let (graph, exits, relays) = Default::default();
     let mut out = Writer { net, settings, graph, shapes: shapes(net)?, exits, relays, reset: None, spikes: None };
     for input in &draft.inputs {
-        let node = Primitive::new(Kind::Input).whole("shape", &out.wholes(&input.name));
-        out.graph.nodes.insert(input.name.clone(), node.into());
+        out.graph.nodes.insert(input.name.clone(), io(Kind::Input, &out.shape(&input.name)).into());
     }
     for p in &draft.populations {
         out.population(p).map_err(|why| Fault::at(format!("{} ({})", p.name, p.model.name()), why))?;
@@ -91,51 +96,6 @@ pub fn export(net: &Network, settings: &Export) -> Result<Graph, NirError> {
     Ok(graph)
 }
 
-type Reason = String;
-type Shapes = HashMap<String, Vec<usize>>;
-
-/// The shapes of images, from the windows over them.
-fn shapes(net: &Network) -> Result<Shapes, Fault> {
-    let mut shapes = Shapes::new();
-    let mut learn = |name: &str, shape: Vec<usize>| match shapes.insert(name.to_owned(), shape.clone()) {
-        Some(other) if other != shape => Err(Fault::at(name, format!("an image of the shape {other:?}, and of {shape:?}"))),
-        other => Ok(other.is_none()),
-    };
-    let projections = &net.draft().projections;
-    for p in projections {
-        let conv = match &p.links {
-            Links::Conv2d(conv) => *conv,
-            Links::SumPool2d(pool) => pool.depthwise(),
-            _ => continue,
-        };
-        learn(&p.from, vec![conv.channels_in, conv.height, conv.width])?;
-        learn(&p.to, vec![conv.channels_out, conv.output().0, conv.output().1])?;
-    }
-    // One to one, both ends have the same.
-    let equal: Vec<_> = projections.iter().filter(|p| one_to_one(net, p)).map(|p| (&p.from, &p.to)).collect();
-    loop {
-        let known = shapes.len();
-        for (a, b) in &equal {
-            for (a, b) in [(a, b), (b, a)] {
-                if let Some(shape) = shapes.get(*a).cloned() {
-                    shapes.entry((*b).clone()).or_insert(shape);
-                }
-            }
-        }
-        if shapes.len() == known {
-            return Ok(shapes);
-        }
-    }
-}
-
-fn one_to_one(net: &Network, p: &Projection) -> bool {
-    let (n, m) = (net.size(&p.from), net.size(&p.to));
-    matches!(p.links, Links::Csr { .. }) && n == m && p.links.count(n, m) == n && p.links.triplets(n, m).all(|(i, j, _)| i == j)
-}
-
-/// Largest matrix that listed links are written out as.
-const MAX_MATRIX: usize = 1 << 26;
-
 struct Writer<'a> {
     net: &'a Network,
     settings: &'a Export,
@@ -152,15 +112,6 @@ impl Writer<'_> {
         self.shapes.get(name).cloned().unwrap_or_else(|| vec![self.net.size(name)])
     }
 
-    fn wholes(&self, name: &str) -> Vec<i64> {
-        self.shape(name).iter().map(|&n| n as i64).collect()
-    }
-
-    /// A parameter of every neuron of `name`.
-    fn floats(&self, name: &str, values: &Value) -> Array {
-        Array::new(self.shape(name), Values::F64(values.iter(self.net.size(name)).collect()))
-    }
-
     /// Adds a node under this name, or the next one that is free.
     fn node(&mut self, name: &str, primitive: Primitive) -> String {
         let free = |name: &String| !self.graph.nodes.contains_key(name) && self.net.size(name) == 0;
@@ -174,240 +125,99 @@ impl Writer<'_> {
         self.graph.edges.push([from.into(), to.into()]);
     }
 
-    fn population(&mut self, p: &Population) -> Result<(), Reason> {
-        let plain = p.refractory == 0.0 && p.escape.is_none();
-        if !plain {
-            return Err("refractory periods and escape noise are not in NIR".into());
-        }
-        let relay = matches!(&p.model, Model::Linear(l) if all(&l.keep, 0.0) && all(&l.gain, 1.0));
+    /// Whether a population hands on what one projection brings, and does nothing else.
+    fn is_relay(&self, p: &Population) -> bool {
         let mut incoming = self.net.draft().projections.iter().filter(|projection| projection.to == p.name);
-        let one = incoming.next().is_some_and(|first| first.from != p.name) && incoming.next().is_none();
-        if relay && one && !self.net.draft().outputs.contains(&p.name) {
+        matches!(&p.model, Model::Linear(unit) if all(&unit.keep, 0.0) && all(&unit.gain, 1.0))
+            && incoming.next().is_some_and(|first| first.from != p.name)
+            && incoming.next().is_none()
+            && !self.net.draft().outputs.contains(&p.name)
+    }
+
+    fn population(&mut self, p: &Population) -> Result<(), Reason> {
+        if self.is_relay(p) {
             self.relays.insert(p.name.clone());
             return Ok(());
         }
-        let is_output = matches!(&p.model, Model::Sum(sum) if sum.period == 1);
-        let mut primitive = self.primitive(p)?;
-        if p.has_current() && self.bias_of(p).is_none() {
-            let leak = |r: &Array| r.numbers().map(|r| r.iter().enumerate().map(|(j, r)| r * p.current.at(j)).collect());
-            match (primitive.params.contains_key("v_leak") && !primitive.params.contains_key("w_in"), primitive.params.get("r").and_then(leak)) {
-                (true, Some(v_leak)) => drop(primitive.params.insert("v_leak".into(), self.floats(&p.name, &Value::Each(v_leak)))),
-                _ => return Err("its constant current needs an all-to-all projection or a convolution to it, to be the bias of".into()),
-            }
+        let shape = self.shape(&p.name);
+        let Neurons { mut node, worth, reset, spikes } = neurons(p, &shape, self.net.dt(), self.settings)?;
+        self.agree(reset, spikes)?;
+        if p.has_current() && self.bearer(p).is_none() {
+            leak(&mut node, &shape, &p.current)?;
         }
-        self.graph.nodes.insert(p.name.clone(), primitive.into());
-        if let (Model::FewSpikes(model), true) = (&p.model, self.settings.approximate) {
-            let scale = Primitive::new(Kind::Scale).param("scale", self.floats(&p.name, &least(model).into()));
-            let worth = self.node(&format!("{}_worth", p.name), scale);
-            self.edge(&p.name, &worth);
-            self.exits.insert(p.name.clone(), worth);
+        let is_output = node.kind == Kind::Output;
+        self.graph.nodes.insert(p.name.clone(), node.into());
+        let mut exit = p.name.clone();
+        if let Some(worth) = worth {
+            exit = self.node(&format!("{}_worth", p.name), worth);
+            self.edge(&p.name, &exit);
+            self.exits.insert(p.name.clone(), exit.clone());
         }
         if self.net.draft().outputs.contains(&p.name) && !is_output {
-            let output = Primitive::new(Kind::Output).whole("shape", &self.wholes(&p.name));
-            let output = self.node(&format!("{}_output", p.name), output);
-            let exit = self.exits.get(&p.name).unwrap_or(&p.name).clone();
+            let output = self.node(&format!("{}_output", p.name), io(Kind::Output, &shape));
             self.edge(&exit, &output);
         }
         Ok(())
     }
 
-    /// The node of a population's neurons.
-    fn primitive(&mut self, p: &Population) -> Result<Primitive, Reason> {
-        let name = &p.name;
-        let new = |kind: Kind, params: &[(&str, Value)]| {
-            params.iter().fold(Primitive::new(kind), |node, (param, values)| node.param(param, self.floats(name, values)))
-        };
-        let (zero, one) = (Value::Shared(0.0), Value::Shared(1.0));
-        let dt = self.net.dt();
-        // What a leak takes away in a step, and the time constant with which others do the same.
-        let rate = |tau: &Value| per(tau, |tau| 1.0 - decay(dt, tau));
-        let tau_of = |rate: &Value| per(rate, |rate| if self.settings.decay == Decay::Exact { -dt / (-rate).ln_1p() } else { dt / rate });
-        let inverse = |rate: &Value| per(rate, |rate| 1.0 / rate);
-        let lif = |tau: &Value, v_th: &Value, r: Value, v_reset: f64| {
-            let params = [("tau", tau_of(&rate(tau))), ("r", r), ("v_leak", zero.clone()), ("v_threshold", v_th.clone())];
-            new(Kind::LIF, &[&params[..], &[("v_reset", v_reset.into())]].concat())
-        };
-        let (node, reset) = match &p.model {
-            Model::If(m) => {
-                (new(Kind::IF, &[("r", one), ("v_threshold", m.v_th.clone()), ("v_reset", value_of(m.reset).into())]), Some((m.reset, Some(Spikes::One))))
-            }
-            Model::IfMulti(m) => {
-                let node = new(Kind::IF, &[("r", one), ("v_threshold", m.v_th.clone()), ("v_reset", zero)]);
-                (node, Some((Reset::Subtract, Some(Spikes::Several))))
-            }
-            Model::Lif(m) => (lif(&m.tau, &m.v_th, inverse(&rate(&m.tau)), value_of(m.reset)), Some((m.reset, None))),
-            Model::CubaLif(m) => {
-                let (syn, mem) = (rate(&m.tau_syn), rate(&m.tau));
-                let params = [("tau_syn", tau_of(&syn)), ("tau_mem", tau_of(&mem)), ("r", inverse(&mem)), ("w_in", inverse(&syn)), ("v_leak", zero)];
-                let fires = [("v_threshold", m.v_th.clone()), ("v_reset", value_of(m.reset).into())];
-                (new(Kind::CubaLIF, &[&params[..], &fires].concat()), Some((m.reset, None)))
-            }
-            Model::Li(m) => (new(Kind::LI, &[("tau", tau_of(&rate(&m.tau))), ("r", one), ("v_leak", zero)]), None),
-            Model::Linear(m) if all(&m.keep, 0.0) => (new(Kind::Scale, &[("scale", m.gain.clone())]), None),
-            Model::Linear(m) if all(&m.keep, 1.0) => (new(Kind::I, &[("r", m.gain.clone())]), None),
-            Model::Linear(m) => {
-                let rate = per(&m.keep, |keep| 1.0 - keep);
-                let r = shared((0..p.size).map(|j| m.gain.at(j) / rate.at(j)).collect());
-                (new(Kind::LI, &[("tau", tau_of(&rate)), ("r", r), ("v_leak", zero)]), None)
-            }
-            Model::Threshold(m) => (new(Kind::Threshold, &[("threshold", m.v_th.clone())]), None),
-            Model::Sum(m) if m.period == 1 && all(&m.bias, 0.0) => (Primitive::new(Kind::Output).whole("shape", &self.wholes(name)), None),
-            Model::Alif(m) if self.settings.approximate => {
-                let node = lif(&m.tau, &m.v_th, inverse(&rate(&m.tau)), 0.0);
-                (marked(node, "of alif, without its adaptation"), Some((Reset::Subtract, None)))
-            }
-            Model::Lsnn(m) if self.settings.approximate => {
-                let node = lif(&m.tau, &m.v_th, one, 0.0);
-                (marked(node, "of lsnn, without its adaptation, a step early"), Some((Reset::Subtract, None)))
-            }
-            Model::FewSpikes(m) if self.settings.approximate && !m.signed && all(&m.bias, 0.0) && least(m) > 0.0 => {
-                let node = new(Kind::IF, &[("r", one), ("v_threshold", least(m).into()), ("v_reset", zero)]);
-                let about = "of few_spikes, at once and without its largest value; its spikes are worth the smallest step of the code";
-                (marked(node, about), Some((Reset::Subtract, Some(Spikes::Several))))
-            }
-            Model::Alif(_) | Model::Lsnn(_) | Model::FewSpikes(_) => {
-                return Err("NIR has no such neuron; approximations are made on request, of a few-spikes neuron if it is unsigned and without bias".into());
-            }
-            _ => return Err("NIR has no such neuron, and none that comes near".into()),
-        };
-        if let Some((reset, spikes)) = reset {
-            self.agrees(reset, spikes)?;
-        }
-        Ok(node)
-    }
-
     /// Resets, and spikes in a step, are those of the whole graph.
-    fn agrees(&mut self, reset: Reset, spikes: Option<Spikes>) -> Result<(), Reason> {
-        let reset = if reset == Reset::Subtract { AfterSpike::Subtract } else { AfterSpike::Value };
-        let spikes = spikes.filter(|_| reset == AfterSpike::Subtract);
-        let same = self.reset.is_none_or(|other| other == reset) && (spikes.is_none() || self.spikes.is_none_or(|other| Some(other) == spikes));
-        (self.reset, self.spikes) = (Some(reset), self.spikes.or(spikes));
-        if same { Ok(()) } else { Err("it resets or repeats its spikes otherwise than another population, but NIR says that of a whole graph at most".into()) }
+    fn agree(&mut self, reset: Option<AfterSpike>, spikes: Option<Spikes>) -> Result<(), Reason> {
+        let (reset, spikes) = (reset.or(self.reset), spikes.or(self.spikes));
+        if self.reset.is_some_and(|one| Some(one) != reset) || self.spikes.is_some_and(|one| Some(one) != spikes) {
+            return Err("resets or repeats its spikes otherwise than another population; NIR says that of a whole graph at most".into());
+        }
+        (self.reset, self.spikes) = (reset, spikes);
+        Ok(())
     }
 
     /// The projection whose bias the constant current of a population is.
-    fn bias_of(&self, p: &Population) -> Option<usize> {
-        let fits = |projection: &Projection| match &projection.links {
-            Links::All => true,
-            Links::Conv2d(conv) => {
-                let area = conv.output().0 * conv.output().1;
-                (0..p.size).all(|j| p.current.at(j) == p.current.at(j / area * area))
-            }
-            _ => false,
-        };
-        self.net.draft().projections.iter().position(|projection| projection.to == p.name && fits(projection))
+    fn bearer(&self, p: &Population) -> Option<usize> {
+        let fits = |projection: &Projection| projection.to == p.name && takes_bias(&projection.links, &p.current, p.size);
+        self.net.draft().projections.iter().position(fits)
     }
 
     fn projection(&mut self, k: usize, p: &Projection) -> Result<(), Reason> {
-        let (dt, to) = (self.net.dt(), p.to.clone());
         if p.port.is_some() {
             return Err("a port, which NIR does not have".into());
         }
-        let mut chain = self.map(k, p)?;
-        let own_loop = p.from == p.to && all(&p.delay, dt);
+        let (from, to) = (self.shape(&p.from), self.shape(&p.to));
+        let target = self.net.draft().populations.iter().find(|target| target.name == p.to);
+        let bias = target.filter(|target| target.has_current() && self.bearer(target) == Some(k)).map(|target| &target.current);
+        let mut chain = nodes(self.net, p, &from, &to, bias)?;
+        let own_loop = p.from == p.to && all(&p.delay, self.net.dt());
         match &p.delay {
             delay if own_loop || all(delay, 0.0) => {}
             Value::Each(_) if !one_to_one(self.net, p) => return Err("a delay of each link, which NIR does not have".into()),
             // Before the map: its bias does not wait.
-            delay => chain.insert(0, Primitive::new(Kind::Delay).param("delay", self.floats(&p.from, delay))),
+            delay => chain.insert(0, Primitive::new(Kind::Delay).param("delay", floats(&from, delay))),
         }
-        let relay = self.relays.contains(&to);
+        let relay = self.relays.contains(&p.to);
         if relay && chain.is_empty() {
-            chain.push(Primitive::new(Kind::Scale).param("scale", self.floats(&to, &1.0.into())));
+            chain.push(Primitive::new(Kind::Scale).param("scale", floats(&to, &1.0.into())));
         }
         let (mut before, last) = (self.exits.get(&p.from).unwrap_or(&p.from).clone(), chain.len());
         for (n, primitive) in chain.into_iter().enumerate() {
             let name = if relay && n + 1 == last {
-                self.graph.nodes.insert(to.clone(), primitive.into());
-                to.clone()
+                self.graph.nodes.insert(p.to.clone(), primitive.into());
+                p.to.clone()
             } else {
-                self.node(&format!("{}_{to}", p.from), primitive)
+                self.node(&format!("{}_{}", p.from, p.to), primitive)
             };
             self.edge(&before, &name);
             before = name;
         }
         if !relay {
-            self.edge(&before, &to);
+            self.edge(&before, &p.to);
         }
         Ok(())
     }
-
-    /// The nodes of a projection's links and weights.
-    fn map(&self, k: usize, p: &Projection) -> Result<Vec<Primitive>, Reason> {
-        let (n, m) = (self.net.size(&p.from), self.net.size(&p.to));
-        let pair = |(a, b): (usize, usize)| [a as i64, b as i64];
-        let target = self.net.draft().populations.iter().find(|target| target.name == p.to);
-        let current = target.filter(|target| target.has_current() && self.bias_of(target) == Some(k)).map(|target| &target.current);
-        match &p.links {
-            Links::Conv2d(conv) => {
-                let (channels, area) = (conv.channels_out, conv.output().0 * conv.output().1);
-                let weights = p.weights.iter(conv.weights()).collect();
-                let bias = (0..channels).map(|c| current.map_or(0.0, |current| current.at(c * area))).collect();
-                let node = Primitive::new(Kind::Conv2d)
-                    .floats("weight", [channels, conv.channels_in / conv.groups, conv.kernel.0, conv.kernel.1], weights)
-                    .param("bias", Array::new([channels], Values::F64(bias)))
-                    .param("groups", Array::new([], Values::I64(vec![conv.groups as i64])))
-                    .whole("input_shape", &[conv.height as i64, conv.width as i64]);
-                let windows = [("stride", conv.stride), ("padding", conv.padding), ("dilation", conv.dilation)];
-                Ok(vec![windows.into_iter().fold(node, |node, (name, value)| node.whole(name, &pair(value)))])
-            }
-            Links::SumPool2d(pool) => {
-                let mean = 1.0 / (pool.kernel.0 * pool.kernel.1) as f32;
-                let kind = match p.weights.at(0) {
-                    1.0 => Kind::SumPool2d,
-                    w if w == mean => Kind::AvgPool2d,
-                    w => return Err(format!("a pool with the weight {w}; NIR has sums and means")),
-                };
-                let windows = [("kernel_size", pool.kernel), ("stride", pool.stride), ("padding", pool.padding)];
-                Ok(vec![windows.into_iter().fold(Primitive::new(kind), |node, (name, value)| node.whole(name, &pair(value)))])
-            }
-            Links::Csr { .. } if one_to_one(self.net, p) => match all(&p.weights, 1.0) {
-                true => Ok(Vec::new()),
-                false => Ok(vec![Primitive::new(Kind::Scale).floats("scale", self.shape(&p.from), p.weights.iter(n).collect())]),
-            },
-            links => {
-                if self.shape(&p.to).len() > 1 {
-                    return Err(format!("its target has the shape {:?}, but NIR cannot make an image of a list", self.shape(&p.to)));
-                }
-                if n.saturating_mul(m) > MAX_MATRIX {
-                    return Err(format!("as a matrix it has more than {MAX_MATRIX} weights"));
-                }
-                let mut weights = vec![0.0; n * m];
-                links.triplets(n, m).for_each(|(i, j, k)| weights[j * n + i] = p.weights.at(k));
-                let matrix = Primitive::new(if current.is_some() { Kind::Affine } else { Kind::Linear }).floats("weight", [m, n], weights);
-                let matrix = current.map_or(matrix.clone(), |bias| matrix.param("bias", self.floats(&p.to, bias)));
-                let scalar = |x: i64| Array::new([], Values::I64(vec![x]));
-                let flatten = Primitive::new(Kind::Flatten).param("start_dim", scalar(0)).param("end_dim", scalar(-1));
-                let image = self.shape(&p.from).len() > 1;
-                Ok(if image { vec![flatten.whole("input_type", &self.wholes(&p.from)), matrix] } else { vec![matrix] })
-            }
-        }
-    }
 }
 
-/// Whether all values are this.
-fn all<T: Copy + PartialEq>(values: &Value<T>, x: T) -> bool {
-    values.given().iter().all(|&value| value == x)
-}
-
-fn per(values: &Value, f: impl Fn(f64) -> f64) -> Value {
-    match values {
-        Value::Shared(x) => f(*x).into(),
-        Value::Each(xs) => xs.iter().map(|&x| f(x)).collect::<Vec<_>>().into(),
-    }
-}
-
-/// NIR's `v_reset`.
-fn value_of(reset: Reset) -> f64 {
-    if let Reset::To(value) = reset { value } else { 0.0 }
-}
-
-/// The smallest step of a code.
-fn least(model: &FewSpikes) -> f64 {
-    model.weight.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
-fn marked(mut node: Primitive, what: &str) -> Primitive {
-    node.metadata.insert("approximation".into(), Tree::Array(Array::text(what)));
-    node
+/// Makes a constant current the leak of a membrane that hears it directly: `v_leak = R·I`.
+fn leak(node: &mut Primitive, shape: &[usize], current: &Value) -> Result<(), Reason> {
+    let r = node.params.get("r").and_then(|r| r.numbers()).filter(|_| matches!(node.kind, Kind::LI | Kind::LIF));
+    let r = r.ok_or("its constant current needs an all-to-all projection or a convolution to it, whose bias it can be")?;
+    let v_leak: Vec<f64> = r.iter().enumerate().map(|(j, r)| r * current.at(j)).collect();
+    node.params.insert("v_leak".into(), floats(shape, &v_leak.into()));
+    Ok(())
 }

@@ -219,7 +219,9 @@ impl Graph {
     /// The graph in a tree; its parameters and edges are not yet checked.
     pub(super) fn from_tree(tree: &Tree, place: &str) -> Result<Graph, Fault> {
         let nodes = match tree.get("nodes") {
-            Some(Tree::Group(nodes)) => nodes.iter().map(|(name, tree)| node(tree, &format!("{place}/nodes/{name}")).map(|n| (name.clone(), n))),
+            Some(Tree::Group(nodes)) => {
+                nodes.iter().map(|(name, tree)| node(tree, &format!("{place}/nodes/{name}")).map(|n| (name.clone(), n)))
+            }
             _ => return Err(Fault::at(place, "a graph without a group `nodes`")),
         };
         Ok(Graph { nodes: nodes.collect::<Result<_, _>>()?, edges: edges(tree.get("edges"), place)?, metadata: metadata(tree, place)? })

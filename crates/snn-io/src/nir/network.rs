@@ -5,7 +5,7 @@ use super::cells::{Cell, cell};
 use super::convention::Convention;
 use super::flat::{Flat, flatten};
 use super::graph::{Fault, Graph, Kind};
-use super::maps::{Map, map, shared};
+use super::maps::{Map, doubles, map, shared};
 use snn_core::net::{Draft, Input, Population, Projection};
 use snn_core::neuron::{Linear, Model};
 use snn_core::{Network, Value};
@@ -84,6 +84,7 @@ struct Lower<'a> {
     targets: Vec<Vec<usize>>,
     draft: Draft,
     places: HashMap<String, usize>, // of populations
+    synapses: HashSet<usize>,       // nodes whose synapse is a population of its own
     late: HashSet<String>,          // populations that hear everything a step late
 }
 
@@ -108,14 +109,15 @@ impl<'a> Lower<'a> {
             }
         }
         let draft = Draft { dt: convention.dt, ..Draft::default() };
-        Ok(Lower { nodes, convention, roles, sources, targets, draft, places: HashMap::new(), late: HashSet::new() })
+        let (places, synapses, late) = Default::default();
+        Ok(Lower { nodes, convention, roles, sources, targets, draft, places, synapses, late })
     }
 
     /// The population that adds up what a node hears, if that is one by itself.
     fn adds_up(&self, i: usize) -> Option<String> {
         let name = &self.nodes[i].name;
         match self.roles[i] {
-            Role::Cell if self.places.contains_key(&format!("{name}.current")) => Some(format!("{name}.current")),
+            Role::Cell if self.synapses.contains(&i) => Some(format!("{name}.current")),
             Role::Cell => Some(name.clone()),
             Role::Map if self.sources[i].len() > 1 => Some(format!("{name}.sum")),
             _ => None,
@@ -125,6 +127,19 @@ impl<'a> Lower<'a> {
     /// Whether a map is a projection only: one node hears it, and adds it up.
     fn is_projection(&self, i: usize) -> bool {
         self.roles[i] == Role::Map && matches!(self.targets[i][..], [to] if self.adds_up(to).is_some())
+    }
+
+    /// The delay of a `Delay` that only one other map hears, whose projection then has it.
+    fn delay_of_next(&self, i: usize) -> Option<f64> {
+        let next = |&to: &usize| self.roles[to] == Role::Map && self.sources[to].len() == 1 && self.nodes[to].kind() != Some(Kind::Delay);
+        let (delay, [to], [_]) = (self.nodes[i].primitive.filter(|p| p.kind == Kind::Delay)?, &self.targets[i][..], &self.sources[i][..])
+        else {
+            return None;
+        };
+        match shared(doubles(delay, "delay").ok()?) {
+            Value::Shared(delay) if next(to) => Some(delay),
+            _ => None,
+        }
     }
 
     fn population(&mut self, name: String, size: usize, model: Model, current: Value) {
@@ -157,6 +172,7 @@ impl<'a> Lower<'a> {
                     self.late.insert(name.clone());
                 }
                 if let Some(synapse) = synapse {
+                    self.synapses.insert(i);
                     let before = format!("{name}.current");
                     self.population(before.clone(), size, synapse, 0.0.into());
                     self.population(name.clone(), size, model, current);
@@ -171,7 +187,7 @@ impl<'a> Lower<'a> {
                     let size = self.nodes[node.into[0]].size();
                     self.population(format!("{name}.sum"), size, Linear::default().into(), 0.0.into());
                 }
-                if !self.is_projection(i) {
+                if !self.is_projection(i) && self.delay_of_next(i).is_none() {
                     self.population(name, size, Linear::default().into(), 0.0.into());
                 }
             }
@@ -196,7 +212,7 @@ impl<'a> Lower<'a> {
                 }
             }
         }
-        if self.roles[i] == Role::Map && !self.is_projection(i) {
+        if self.roles[i] == Role::Map && self.places.contains_key(&self.nodes[i].name) {
             self.add_map(i, self.nodes[i].name.clone())?;
         }
         Ok(())
@@ -205,8 +221,13 @@ impl<'a> Lower<'a> {
     /// The projection of a map, to the population `to`.
     fn add_map(&mut self, i: usize, to: String) -> Result<(), Fault> {
         let (node, shape) = (&self.nodes[i], &self.nodes[self.nodes[i].into[0]].shape);
-        let from = self.adds_up(i).unwrap_or_else(|| self.nodes[self.sources[i][0]].name.clone());
-        let map = node.primitive.map_or_else(|| Ok(Map::identity(node.size())), |p| map(p, shape)).map_err(|why| node.fault(why))?;
+        let mut map = node.primitive.map_or_else(|| Ok(Map::identity(node.size())), |p| map(p, shape)).map_err(|why| node.fault(why))?;
+        let mut source = self.sources[i][0];
+        if let Some(delay) = self.delay_of_next(source) {
+            map.delay = delay.into();
+            source = self.sources[source][0];
+        }
+        let from = self.adds_up(i).unwrap_or_else(|| self.nodes[source].name.clone());
         self.projection(from, to, map);
         Ok(())
     }

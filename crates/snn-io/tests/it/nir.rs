@@ -121,7 +121,10 @@ fn files_that_are_something_else() {
     let none = || Tree::Array(Array::new([0, 2], Values::F32(vec![])));
     says(group(&[("x", leaf("y"))]), &["expected a NIR graph", "`node`"]);
     says(group(&[("node", group(&[("type", leaf("LIF"))]))]), &["expected a NIRGraph, found `LIF`"]);
-    says(graph(group(&[("a", group(&[("type", leaf("Izhikevich"))]))]), none()), &["`node/nodes/a`", "`Izhikevich` is not read", "CubaLIF"]);
+    says(
+        graph(group(&[("a", group(&[("type", leaf("Izhikevich"))]))]), none()),
+        &["`node/nodes/a`", "`Izhikevich` is not read", "CubaLIF"],
+    );
     says(graph(group(&[("a", leaf("b"))]), none()), &["`node/nodes/a`", "a text `type`"]);
     says(graph(leaf("x"), none()), &["without a group `nodes`"]);
     says(graph(group(&[("a", leaf("b"))]), leaf("x")), &["`node/nodes/a`"]);
@@ -233,7 +236,11 @@ fn what_cannot_become_a_network_is_named() {
     says(&with(conv(Array::text("valid"), 1)), &default, &["`in` -> `out`", "9 units, not 4"]);
     says(&with(matrix(4, 3)), &default, &["`in` -> `out`", "12 weights for 64 links"]);
     says(&with(Primitive::new(Kind::Linear).floats("weight", [1, 4, 16], vec![0.0; 64])), &default, &["`n (Linear)`", "[1, 4, 16]"]);
-    says(&with(floats(Kind::Threshold, &["threshold"], 4, 1.0)), &default, &["`n (Threshold)`", "hears the 16 values of `in`, but takes 4"]);
+    says(
+        &with(floats(Kind::Threshold, &["threshold"], 4, 1.0)),
+        &default,
+        &["`n (Threshold)`", "hears the 16 values of `in`, but takes 4"],
+    );
     let huge = Graph::default().node("in", Primitive::new(Kind::Input).whole("shape", &[1 << 40, 1 << 40]));
     says(&huge, &default, &["`in (Input)`", "units in all"]);
     says(&with(matrix(4, 16)), &Convention { dt: 0.0, ..default }, &["dt = 0"]);
