@@ -124,7 +124,7 @@ impl Tree {
 
     /// Reads a file: groups, numbers and texts. Attributes, and objects that are neither groups nor data sets, are passed by.
     ///
-    /// Memory is bounded as for [`read_spikes`](super::read_spikes), for all arrays together.
+    /// Memory is bounded as for [`read_spikes`](super::read_spikes), for all arrays together; whole numbers take eight bytes each.
     ///
     /// # Errors
     /// As [`read_spikes`](super::read_spikes); [`IoError::Content`] also for elements that are neither numbers nor texts, and for more than 32 groups in one
@@ -169,6 +169,11 @@ pub(crate) fn encode_tree(path: &Path, tree: &Tree) -> Result<Vec<u8>, IoError> 
     encode().map_err(|e: WriterError| IoError::content(path, "contents", format!("they cannot be written as HDF5: {e}")))
 }
 
+/// The path of a member of the group at `place`.
+fn below(place: &str, name: &str) -> String {
+    if place.is_empty() { name.into() } else { format!("{place}/{name}") }
+}
+
 /// All arrays of a tree with their paths.
 fn list<'a>(path: &Path, tree: &'a Tree, name: String, into: &mut Vec<(String, &'a Array)>) -> Result<(), IoError> {
     match tree {
@@ -180,10 +185,9 @@ fn list<'a>(path: &Path, tree: &'a Tree, name: String, into: &mut Vec<(String, &
             }
             for (member, tree) in members {
                 if member.is_empty() || member.contains(['/', '\0']) || member == "." {
-                    return refuse(&format!("{name}/{member}"), "a name must not be empty or `.`, and have no `/` or NUL in it");
+                    return refuse(&below(&name, member), "a name must not be empty or `.`, and have no `/` or NUL in it");
                 }
-                let name = if name.is_empty() { member.clone() } else { format!("{name}/{member}") };
-                list(path, tree, name, into)?;
+                list(path, tree, below(&name, member), into)?;
             }
         }
     }
@@ -222,15 +226,14 @@ impl Reading {
         if depth > MAX_DEPTH {
             return Err(self.source.content(place, format!("more than {MAX_DEPTH} groups in one another; {AGAIN}")));
         }
-        let below = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}/{name}") };
         let mut members = BTreeMap::new();
         for group in &groups {
             let name = group.name().to_owned();
-            members.insert(name.clone(), self.group(group, &below(&name), depth + 1)?);
+            members.insert(name.clone(), self.group(group, &below(place, &name), depth + 1)?);
         }
         for array in &arrays {
             let name = array.name().to_owned();
-            members.insert(name.clone(), Tree::Array(self.array(array, &below(&name))?));
+            members.insert(name.clone(), Tree::Array(self.array(array, &below(place, &name))?));
         }
         Ok(Tree::Group(members))
     }
