@@ -9,6 +9,7 @@ mod bench;
 mod convert;
 mod data;
 mod docs;
+mod export;
 mod fit;
 mod machines;
 mod map;
@@ -67,6 +68,9 @@ enum Command {
     /// Say what would become of a network on a machine.
     #[command(after_help = map::EXAMPLES)]
     Map(map::Args),
+    /// Write a network as a NIR graph, for other tools.
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Args),
     /// List the machines, or run small networks on each.
     #[command(after_help = machines::EXAMPLES)]
     Machines(machines::Args),
@@ -106,6 +110,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Map(args) => map::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Machines(args) => machines::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Fit(args) => fit::run(&args),

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array3};
 use rand::RngExt;
 use serde_json::Value;
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::{CubaLif, If, IfMulti, Li, Lif, Linear, Model, Reset};
+use snn_core::neuron::{Alif, CubaLif, If, IfMulti, Li, Lif, Linear, Model, Reset};
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_io::hdf5::{Array, Values};
 use snn_io::nir::{self, AfterSpike, Convention, Decay, Graph, Kind, Node, Primitive};
@@ -315,4 +315,25 @@ fn exported_networks_run_alike() {
         }
         assert!(active > 10.0, "{}: {active}", model.name());
     }
+}
+
+#[test]
+fn networks_are_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("net.json"), dir.path().join("net.nir"));
+    let net = |model: Model| {
+        let net =
+            Net::new(ms(2.0)).input("in", 2).population("a", 2, model).project("in", "a", Connect::All, Init::normal(1.0)).output("a");
+        snn_io::json::save_json(&file, &net.build(Seed::new(1)).unwrap()).unwrap();
+    };
+    let args = |more: &[&str]| snn(&[&["export", file.to_str().unwrap(), out.to_str().unwrap(), "--json"], more].concat());
+    net(Alif::default().into());
+    program::refused("alif", &args(&[]), &["net.json", "`a (alif)`", "on request"]);
+    assert!(!out.exists());
+    let object: Value = program::json(&args(&["--approximate", "--decay", "exact"]));
+    assert_eq!((&object["approximated"][0], &object["nodes"], &object["convention"]["decay"]), (&"a".into(), &4.into(), &"exact".into()));
+    net(If::default().into());
+    let object: Value = program::json(&args(&[]));
+    assert_eq!((&object["approximated"], &object["edges"]), (&Value::Array(vec![]), &3.into()));
+    assert_eq!(Convention::of(&nir::read(&out).unwrap()).unwrap().dt, 2e-3);
 }
