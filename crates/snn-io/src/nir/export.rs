@@ -6,7 +6,7 @@ mod maps;
 use super::convention::{AfterSpike, Convention, Current, Decay, Integrate, Spikes};
 use super::graph::{Fault, Graph, Kind, Primitive};
 use super::{NirError, network};
-use cells::{Neurons, all, floats, io, neurons};
+use cells::{Neurons, all, current, floats, io, neurons};
 use maps::{Shapes, nodes, one_to_one, shapes, takes_bias};
 use snn_core::net::{Population, Projection};
 use snn_core::neuron::Model;
@@ -46,7 +46,7 @@ impl Default for Export {
 /// | `li` | `LI` |
 /// | `linear` | `Scale`, `LI` or `I`; nothing where it only hands on one projection |
 /// | `threshold` | `Threshold` |
-/// | `sum` over one step | `Output` |
+/// | `sum` | `Output`; over more than one step an approximation, whose window does not end |
 /// | `alif`, `lsnn` | `LIF`, without adaptation: an approximation |
 /// | `few_spikes`, unsigned | `IF` and `Scale` by the smallest step of its code, which fires at once and does not saturate: an approximation |
 ///
@@ -142,8 +142,8 @@ impl Writer<'_> {
         let shape = self.shape(&p.name);
         let Neurons { mut node, worth, reset, spikes } = neurons(p, &shape, self.net.dt(), self.settings)?;
         self.agree(reset, spikes)?;
-        if p.has_current() && self.bearer(p).is_none() {
-            leak(&mut node, &shape, &p.current)?;
+        if let Some(current) = current(p).filter(|current| self.bearer(p, current).is_none()) {
+            leak(&mut node, &shape, &current)?;
         }
         let is_output = node.kind == Kind::Output;
         self.graph.nodes.insert(p.name.clone(), node.into());
@@ -171,8 +171,8 @@ impl Writer<'_> {
     }
 
     /// The projection whose bias the constant current of a population is.
-    fn bearer(&self, p: &Population) -> Option<usize> {
-        let fits = |projection: &Projection| projection.to == p.name && takes_bias(&projection.links, &p.current, p.size);
+    fn bearer(&self, p: &Population, current: &Value) -> Option<usize> {
+        let fits = |projection: &Projection| projection.to == p.name && takes_bias(self.net, projection, current);
         self.net.draft().projections.iter().position(fits)
     }
 
@@ -182,8 +182,8 @@ impl Writer<'_> {
         }
         let (from, to) = (self.shape(&p.from), self.shape(&p.to));
         let target = self.net.draft().populations.iter().find(|target| target.name == p.to);
-        let bias = target.filter(|target| target.has_current() && self.bearer(target) == Some(k)).map(|target| &target.current);
-        let mut chain = nodes(self.net, p, &from, &to, bias)?;
+        let current = target.and_then(|target| current(target).filter(|current| self.bearer(target, current) == Some(k)));
+        let mut chain = nodes(self.net, p, &from, &to, current.as_ref())?;
         let own_loop = p.from == p.to && all(&p.delay, self.net.dt());
         match &p.delay {
             delay if own_loop || all(delay, 0.0) => {}

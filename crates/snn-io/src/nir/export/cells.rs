@@ -7,7 +7,7 @@ use crate::nir::graph::{Kind, Primitive};
 use crate::nir::maps::shared;
 use snn_core::Value;
 use snn_core::net::Population;
-use snn_core::neuron::{FewSpikes, Model, Reset, decay};
+use snn_core::neuron::{FewSpikes, Model, Neuron, Reset, decay};
 
 /// The nodes of a population.
 pub(super) struct Neurons {
@@ -60,7 +60,10 @@ pub(super) fn neurons(p: &Population, shape: &[usize], dt: f64, settings: &Expor
             Ok(n.li(&rate, shared((0..p.size).map(|j| m.gain.at(j) / rate.at(j)).collect())))
         }
         Model::Threshold(m) => Ok(Neurons::new(n.node(Kind::Threshold, &[("threshold", m.v_th.clone())]))),
-        Model::Sum(m) if m.period == 1 && all(&m.bias, 0.0) => Ok(Neurons::new(io(Kind::Output, shape))),
+        Model::Sum(m) if m.period == 1 => Ok(Neurons::new(io(Kind::Output, shape))),
+        Model::Sum(_) if settings.approximate => {
+            Ok(Neurons::new(io(Kind::Output, shape)).approximate("of sum, which ends at the end of its window"))
+        }
         Model::Alif(m) if settings.approximate => {
             let lif = n.lif(&m.tau, inverse(&n.rate(&m.tau)), &m.v_th, Reset::Subtract);
             Ok(lif.approximate("of alif, without its adaptation"))
@@ -69,18 +72,27 @@ pub(super) fn neurons(p: &Population, shape: &[usize], dt: f64, settings: &Expor
             let lif = n.lif(&m.tau, one(), &m.v_th, Reset::Subtract);
             Ok(lif.approximate("of lsnn, without its adaptation, a step early"))
         }
-        Model::FewSpikes(m) if settings.approximate && !m.signed && all(&m.bias, 0.0) && least(m) > 0.0 => {
+        Model::FewSpikes(m) if settings.approximate && !m.signed && least(m) > 0.0 => {
             let fires = n.firing(Kind::IF, vec![("r", one())], &least(m).into(), Reset::Subtract).spikes(Spikes::Several);
             let worth = Some(n.node(Kind::Scale, &[("scale", least(m).into())]));
-            let what = "of few_spikes: fires at once, by the smallest step of the code, and without an upper bound";
+            let what = "of few_spikes: fires at once, by the smallest step of the code, without an upper bound; its bias comes bit by bit";
             Ok(Neurons { worth, ..fires.approximate(what) })
         }
-        Model::Alif(_) | Model::Lsnn(_) | Model::FewSpikes(_) => {
-            let who = "of a few-spikes neuron if it is unsigned and without bias";
-            Err(format!("NIR has no such neuron; approximations are made on request, {who}"))
-        }
+        Model::Alif(_) | Model::Lsnn(_) | Model::Sum(_) => Err("NIR has no such neuron; approximations are made on request".into()),
+        Model::FewSpikes(_) => Err("NIR has no such neuron; approximations are made on request, if it is unsigned".into()),
         _ => Err("NIR has no such neuron, and none that comes near".into()),
     }
+}
+
+/// What the neurons of a population hear at every step, if anything: their current, and the bias of a window over its steps.
+pub(super) fn current(p: &Population) -> Option<Value> {
+    let (bias, period) = match &p.model {
+        Model::FewSpikes(m) => (m.bias.clone(), m.period()),
+        Model::Sum(m) => (m.bias.clone(), m.period),
+        _ => (0.0.into(), 1),
+    };
+    let current = shared((0..p.size).map(|j| p.current.at(j) + bias.at(j) / period as f64).collect());
+    (current != Value::Shared(0.0)).then_some(current)
 }
 
 /// An input or output.

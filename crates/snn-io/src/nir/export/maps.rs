@@ -53,12 +53,13 @@ pub(super) fn one_to_one(net: &Network, p: &Projection) -> bool {
     matches!(p.links, Links::Csr { .. }) && n == m && p.links.count(n, m) == n && p.links.triplets(n, m).all(|(i, j, _)| i == j)
 }
 
-/// Whether a constant current of the target can be the bias of these links.
-pub(super) fn takes_bias(links: &Links, current: &Value, size: usize) -> bool {
-    match links {
+/// Whether a constant current of the target can be the bias of a projection.
+pub(super) fn takes_bias(net: &Network, p: &Projection, current: &Value) -> bool {
+    match &p.links {
         Links::All => true,
-        Links::Conv2d(conv) => (0..size).all(|j| current.at(j) == current.at(j / area(conv) * area(conv))),
-        _ => false,
+        Links::Csr { .. } => !one_to_one(net, p),
+        Links::Conv2d(conv) => (0..net.size(&p.to)).all(|j| current.at(j) == current.at(j / area(conv) * area(conv))),
+        Links::SumPool2d(_) => false,
     }
 }
 
