@@ -114,7 +114,8 @@ mod tests {
             };
             [1.0, 1.0, 0.0].map(step)
         };
-        let near = |found: [f64; 3], expected: [f64; 3]| assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
+        let near =
+            |found: [f64; 3], expected: [f64; 3]| assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
         near(run(half.clone()), [1.0, 2.0, 0.75]); // ½·2 + ¾ − 1
         near(run(CubaLif { reset: Reset::To(0.5), ..half }), [1.0, 2.0, 1.0]); // ½·½ + ¾
     }
