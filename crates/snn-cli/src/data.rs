@@ -124,7 +124,8 @@ fn archive(path: &Path, most: Option<usize>, scale: Option<f32>) -> Result<Data>
     Ok(Data { path: path.into(), size, numbers, labels, scale })
 }
 
-fn classes(path: &Path, count: usize) -> Result<Vec<usize>> {
+/// The classes in an archive.
+pub fn classes(path: &Path, count: usize) -> Result<Vec<usize>> {
     let y = npy::read_npz::<f64>(path, "y")?;
     if y.shape() != [count] {
         bail!("{}: y has the shape {:?}; expected [{count}], a class for each input of x", path.display(), y.shape());

@@ -9,10 +9,12 @@ mod bench;
 mod convert;
 mod data;
 mod docs;
+mod export;
 mod fit;
 mod machines;
 mod map;
 mod matrix;
+mod nir;
 mod plots;
 mod reproduce;
 mod run;
@@ -60,12 +62,15 @@ enum Command {
     /// Turn a trained network (ONNX) into a spiking one, and compare the two.
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::Args),
-    /// Run a converted network on data.
+    /// Run a converted network, or a NIR graph, on data.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Args),
     /// Say what would become of a network on a machine.
     #[command(after_help = map::EXAMPLES)]
     Map(map::Args),
+    /// Write a network as a NIR graph, for other tools.
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Args),
     /// List the machines, or run small networks on each.
     #[command(after_help = machines::EXAMPLES)]
     Machines(machines::Args),
@@ -105,6 +110,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Map(args) => map::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Machines(args) => machines::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Fit(args) => fit::run(&args),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use snn_convert::Converted;
 use snn_core::{Network, Seed};
 use snn_hw::{Kind, Machine, Report};
-use snn_io::json;
+use snn_io::{json, nir};
 use snn_repro::table::columns;
 
 use crate::{Outcome, show};
@@ -17,7 +17,7 @@ pub const EXAMPLES: &str = "Examples:
   snn map net.json --on brainscales        one machine, every finding by name
   snn map net.json --on dls --json         one JSON object for programs
 
-FILE is a network description, or a converted network from `snn convert --out`. Nothing is run. Exit code 1 if the network is refused.";
+FILE is a network description, a converted network from `snn convert --out`, or a NIR graph (.nir). Nothing is run. Exit code 1 if the network is refused.";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -46,8 +46,13 @@ pub fn named(name: &str) -> Result<Box<dyn Machine>> {
     snn_hw::by_name(name).with_context(|| format!("no machine is called {name}"))
 }
 
-/// A network description, or the one inside of a converted network.
+/// A network description, the one inside of a converted network, or that of a NIR graph as its metadata and the defaults have it.
 pub fn network(path: &Path) -> Result<Network> {
+    if path.extension().is_some_and(|kind| kind == "nir") {
+        let graph = nir::read(path)?;
+        let said = nir::Convention::of(&graph).and_then(|convention| nir::network(&graph, &convention));
+        return said.with_context(|| format!("{}: the NIR graph cannot be run", path.display()));
+    }
     let value: Value = json::load_json(path)?;
     let what = |kind| format!("{}: not a {kind}", path.display());
     if value.get("scheme").is_some() {

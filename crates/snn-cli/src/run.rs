@@ -1,8 +1,8 @@
-//! `snn run`: a converted network on data.
+//! `snn run`: a converted network, or a NIR graph, on data.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use snn_convert::report::{Report, right};
 use snn_convert::{Converted, Runner, Tally};
@@ -13,7 +13,7 @@ use snn_sparse::Costs;
 
 use crate::data::{Data, Part};
 use crate::threads::Threads;
-use crate::{Outcome, data, map, show, signals, table};
+use crate::{Outcome, data, map, nir, show, signals, table};
 
 pub const EXAMPLES: &str = "Examples:
   snn run mnist.snn.json --data data/mnist                      accuracy, spikes and additions over the test images
@@ -21,37 +21,41 @@ pub const EXAMPLES: &str = "Examples:
   snn run mnist.snn.json --data data/mnist --on spinnaker2 --images 100
                                                                 the same on an emulated machine: what it costs there
   snn run mnist.snn.json --data new.npz --answers out.npy       what the network answers, [n, classes]
+  snn run cnn.nir --data nmnist:data/nmnist/Test --dt 1ms       a network of another tool, in steps of 1 ms
 
-FILE comes from `snn convert --out`. Give the same --scale as there; --mean and --std are part of the network.";
+FILE comes from `snn convert --out`; give the same --scale as there; --mean and --std are part of the network. Or it is a NIR graph of any tool (.nir),
+whose answer is the sum of what arrives at its output.";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The converted network, as `snn convert --out` writes it.
+    /// The converted network, as `snn convert --out` writes it, or a NIR graph (.nir).
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub file: PathBuf,
     /// Images to run: see below.
-    #[arg(long, value_name = "DATA", long_help = data::HELP)]
-    data: PathBuf,
+    #[arg(long, value_name = "DATA", long_help = format!("{}\n{}", data::HELP, nir::HELP))]
+    pub data: PathBuf,
     /// At most so many of them [default: all].
-    #[arg(long, value_name = "N", value_parser = data::count)]
-    images: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = data::count, alias = "samples")]
+    pub images: Option<usize>,
     /// What numbers are divided by [default: 255 for idx files, 1 for archives].
     #[arg(long, value_name = "X", value_parser = data::positive)]
     scale: Option<f32>,
     #[command(flatten)]
-    threads: Threads,
+    pub threads: Threads,
     /// Write the answers to this file, an array [n, outputs]; of the scheme `rate` sums divided by the steps.
     #[arg(long, value_name = "FILE.npy")]
     answers: Option<PathBuf>,
     /// Run on an emulated machine; `snn machines` lists them, `snn map` says what becomes of the network there.
     #[arg(long, value_name = "MACHINE", value_parser = map::machine, conflicts_with = "threads")]
-    on: Option<&'static str>,
+    pub on: Option<&'static str>,
     /// Which device of its kind.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "on")]
     device_seed: u64,
     /// Print one JSON object instead of tables.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+    #[command(flatten)]
+    pub nir: nir::Choices,
 }
 
 /// What `--json` prints.
@@ -65,6 +69,12 @@ struct Document<'a> {
 }
 
 pub fn run(args: &Args) -> Result<Outcome> {
+    if args.file.extension().is_some_and(|kind| kind == "nir") {
+        return nir::run(args);
+    }
+    if args.nir.any() {
+        bail!("{}: --dt and its like are for NIR graphs; expected a file with the ending .nir", args.file.display());
+    }
     let interrupt = signals::interrupt("nothing is written");
     args.threads.start()?;
     let converted: Converted = json::load_json(&args.file)?;
@@ -76,16 +86,17 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     let (answers, tally) = answers(&converted, &data, &interrupt)?;
     let accuracy = accuracy(&answers, &data);
-    write_answers(args, &converted, &data, answers)?;
+    write_answers(args, data.len(), converted.outputs(), answers)?;
     let report = Report::of(&converted, &tally, accuracy);
     let document = Document { file: &args.file, data: &args.data, scale: data.scale, report };
     show(args.json, &document, || format!("{}\n{}", table::layers(&document.report), table::figures(&document.report, None)))?;
     Ok(Outcome::Good)
 }
 
-fn write_answers(args: &Args, converted: &Converted, data: &Data, answers: Vec<f32>) -> Result<()> {
+/// Writes the file of `--answers`: so many, of so many numbers each.
+pub fn write_answers(args: &Args, count: usize, outputs: usize, answers: Vec<f32>) -> Result<()> {
     let Some(path) = &args.answers else { return Ok(()) };
-    let array = ndarray::Array2::from_shape_vec((data.len(), converted.outputs()), answers);
+    let array = ndarray::Array2::from_shape_vec((count, outputs), answers);
     npy::write(path, &array.context("answers of another number than images")?)?;
     say(format_args!("answers in {}", path.display()));
     Ok(())
@@ -122,7 +133,7 @@ fn on_machine(args: &Args, name: &str, converted: &Converted, data: &Data, inter
         Ok(())
     })?;
     let accuracy = accuracy(&answers, data);
-    write_answers(args, converted, data, answers)?;
+    write_answers(args, data.len(), converted.outputs(), answers)?;
     let (images, costs) = (data.len(), device.costs().clone());
     let (file, data_path, device_seed) = (&*args.file, &*args.data, args.device_seed);
     let document = OnMachine { file, data: data_path, scale: data.scale, device_seed, images, accuracy, costs, report };

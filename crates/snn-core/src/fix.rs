@@ -157,6 +157,10 @@ impl<const FRAC: u32> Real for Fix<FRAC> {
     fn exp(self) -> Self {
         self.exp_to::<FRAC>(Self::EXP_DIGITS)
     }
+    fn ceil(self) -> Self {
+        let below = (1 << FRAC) - 1;
+        Fix(self.0.saturating_add(below) & !below)
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub trait Real:
     fn damp(self, k: Self) -> Self;
     /// `e` to the power of this.
     fn exp(self) -> Self;
+    /// The smallest whole number that is not below it, with the derivative of the number itself: a staircase seen from afar. (Its own derivative is 0
+    /// almost everywhere.)
+    fn ceil(self) -> Self;
     /// The logistic function `1/(1 + e⁻ˣ)`.
     #[inline(always)]
     fn sigmoid(self) -> Self {
@@ -101,6 +104,10 @@ macro_rules! float {
             #[inline(always)]
             fn exp(self) -> Self {
                 $exp(self)
+            }
+            #[inline(always)]
+            fn ceil(self) -> Self {
+                <$t>::ceil(self)
             }
         }
     };
@@ -215,6 +222,10 @@ impl<const N: usize, R: Real> Real for Dual<N, R> {
     fn exp(self) -> Self {
         let v = self.v.exp();
         Dual { v, d: self.d.map(|d| d * v) }
+    }
+    #[inline(always)]
+    fn ceil(self) -> Self {
+        Dual { v: self.v.ceil(), d: self.d }
     }
     #[inline(always)]
     fn sigmoid(self) -> Self {

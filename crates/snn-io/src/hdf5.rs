@@ -1,6 +1,6 @@
-//! HDF5: event data sets in the layout of the Heidelberg spiking data sets (SHD, SSC), and plain arrays.
+//! HDF5: event data sets in the layout of the Heidelberg spiking data sets (SHD, SSC), plain arrays, and whole files as a [`Tree`].
 //!
-//! | data set | holds |
+//! | data set of events | holds |
 //! |---|---|
 //! | `spikes/times` | for each trial the times of its events in seconds, floats of 16, 32 or 64 bits |
 //! | `spikes/units` | for each trial the units (input channels) of the same events, whole numbers |
@@ -10,6 +10,11 @@
 //! Source: B. Cramer et al. 2022, "The Heidelberg spiking data sets for the systematic evaluation of spiking neural networks",
 //! doi:10.1109/TNNLS.2020.3044364. Files may be gzip, as they are published. The parsing is done by the crate `hdf5-reader`, which only
 //! this module touches.
+
+mod tree;
+
+pub(crate) use tree::encode_tree;
+pub use tree::{Array, Tree, Values};
 
 use crate::{
     IoError, Real, atomic,

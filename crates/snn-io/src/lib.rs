@@ -8,6 +8,7 @@
 //! | [`hdf5`] | event data sets in the layout of SHD and SSC, arrays; plain or gzip | read, write |
 //! | [`npy`] | arrays of NumPy, `.npy` and `.npz` | read, write |
 //! | [`onnx`] | trained dense networks | read |
+//! | [`nir`] | spiking networks of other tools | read, write |
 //! | [`csv`] | tables of numbers with a header, plain or gzip | read |
 //! | [`codec`] | our own binary checkpoints | read, write |
 //! | [`json`] | descriptions and results | read, write |
@@ -42,6 +43,7 @@ mod error;
 pub mod hdf5;
 pub mod idx;
 pub mod json;
+pub mod nir;
 pub mod npy;
 mod number;
 pub mod onnx;

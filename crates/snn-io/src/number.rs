@@ -54,6 +54,16 @@ impl FromValue for f64 {
     }
 }
 
+impl FromValue for i64 {
+    const NAME: &'static str = "i64";
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::Int(int) => int.try_into().ok(),
+            Value::Float(_) => None,
+        }
+    }
+}
+
 impl FromValue for u32 {
     const NAME: &'static str = "u32 (expected whole numbers from 0)";
     fn from_value(value: Value) -> Option<Self> {

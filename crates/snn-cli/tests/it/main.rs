@@ -7,6 +7,7 @@ mod convert;
 #[cfg(target_os = "linux")]
 mod crash;
 mod machines;
+mod nir;
 #[path = "../../../snn-io/tests/it/onnx_file/mod.rs"]
 mod onnx_file;
 mod program;

@@ -155,8 +155,8 @@ macro_rules! models {
 }
 
 models! {
-    if_::If, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, lif_psc::LifPsc, alif::Alif, lsnn::Lsnn, psp::Psp,
-    izhikevich::Izhikevich, threshold::Threshold, few_spikes::FewSpikes, egru::Egru, gru::Gru, gate::Gate, relu::Relu, li::Li, sum::Sum
+    if_::If, if_multi::IfMulti, lif::Lif, lif_refractory::LifRefractory, lif_cond::LifCond, cuba_lif::CubaLif, lif_psc::LifPsc, alif::Alif, lsnn::Lsnn, psp::Psp,
+    izhikevich::Izhikevich, threshold::Threshold, few_spikes::FewSpikes, egru::Egru, gru::Gru, gate::Gate, relu::Relu, linear::Linear, li::Li, sum::Sum
 }
 
 mod params;

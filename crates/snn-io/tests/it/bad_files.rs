@@ -6,7 +6,7 @@
 use crate::onnx_file;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use snn_io::{Event, IoError, aer, codec, csv, hdf5, idx, json, npy, onnx, wav};
+use snn_io::{Event, IoError, aer, codec, csv, hdf5, idx, json, nir, npy, onnx, wav};
 use std::{
     fs,
     io::Write,
@@ -66,6 +66,7 @@ static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
         Reader { name: "hdf5, latest", read: spikes, good: fixture("spikes_latest.h5"), ends: true },
         Reader { name: "hdf5 in gzip", read: spikes, good: gzip(&fixture("spikes_latest.h5")), ends: true },
         Reader { name: "hdf5 array", read: |path| text(hdf5::read_array::<f32>(path, "gzip")), good: fixture("arrays.h5"), ends: true },
+        Reader { name: "hdf5, a NIR graph", read: |path| text(nir::read(path)), good: fixture("zoo.nir"), ends: true },
         Reader { name: "npy", read: |path| text(npy::read::<f64>(path)), good: fixture("fortran_f8.npy"), ends: true },
         Reader { name: "npz", read: |path| text(npy::read_npz::<f64>(path, "weights")), good: fixture("stored.npz"), ends: true },
         Reader {

@@ -8,7 +8,7 @@ use ndarray::{ArrayD, arr0, arr1, arr2};
 use proptest::prelude::*;
 use snn_io::{
     IoError, SpikeTrains,
-    hdf5::{read_array, read_spikes, write_spikes},
+    hdf5::{Array, Tree, Values, read_array, read_spikes, write_spikes},
 };
 use std::{
     fs,
@@ -130,4 +130,31 @@ proptest! {
         write_spikes(&path, &trains).unwrap();
         prop_assert_eq!(read_spikes(&path).unwrap(), trains);
     }
+}
+
+#[test]
+fn whole_files_are_trees() {
+    let words = Values::Text(vec!["eins".into(), "zwei".into()]);
+    let leaf = |array| Tree::Array(array);
+    let expected = [("words".into(), leaf(Array::new([1, 2], words))), ("yes".into(), leaf(Array::new([2], Values::I64(vec![1, 0]))))];
+    assert_eq!(Tree::read(fixture("words.h5")).unwrap(), Tree::Group(expected.into()));
+    let refused = |name: &str| Tree::read(fixture(name)).unwrap_err();
+    let says = |name: &str, words: &str| assert!(refused(name).to_string().contains(words), "{}", refused(name));
+    says("arrays.h5", "`huge`, entry 1: 9223372036854775809 does not fit into i64");
+    says("spikes_old.h5", "`spikes/times`: expected numbers or texts");
+    says("circle.h5", "groups in one another");
+    assert!(matches!(refused("links.h5"), IoError::TooLarge { .. }), "{}", refused("links.h5"));
+}
+
+#[test]
+fn trees_that_cannot_be_written_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let says = |members: &[(&str, Tree)], words: &str| {
+        let tree = Tree::Group(members.iter().map(|(name, tree)| (name.to_string(), tree.clone())).collect());
+        let error = tree.write(dir.path().join("bad.h5")).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    says(&[("a", Tree::Group([].into()))], "`a`: an empty group");
+    says(&[("a/b", Tree::Array(Array::scalar(1.0)))], "`a/b`: a name must");
+    says(&[("a", Tree::Array(Array::text("x\0y")))], "cannot be written as HDF5");
 }

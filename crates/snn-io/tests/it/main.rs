@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod hdf5;
+mod nir;
 mod npy;
 mod onnx;
 mod onnx_file;
