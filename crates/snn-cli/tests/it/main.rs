@@ -10,3 +10,4 @@ mod machines;
 #[path = "../../../snn-io/tests/it/onnx_file/mod.rs"]
 mod onnx_file;
 mod program;
+mod watch;
