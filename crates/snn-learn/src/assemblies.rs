@@ -226,7 +226,7 @@ impl Intersections {
     /// a region lies. Two of their sums with positive factors, `u` and `v`, have in the space of the columns of `F` the same
     /// eigenvectors, whose eigenvalues `(u·X_j)/(v·X_j)` differ: `A_u·y = λ·A_v·y`, `F_j ∝ A_v·y`. Both are symmetric and the second is positive, so nothing complex can come up. Rows of one
     /// index are `X_j`; sizes follow by least squares. Whatever was found must have the measured intersections, to half an element; if not, other `u` and `v` are
-    /// drawn, three times.
+    /// drawn, three times, and then other gaps between the eigenvalues of the sum taken for its rank.
     ///
     /// Works where the columns of `F` are independent; `sizes` may be off by as much as their smallest singular value allows. Cost: `D³ + D²·n` for `D` rows, see
     /// [`most_regions`](Self::most_regions).
@@ -257,14 +257,21 @@ impl Intersections {
             return Err(AssemblyError::Order(self.order));
         }
         let rows = subsets(self.n, (self.order - 1) / 2);
-        let mut why = String::new();
-        for k in 0..RETRIES {
-            match self.attempt(&rows, tolerance, seed.nth(k)) {
-                Ok(found) => return Ok(found),
-                Err(reason) => why = reason,
+        if self.sizes.values().all(|&x| x == 0.0) {
+            return Ok(Decomposed::default());
+        }
+        let most = rows.len();
+        let space = Space::of(&self.slices(&rows, |_| 1.0)).ok_or(AssemblyError::NotFound { most, why: "rounding".into() })?;
+        let mut why = None;
+        for rank in space.ranks() {
+            for k in 0..RETRIES {
+                match self.attempt(&rows, &space, rank, tolerance, seed.nth(k)) {
+                    Ok(found) => return Ok(found),
+                    Err(reason) => why = why.or(Some(reason)),
+                }
             }
         }
-        Err(AssemblyError::NotFound { most: rows.len(), why })
+        Err(AssemblyError::NotFound { most, why: why.unwrap_or_default() })
     }
 
     /// `Σ_c factor_c·A_c`.
@@ -272,21 +279,9 @@ impl Intersections {
         Mat::from_fn(rows.len(), rows.len(), |a, b| (0..self.n).map(|c| factor(c) * self.sizes[&(rows[a] | rows[b] | 1 << c)]).sum())
     }
 
-    fn attempt(&self, rows: &[Sets], tolerance: f64, seed: Seed) -> Result<Decomposed, String> {
+    fn attempt(&self, rows: &[Sets], space: &Space, rank: usize, tolerance: f64, seed: Seed) -> Result<Decomposed, String> {
         let broken = |what: &str| format!("{what} has no decomposition");
-        // The space of the columns of F.
-        let eigen = self.slices(rows, |_| 1.0).self_adjoint_eigen(Side::Lower).map_err(|_| broken("the sum of the slices"))?;
-        // Largest first. Noise makes eigenvalues of either sign: what counts is how large they are.
-        let signed = eigen.S().column_vector();
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by(|&a, &b| signed[b].abs().total_cmp(&signed[a].abs()));
-        let values: Vec<f64> = order.iter().map(|&a| signed[a].abs()).collect();
-        if values[0] == 0.0 {
-            return if self.sizes.values().all(|&x| x == 0.0) { Ok(Decomposed::default()) } else { Err("nothing but noise".into()) };
-        }
-        let rank = rank(&values);
-        let vectors = eigen.U();
-        let basis = &Mat::from_fn(rows.len(), rank, |a, j| vectors[(a, order[j])]);
+        let basis = &space.vectors.get(.., ..rank).to_owned();
         // Two sums with factors near 1.
         let mut rng = seed.rng();
         let mut draw = || -> Vec<f64> { (0..self.n).map(|_| 0.5 + rng.random::<f64>()).collect() };
@@ -308,7 +303,7 @@ impl Intersections {
         let rebuilt = |s: Sets| regions.iter().filter(|r| r.sets & s == s).map(|r| r.size).sum::<u64>() as f64;
         let off = self.iter().map(|(s, x)| (x - rebuilt(s)).abs()).fold(0.0, f64::max);
         match off < tolerance {
-            true => Ok(Decomposed { regions, rank, gap: gap(&values, rank), off }),
+            true => Ok(Decomposed { regions, rank, gap: space.gap(rank), off }),
             false => Err(format!("{} regions were found whose intersections are off by up to {off}", regions.len())),
         }
     }
@@ -398,8 +393,9 @@ const MOST_DRAWS: usize = 1 << 20;
 /// Columns are dependent if the smallest singular value is below this part of the largest: rounding.
 const DEPENDENT: f64 = 1e-9;
 
-/// Draws of `u` and `v` before giving up.
+/// Draws of `u` and `v` before giving up, for each of so many gaps.
 const RETRIES: u64 = 3;
+const GAPS: usize = 8;
 /// Eigenvalues below this part of the largest are rounding.
 const ROUNDING: f64 = 1e-13;
 
@@ -416,17 +412,35 @@ pub struct Decomposed {
     pub off: f64,
 }
 
-/// The rank before the largest gap; `values` fall.
-fn rank(values: &[f64]) -> usize {
-    (1..=values.len())
-        .filter(|&r| values[r - 1] > ROUNDING * values[0])
-        .max_by(|&a, &b| gap(values, a).total_cmp(&gap(values, b)))
-        .unwrap_or(1)
+/// The space of the columns of `F`: what the sum of the slices spans.
+struct Space {
+    /// How large its eigenvalues are, falling. Noise makes some of either sign.
+    values: Vec<f64>,
+    vectors: Mat<f64>,
 }
 
-fn gap(values: &[f64], rank: usize) -> f64 {
-    let floor = ROUNDING * values[0];
-    values[rank - 1] / values.get(rank).copied().unwrap_or(0.0).max(floor)
+impl Space {
+    fn of(sum: &Mat<f64>) -> Option<Self> {
+        let eigen = sum.self_adjoint_eigen(Side::Lower).ok()?;
+        let (signed, vectors) = (eigen.S().column_vector(), eigen.U());
+        let mut order: Vec<usize> = (0..sum.nrows()).collect();
+        order.sort_by(|&a, &b| signed[b].abs().total_cmp(&signed[a].abs()));
+        let values = order.iter().map(|&a| signed[a].abs()).collect();
+        Some(Space { values, vectors: Mat::from_fn(sum.nrows(), sum.nrows(), |a, j| vectors[(a, order[j])]) })
+    }
+
+    /// What its rank may be, the largest gap first. The smallest eigenvalues of noise are far apart as well, by chance: which gap is the right one is for the measurements to say.
+    fn ranks(&self) -> Vec<usize> {
+        let mut ranks: Vec<usize> = (1..=self.values.len()).filter(|&r| self.values[r - 1] > ROUNDING * self.values[0]).collect();
+        ranks.sort_by(|&a, &b| self.gap(b).total_cmp(&self.gap(a)));
+        ranks.truncate(GAPS);
+        ranks
+    }
+
+    fn gap(&self, rank: usize) -> f64 {
+        let floor = ROUNDING * self.values[0];
+        self.values[rank - 1] / self.values.get(rank).copied().unwrap_or(0.0).max(floor)
+    }
 }
 
 /// The sets of a column of `F`, given to a factor: in the rows of one index, what is above half of the largest entry.

@@ -287,6 +287,11 @@ impl Watch {
         self.scores.iter().map(Score::now)
     }
 
+    /// What the errors of each node are like when all is well, with those out who are out: an error of `limit·std` for a window is the smallest that is seen.
+    pub fn moments(&self) -> &[Moments] {
+        &self.fit.moments
+    }
+
     /// Readings in standard deviations of each node's, less their mean.
     pub fn standard(&self, readings: &[f64]) -> Vec<f64> {
         standard(readings, &self.scale)
