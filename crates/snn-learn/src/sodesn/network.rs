@@ -23,7 +23,7 @@ use std::sync::mpsc::channel;
 /// | `rho` | 0.8 | sum of the absolute values of a row |
 /// | `input` | 0.3 | bound of the weights of the reading |
 /// | `bias` | 0.1 | bound of the biases |
-/// | `lambda` | 1e-3 | penalty on the weights of a readout |
+/// | `lambda` | 1e-3 | penalty on the weights of a readout, for each step it learns from |
 /// | `forgetting` | 1 | factor by which older samples count less at each step |
 /// | `quality` | 1 | probability that a message arrives |
 /// | `patience` | 6 | steps for which the last message stands for one that did not |
@@ -39,7 +39,7 @@ pub struct Reservoir {
     pub input: f64,
     /// Bound of the biases, at least 0.
     pub bias: f64,
-    /// Penalty on the weights of a readout, above 0.
+    /// Penalty on the weights of a readout, for each step it learns from, above 0.
     pub lambda: f64,
     /// Forgetting factor, above 0, at most 1.
     pub forgetting: f64,

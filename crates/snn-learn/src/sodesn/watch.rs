@@ -61,7 +61,8 @@ struct Fit {
 /// A sensor network that looks for faults, reading by reading.
 ///
 /// 1. Each node learns to predict its own reading from what its neighbours say ([`Rls`]), on a past in which all was well; the last fifth of it tells what its errors are like.
-///    Its own state and reading are left out, or a faulty sensor would confirm itself.
+///    Its own state and reading are left out, or a faulty sensor would confirm itself. What it said a step ago is in its neighbours' states all the same; it takes large weights to read it there,
+///    so the penalty has to be large enough, and grows with the time to learn from.
 /// 2. A node whose score is above its limit ([`Detector`]) may be at fault, or hear somebody who is. The one that is furthest off, in standard deviations of its reading, is taken *out*:
 ///    nobody hears it any more, all nodes learn the past anew without it, and the last readings are looked at again. So on, until no score is too high.
 /// 3. A node that is out is still judged, and is back when all has been well for a window: also at once, if the blame turns out to be another's. A node without readings for
@@ -348,11 +349,11 @@ impl Watch {
             rls: Rls,
             errors: Vec<f64>,
         }
-        let how = *self.net.how();
+        let (how, learned) = (*self.net.how(), learned(self.past.len()));
         self.net.reset(out);
-        let learner = |i| Learner { rls: Rls::new(self.net.features(i, out), how.lambda, how.forgetting), errors: Vec::new() };
+        let lambda = how.lambda * learned as f64;
+        let learner = |i| Learner { rls: Rls::new(self.net.features(i, out), lambda, how.forgetting), errors: Vec::new() };
         let mut learners: Vec<Learner> = (0..self.net.nodes()).map(learner).collect();
-        let learned = learned(self.past.len());
         for (t, row) in self.past.iter().enumerate() {
             let learn = |i: usize, heard: Heard<'_>, learner: &mut Learner| {
                 if t >= learned {
