@@ -95,7 +95,7 @@ mod tests {
             assert!(message.contains(what) && message.contains("beijing-air"), "{message}");
         };
         let a = ("a.csv", station("A", &["1", "2"]));
-        says(&[a.clone()], "PM2.5", "found 1 files");
+        says(std::slice::from_ref(&a), "PM2.5", "found 1 files");
         says(&[a.clone(), ("b.csv", station("B", &["1"]))], "PM2.5", "found 1 rows, expected 2, as in a.csv");
         says(&[a.clone(), a.clone(), ("b.csv", station("B", &["1", "2"]))], "CO", "a column CO");
         let late = station("B", &["1", "2"]).replace("2,0,2", "2,1,2");

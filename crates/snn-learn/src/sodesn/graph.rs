@@ -137,8 +137,7 @@ mod tests {
     #[test]
     fn correlated_stations_are_neighbours() {
         // 0 and 1 go together, 2 and 3 do; a reading is missing.
-        let rows: Vec<Vec<f64>> = (0..50).map(|t| f64::from(t)).map(|t| vec![t.sin(), t.sin() + 0.1, t.cos(), 2.0 * t.cos()]).collect();
-        let mut rows = rows;
+        let mut rows: Vec<Vec<f64>> = (0..50).map(f64::from).map(|t| vec![t.sin(), t.sin() + 0.1, t.cos(), 2.0 * t.cos()]).collect();
         rows[7][1] = f64::NAN;
         let graph = Graph::of_correlations(&rows, 1).unwrap();
         assert_eq!((graph.neighbours(0), graph.neighbours(3)), (&[1][..], &[2][..]));
