@@ -1,4 +1,4 @@
-//! The program `snn`: reproduces papers, converts trained networks to spiking ones, maps networks onto machines, and runs benchmarks.
+//! The program `snn`: reproduces papers, converts trained networks to spiking ones, maps networks onto machines, watches sensors, and runs benchmarks.
 //!
 //! Standard output carries the table or the JSON object and nothing else; everything else goes to standard error.
 //! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish;
@@ -21,6 +21,7 @@ mod run;
 mod signals;
 mod table;
 mod threads;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ const EXAMPLES: &str = "Examples:
   snn convert mnist.onnx --scheme fs --steps 8 --calibrate data/mnist --evaluate data/mnist
                                            a trained network as spikes, and what that costs
   snn map net.json --on spinnaker2         what would become of a network on a machine
+  snn watch sensors.csv                    which sensors cannot be right, by what their neighbours say
   snn bench train-step                     what one training step costs, dense and sparse
   snn help reproduce                       every option, and more examples
 
@@ -80,6 +82,9 @@ enum Command {
     /// Find the spike code of a scalar function.
     #[command(after_help = fit::EXAMPLES)]
     Fit(fit::Args),
+    /// Watch sensors: who is silent, stuck or off.
+    #[command(after_help = watch::EXAMPLES)]
+    Watch(watch::Args),
     /// Measure time, memory and work.
     #[cfg(feature = "bench")]
     #[command(after_help = bench::EXAMPLES)]
@@ -114,6 +119,7 @@ fn main() -> ExitCode {
         Command::Machines(args) => machines::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Watch(args) => watch::run(&args),
         #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(&args),
         Command::Docs(args) => docs::run(&args),

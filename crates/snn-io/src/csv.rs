@@ -3,8 +3,9 @@
 //! Source: RFC 4180; the crate `csv` does the parsing.
 
 use crate::{IoError, bytes::expanded, error::known};
-use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
-use std::path::Path;
+use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord, Trim};
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
 
 const EXPECTED: &str = "a table of comma-separated values with a header, plain or gzip";
 
@@ -104,15 +105,11 @@ fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError
     if header.iter().any(|name| name.contains(char::is_control)) {
         return Err(IoError::format(path, EXPECTED, bytes));
     }
-    let wrong = |reason: String| IoError::content(path, "line 1", format!("{reason}; expected the names of the columns"));
-    if options.header && header.iter().all(|name| name.parse::<f64>().is_ok()) {
-        return Err(wrong("only numbers, the header is missing".into()));
-    }
-    if let Some((_, name)) = header.iter().enumerate().find(|(i, name)| header[..*i].contains(name)) {
-        return Err(wrong(format!("column `{name}` occurs twice")));
+    if options.header {
+        check(path, &header)?;
     }
     if let Some(name) = options.text.iter().find(|name| !header.iter().any(|column| column == *name)) {
-        return Err(wrong(format!("no text column `{name}` among {header:?}")));
+        return Err(no_header(path, format!("no text column `{name}` among {header:?}")));
     }
     let is_text: Vec<bool> = header.iter().map(|name| options.text.contains(&name.as_str())).collect();
     let of = |text: bool| header.iter().zip(&is_text).filter(move |(_, is_text)| **is_text == text).map(|(name, _)| name.clone());
@@ -143,15 +140,122 @@ fn decode(path: &Path, bytes: &[u8], options: &Options) -> Result<Table, IoError
     Ok(table)
 }
 
+fn no_header(path: &Path, reason: String) -> IoError {
+    IoError::content(path, "line 1", format!("{reason}; expected the names of the columns"))
+}
+
+/// That these are names, and each stands for one column.
+fn check(path: &Path, header: &[String]) -> Result<(), IoError> {
+    if header.iter().all(|name| name.parse::<f64>().is_ok()) {
+        return Err(no_header(path, "only numbers, the header is missing".into()));
+    }
+    match header.iter().enumerate().find(|(i, name)| header[..*i].contains(name)) {
+        Some((_, name)) => Err(no_header(path, format!("column `{name}` occurs twice"))),
+        None => Ok(()),
+    }
+}
+
+/// A table read row by row, as its rows arrive: for streams, and for tables of which few columns are wanted. Commas, and a header.
+///
+/// ```
+/// use snn_io::csv::Rows;
+/// let mut rows = Rows::new("standard input", &b"hour,a,wd\n1,0.5,NW\n2,NA,N\n"[..])?;
+/// assert_eq!(rows.columns(), ["hour", "a", "wd"]);
+/// assert!(rows.next()?);
+/// assert_eq!((rows.number(1, &["NA"])?, rows.text(2)), (0.5, "NW"));
+/// assert!(rows.next()? && rows.number(1, &["NA"])?.is_nan() && !rows.next()?);
+/// # Ok::<(), snn_io::IoError>(())
+/// ```
+pub struct Rows<R> {
+    name: PathBuf,
+    reader: Reader<R>,
+    columns: Vec<String>,
+    record: StringRecord,
+}
+
+impl Rows<Box<dyn Read>> {
+    /// Those of a file, plain or gzip.
+    ///
+    /// # Errors
+    /// As [`read`], as far as the header.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, IoError> {
+        let (path, bytes) = (path.as_ref(), expanded(path.as_ref(), EXPECTED)?);
+        if known(&bytes).is_some() || bytes.is_empty() {
+            return Err(IoError::format(path, EXPECTED, &bytes));
+        }
+        Rows::new(path, Box::new(Cursor::new(bytes)))
+    }
+}
+
+impl<R: Read> Rows<R> {
+    /// Those of a stream, which errors call `name`. Waits for the header.
+    ///
+    /// # Errors
+    /// [`IoError::Content`] for a header that is missing, of numbers, or names a column twice.
+    pub fn new(name: impl AsRef<Path>, input: R) -> Result<Self, IoError> {
+        let name = name.as_ref().to_path_buf();
+        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(input);
+        let columns: Vec<String> = reader.headers().map_err(|e| stopped(&name, &e))?.iter().map(Into::into).collect();
+        if columns.is_empty() || columns.iter().any(|name| name.contains(char::is_control)) {
+            return Err(no_header(&name, format!("found {columns:?}")));
+        }
+        check(&name, &columns)?;
+        Ok(Rows { name, reader, columns, record: StringRecord::new() })
+    }
+
+    /// Names of the columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Goes on to the next row, once it is there; `false` at the end.
+    ///
+    /// # Errors
+    /// [`IoError::Content`] with the line for a row of another length, or text that is not UTF-8; [`IoError::Os`].
+    #[allow(clippy::should_implement_trait)] // a row is lent, and may be refused
+    pub fn next(&mut self) -> Result<bool, IoError> {
+        self.reader.read_record(&mut self.record).map_err(|e| stopped(&self.name, &e))
+    }
+
+    /// The entry of this row in column `k`, counted from 0; nothing if there is no such column, or no row yet.
+    pub fn text(&self, k: usize) -> &str {
+        self.record.get(k).unwrap_or("")
+    }
+
+    /// The same as a number; NaN for one of the markers of `missing`.
+    ///
+    /// # Errors
+    /// [`IoError::Content`] with line and column for an entry that is neither.
+    pub fn number(&self, k: usize, missing: &[&str]) -> Result<f64, IoError> {
+        let entry = self.text(k);
+        if missing.contains(&entry) {
+            return Ok(f64::NAN);
+        }
+        entry.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
+            let column = self.columns.get(k).map_or("", |name| name);
+            let line = self.record.position().map_or(1, Position::line);
+            IoError::content(&self.name, format!("line {line}, column `{column}`"), format!("expected a finite number, found {entry:?}"))
+        })
+    }
+}
+
+/// A stream that cannot be read on.
+fn stopped(name: &Path, error: &csv::Error) -> IoError {
+    IoError::content(name, format!("line {}", error.position().map_or(1, Position::line)), why(error))
+}
+
 fn refused(path: &Path, bytes: &[u8], error: &csv::Error) -> IoError {
-    let reason = match error.kind() {
+    IoError::content(path, format!("line {}", line(bytes, error.position())), why(error))
+}
+
+fn why(error: &csv::Error) -> String {
+    match error.kind() {
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!("{len} entries, expected {expected_len} as in the header; is a quote or delimiter missing, or the file cut?")
         }
         ErrorKind::Utf8 { err, .. } => format!("entry {}: no UTF-8 text; expected {EXPECTED}", err.field() + 1),
         _ => format!("{error}; expected {EXPECTED}"),
-    };
-    IoError::content(path, format!("line {}", line(bytes, error.position())), reason)
+    }
 }
 
 /// The line (from 1) of the record found at `position`; the parser's own count stops before the empty lines in front of a record.
@@ -218,6 +322,32 @@ mod tests {
     }
 
     #[test]
+    fn rows_arrive_one_by_one_and_mistakes_are_named() {
+        // A reader that gives a line at a time, and fails if it is asked for more than is needed.
+        struct Lines(Vec<&'static str>);
+        impl Read for Lines {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                let line = self.0.pop().ok_or_else(|| std::io::Error::other("asked too early"))?;
+                into[..line.len()].copy_from_slice(line.as_bytes());
+                Ok(line.len())
+            }
+        }
+        let mut rows = Rows::new("pipe", Lines(vec!["3,x\n", "1,2\n", "a,b\n"])).unwrap();
+        assert!(rows.next().unwrap());
+        assert_eq!((rows.number(1, &[]).unwrap(), rows.text(0)), (2.0, "1"));
+        assert!(rows.next().unwrap());
+        let says = |error: IoError, what: &str| assert!(error.to_string().contains(what), "{error}");
+        says(rows.number(1, &["NA"]).unwrap_err(), "pipe: line 3, column `b`: expected a finite number, found \"x\"");
+        says(rows.next().unwrap_err(), "asked too early");
+        let new = |text: &'static str| Rows::new("pipe", text.as_bytes());
+        says(new("").err().unwrap(), "expected the names of the columns");
+        says(new("1,2\n").err().unwrap(), "the header is missing");
+        says(new("a,a\n").err().unwrap(), "column `a` occurs twice");
+        says(new("a,b\n1\n").unwrap().next().unwrap_err(), "line 2: 1 entries, expected 2");
+        says(Rows::open("no/such.csv").err().unwrap(), "no/such.csv");
+    }
+
+    #[test]
     fn real_tables() {
         let Some(data) = std::env::var_os("SNN_DATA") else { return eprintln!("skipped: SNN_DATA not set") };
         let options = Options { missing: &["NA"], text: &["wd", "station"], ..Options::default() };
@@ -245,6 +375,11 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(prop::sample::select(&b"a,1.\"\n\r;N\xff "[..]), 0..60)) {
+            if let Ok(mut rows) = Rows::new("x", &bytes[..]) {
+                while rows.next().is_ok_and(|more| more) {
+                    let _ = rows.number(0, &["N"]);
+                }
+            }
             if let Ok(table) = check(&bytes, &Options { missing: &["N"], text: &["a"], ..Options::default() }) {
                 prop_assert_eq!(table.values.len(), table.rows * table.columns.len());
                 prop_assert!(table.texts.iter().all(|(_, entries)| entries.len() == table.rows));

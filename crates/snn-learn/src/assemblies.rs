@@ -9,6 +9,7 @@ use faer::{Mat, Side, linalg::solvers::Solve};
 use rand::RngExt;
 use snn_core::Seed;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Most sets of a family: one bit each.
 pub const MAX_SETS: usize = 32;
@@ -56,6 +57,18 @@ pub enum AssemblyError {
         sets: Sets,
         /// What was measured.
         size: f64,
+    },
+    /// Regions cannot be drawn.
+    #[error(
+        "{regions} regions of {sets} sets, flipped with probability {flips}: give 1 to {MAX_SETS} sets, fewer regions than 2^sets, sizes from 1 on, and likelier flips"
+    )]
+    Draw {
+        /// Sets.
+        sets: usize,
+        /// Regions.
+        regions: usize,
+        /// Probability of a flip.
+        flips: f64,
     },
     /// Nothing that was found explains the measurements.
     #[error("no diagram of up to {most} regions has these intersections: {why}; measure a higher order")]
@@ -213,7 +226,7 @@ impl Intersections {
     /// a region lies. Two of their sums with positive factors, `u` and `v`, have in the space of the columns of `F` the same
     /// eigenvectors, whose eigenvalues `(u·X_j)/(v·X_j)` differ: `A_u·y = λ·A_v·y`, `F_j ∝ A_v·y`. Both are symmetric and the second is positive, so nothing complex can come up. Rows of one
     /// index are `X_j`; sizes follow by least squares. Whatever was found must have the measured intersections, to half an element; if not, other `u` and `v` are
-    /// drawn, three times.
+    /// drawn, three times, and then other gaps between the eigenvalues of the sum taken for its rank.
     ///
     /// Works where the columns of `F` are independent; `sizes` may be off by as much as their smallest singular value allows. Cost: `D³ + D²·n` for `D` rows, see
     /// [`most_regions`](Self::most_regions).
@@ -244,14 +257,21 @@ impl Intersections {
             return Err(AssemblyError::Order(self.order));
         }
         let rows = subsets(self.n, (self.order - 1) / 2);
-        let mut why = String::new();
-        for k in 0..RETRIES {
-            match self.attempt(&rows, tolerance, seed.nth(k)) {
-                Ok(found) => return Ok(found),
-                Err(reason) => why = reason,
+        if self.sizes.values().all(|&x| x == 0.0) {
+            return Ok(Decomposed::default());
+        }
+        let most = rows.len();
+        let space = Space::of(&self.slices(&rows, |_| 1.0)).ok_or(AssemblyError::NotFound { most, why: "rounding".into() })?;
+        let mut why = None;
+        for rank in space.ranks() {
+            for k in 0..RETRIES {
+                match self.attempt(&rows, &space, rank, tolerance, seed.nth(k)) {
+                    Ok(found) => return Ok(found),
+                    Err(reason) => why = why.or(Some(reason)),
+                }
             }
         }
-        Err(AssemblyError::NotFound { most: rows.len(), why })
+        Err(AssemblyError::NotFound { most, why: why.unwrap_or_default() })
     }
 
     /// `Σ_c factor_c·A_c`.
@@ -259,16 +279,9 @@ impl Intersections {
         Mat::from_fn(rows.len(), rows.len(), |a, b| (0..self.n).map(|c| factor(c) * self.sizes[&(rows[a] | rows[b] | 1 << c)]).sum())
     }
 
-    fn attempt(&self, rows: &[Sets], tolerance: f64, seed: Seed) -> Result<Decomposed, String> {
+    fn attempt(&self, rows: &[Sets], space: &Space, rank: usize, tolerance: f64, seed: Seed) -> Result<Decomposed, String> {
         let broken = |what: &str| format!("{what} has no decomposition");
-        // The space of the columns of F.
-        let eigen = self.slices(rows, |_| 1.0).self_adjoint_eigen(Side::Lower).map_err(|_| broken("the sum of the slices"))?;
-        let values: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect(); // largest first
-        if values[0] <= 0.0 {
-            return if self.sizes.values().all(|&x| x == 0.0) { Ok(Decomposed::default()) } else { Err("nothing but noise".into()) };
-        }
-        let rank = rank(&values);
-        let basis = eigen.U().get(.., rows.len() - rank..);
+        let basis = &space.vectors.get(.., ..rank).to_owned();
         // Two sums with factors near 1.
         let mut rng = seed.rng();
         let mut draw = || -> Vec<f64> { (0..self.n).map(|_| 0.5 + rng.random::<f64>()).collect() };
@@ -290,7 +303,7 @@ impl Intersections {
         let rebuilt = |s: Sets| regions.iter().filter(|r| r.sets & s == s).map(|r| r.size).sum::<u64>() as f64;
         let off = self.iter().map(|(s, x)| (x - rebuilt(s)).abs()).fold(0.0, f64::max);
         match off < tolerance {
-            true => Ok(Decomposed { regions, rank, gap: gap(&values, rank), off }),
+            true => Ok(Decomposed { regions, rank, gap: space.gap(rank), off }),
             false => Err(format!("{} regions were found whose intersections are off by up to {off}", regions.len())),
         }
     }
@@ -313,8 +326,76 @@ impl Intersections {
     }
 }
 
-/// Draws of `u` and `v` before giving up.
+/// How independent regions are for intersections of up to `order = 2k + 1` of `n` sets: the smallest singular value of `F`, whose columns say in which of the sets of up to `k`
+/// indices a region lies.
+///
+/// Where it is 0 no decomposition can find them; the larger it is, the more noise one may have. Cost: `D·m²`.
+///
+/// ```
+/// use snn_learn::assemblies::{Region, independence};
+/// // Two sets, the first alone, the second alone, and what they share: three regions, and two rows at order 3.
+/// let regions = [(0b01, 3), (0b10, 4), (0b11, 5)].map(|(sets, size)| Region { sets, size });
+/// assert_eq!(independence(5, 3, &regions)?, 0.0);
+/// assert!(independence(5, 5, &regions)? > 0.3);
+/// # Ok::<(), snn_learn::assemblies::AssemblyError>(())
+/// ```
+///
+/// # Errors
+/// [`AssemblyError::Shape`] and [`AssemblyError::Order`] for an order that cannot be decomposed.
+pub fn independence(n: usize, order: usize, regions: &[Region]) -> Result<f64, AssemblyError> {
+    if !(1..=MAX_SETS).contains(&n) || order > n {
+        return Err(AssemblyError::Shape { sets: n, order });
+    }
+    if order.is_multiple_of(2) || order < 3 {
+        return Err(AssemblyError::Order(order));
+    }
+    let rows = subsets(n, (order - 1) / 2);
+    let lies = Mat::from_fn(rows.len(), regions.len(), |a, j| f64::from(u8::from(regions[j].sets & rows[a] == rows[a])));
+    // A failure to converge leaves nothing to rely on, as dependent columns do.
+    let values = lies.singular_values().unwrap_or_default();
+    let (most, least) = (values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(0.0));
+    Ok(if regions.len() > rows.len() || least <= DEPENDENT * most { 0.0 } else { least })
+}
+
+/// Regions of a random diagram: each belongs to the first half of the sets, but for flips with probability `flips`, sets by themselves. What has
+/// been drawn before, or belongs to no set, is drawn again. Sizes are uniform.
+///
+/// ```
+/// use snn_core::Seed;
+/// let regions = snn_learn::assemblies::perturbed(12, 6, 0.3, 1..200, Seed::new(1))?;
+/// assert!(regions.len() == 6 && regions.iter().all(|r| (1..200).contains(&r.size)));
+/// # Ok::<(), snn_learn::assemblies::AssemblyError>(())
+/// ```
+///
+/// # Errors
+/// [`AssemblyError::Draw`] if there are not so many regions, or they do not come up within 2²⁰ draws.
+pub fn perturbed(n: usize, count: usize, flips: f64, sizes: Range<u64>, seed: Seed) -> Result<Vec<Region>, AssemblyError> {
+    let refuse = Err(AssemblyError::Draw { sets: n, regions: count, flips });
+    let known = (1..=MAX_SETS).contains(&n) && (0.0..=1.0).contains(&flips) && sizes.start > 0 && !sizes.is_empty();
+    if !known || count as u64 >= 1 << n {
+        return refuse;
+    }
+    let (mut rng, mut drawn) = (seed.rng(), BTreeMap::new());
+    for _ in 0..MOST_DRAWS {
+        if drawn.len() == count {
+            return Ok(drawn.into_iter().map(|(sets, size)| Region { sets, size }).collect());
+        }
+        let sets = (0..n).filter(|&i| (i < n / 2) != (rng.random::<f64>() < flips)).fold(0, |s: Sets, i| s | 1 << i);
+        if sets != 0 && !drawn.contains_key(&sets) {
+            drawn.insert(sets, rng.random_range(sizes.clone()));
+        }
+    }
+    refuse
+}
+
+/// Draws of regions before giving up.
+const MOST_DRAWS: usize = 1 << 20;
+/// Columns are dependent if the smallest singular value is below this part of the largest: rounding.
+const DEPENDENT: f64 = 1e-9;
+
+/// Draws of `u` and `v` before giving up, for each of so many gaps.
 const RETRIES: u64 = 3;
+const GAPS: usize = 8;
 /// Eigenvalues below this part of the largest are rounding.
 const ROUNDING: f64 = 1e-13;
 
@@ -331,17 +412,35 @@ pub struct Decomposed {
     pub off: f64,
 }
 
-/// The rank before the largest gap; `values` fall.
-fn rank(values: &[f64]) -> usize {
-    (1..=values.len())
-        .filter(|&r| values[r - 1] > ROUNDING * values[0])
-        .max_by(|&a, &b| gap(values, a).total_cmp(&gap(values, b)))
-        .unwrap_or(1)
+/// The space of the columns of `F`: what the sum of the slices spans.
+struct Space {
+    /// How large its eigenvalues are, falling. Noise makes some of either sign.
+    values: Vec<f64>,
+    vectors: Mat<f64>,
 }
 
-fn gap(values: &[f64], rank: usize) -> f64 {
-    let floor = ROUNDING * values[0];
-    values[rank - 1] / values.get(rank).copied().unwrap_or(0.0).max(floor)
+impl Space {
+    fn of(sum: &Mat<f64>) -> Option<Self> {
+        let eigen = sum.self_adjoint_eigen(Side::Lower).ok()?;
+        let (signed, vectors) = (eigen.S().column_vector(), eigen.U());
+        let mut order: Vec<usize> = (0..sum.nrows()).collect();
+        order.sort_by(|&a, &b| signed[b].abs().total_cmp(&signed[a].abs()));
+        let values = order.iter().map(|&a| signed[a].abs()).collect();
+        Some(Space { values, vectors: Mat::from_fn(sum.nrows(), sum.nrows(), |a, j| vectors[(a, order[j])]) })
+    }
+
+    /// What its rank may be, the largest gap first. The smallest eigenvalues of noise are far apart as well, by chance: which gap is the right one is for the measurements to say.
+    fn ranks(&self) -> Vec<usize> {
+        let mut ranks: Vec<usize> = (1..=self.values.len()).filter(|&r| self.values[r - 1] > ROUNDING * self.values[0]).collect();
+        ranks.sort_by(|&a, &b| self.gap(b).total_cmp(&self.gap(a)));
+        ranks.truncate(GAPS);
+        ranks
+    }
+
+    fn gap(&self, rank: usize) -> f64 {
+        let floor = ROUNDING * self.values[0];
+        self.values[rank - 1] / self.values.get(rank).copied().unwrap_or(0.0).max(floor)
+    }
 }
 
 /// The sets of a column of `F`, given to a factor: in the rows of one index, what is above half of the largest entry.
@@ -392,18 +491,8 @@ mod tests {
         assert_eq!(seen(5).lower(3).unwrap(), seen(3));
     }
 
-    /// Base vectors all equal (the first half of the sets), flips with probability `p`, sizes 1 to 199.
     fn perturbed(n: usize, m: usize, p: f64, seed: Seed) -> Vec<Region> {
-        let mut rng = seed.rng();
-        let mut regions: Vec<Region> = Vec::new();
-        while regions.len() < m {
-            let sets = (0..n).filter(|&i| (i < n / 2) != (rng.random::<f64>() < p)).fold(0, |s, i| s | 1 << i);
-            if sets != 0 && regions.iter().all(|r| r.sets != sets) {
-                regions.push(Region { sets, size: rng.random_range(1..200) });
-            }
-        }
-        regions.sort_unstable();
-        regions
+        super::perturbed(n, m, p, 1..200, seed).unwrap()
     }
 
     #[test]
@@ -442,6 +531,7 @@ mod tests {
             let Ok(found) = found else { return Ok(()) };
             prop_assert_eq!(found.rank, m);
             prop_assert_eq!(&found.regions, &regions);
+            prop_assert!(independence(n, 2 * k + 1, &regions).unwrap() > 0.0);
 
             let tripled: Vec<Region> = regions.iter().map(|r| Region { size: 3 * r.size, ..*r }).collect();
             let thrice = Intersections::of(n, 2 * k + 1, |s| 3.0 * seen.size(s)).unwrap().decompose(seed.child("a"));
@@ -456,6 +546,26 @@ mod tests {
                 prop_assert_eq!(found.regions, other);
             }
         }
+    }
+
+    /// Noise of a ten-thousandth of an element leaves the regions where they are, and many eigenvalues of either sign.
+    #[test]
+    fn a_little_noise_does_no_harm() {
+        let regions = perturbed(10, 27, 0.3, Seed::new(3));
+        let exact = Intersections::of_regions(10, 5, &regions).unwrap();
+        let noisy = Intersections::of(10, 5, |s| (exact.size(s) + 1e-4 * (f64::from(s) * 12.9898).sin()).max(0.0)).unwrap();
+        let found = noisy.decompose(Seed::new(1)).unwrap();
+        assert_eq!((found.rank, found.regions), (27, regions));
+    }
+
+    #[test]
+    fn diagrams_that_cannot_be_drawn_are_refused() {
+        for (n, count, p) in [(3, 8, 0.5), (0, 1, 0.5), (3, 2, f64::NAN), (3, 2, 0.0)] {
+            assert!(super::perturbed(n, count, p, 1..9, Seed::new(1)).unwrap_err().to_string().contains("likelier flips"));
+        }
+        assert!(super::perturbed(3, 1, 0.5, 0..9, Seed::new(1)).is_err());
+        assert_eq!(independence(4, 4, &[]), Err(AssemblyError::Order(4)));
+        assert_eq!(independence(2, 3, &[]), Err(AssemblyError::Shape { sets: 2, order: 3 }));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! * [`readout`]: a linear readout in closed form, and the way back through the fit.
 //! * [`sampling`]: Boltzmann distributions sampled by spiking neurons on any device, calibrated and learned in the loop.
 //! * [`assemblies`]: which neurons assemblies share, from the sizes of their intersections.
+//! * [`sodesn`]: sensors that predict each other, and who is at fault.
 //! * [`Trainer`]: batches over all threads, the same bits for any number of them; checkpoints; a device in the loop.
 //!
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
@@ -22,6 +23,7 @@ mod optim;
 pub mod readout;
 pub mod rule;
 pub mod sampling;
+pub mod sodesn;
 pub mod structure;
 mod trainer;
 

@@ -11,3 +11,4 @@ mod nir;
 #[path = "../../../snn-io/tests/it/onnx_file/mod.rs"]
 mod onnx_file;
 mod program;
+mod watch;

@@ -47,12 +47,24 @@ fn text<T: std::fmt::Debug>(result: Result<T, IoError>) -> Result<String, IoErro
     result.map(|value| format!("{value:?}"))
 }
 
+/// A table, one row after the other.
+fn by_rows(path: &Path) -> Result<Vec<f64>, IoError> {
+    let (mut rows, mut all) = (csv::Rows::open(path)?, Vec::new());
+    while rows.next()? {
+        for k in 0..rows.columns().len() {
+            all.push(rows.number(k, &[])?);
+        }
+    }
+    Ok(all)
+}
+
 static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
     const IDX: &[u8] = &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 10, 20, 30, 40, 50, 60];
     const TABLE: &[u8] = b"a,b\n1,2\n3,4\n";
     let wav = [b"RIFF\x2c\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\x08\0\0\0", &[7; 8][..]].concat();
     let events: Vec<Event> = (0..9).map(|i| Event { x: 3 * i, y: 33 - i, on: i % 2 == 0, t_us: 1000 * u32::from(i) }).collect();
     let csv = |path: &Path| text(csv::read(path, &csv::Options::default()));
+    let rows = |path: &Path| text(by_rows(path));
     let spikes = |path: &Path| text(hdf5::read_spikes(path));
     let model = onnx_file::Model::new(13, &[1, 1, 4, 4]).weights("w", &[2, 1, 3, 3], &[0.5; 18]).weights("b", &[2], &[1.0, 2.0]);
     let model = model.node("Conv", &["x", "w", "b"], "c", &[("pads", onnx_file::Attribute::Ints(vec![1, 1, 0, 0]))]);
@@ -77,6 +89,7 @@ static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {
         },
         Reader { name: "onnx", read: |path| text(onnx::read(path)), good: model, ends: true },
         Reader { name: "csv", read: csv, good: TABLE.into(), ends: false },
+        Reader { name: "csv by rows", read: rows, good: TABLE.into(), ends: false },
         Reader { name: "csv in gzip", read: csv, good: gzip(TABLE), ends: true },
         Reader { name: "json", read: |path| text(json::load_json::<Vec<u8>>(path)), good: b"[1, 2]\n".into(), ends: true },
         Reader {
