@@ -255,6 +255,7 @@ fn what_cannot_become_a_network_is_named() {
     let round = Graph::default().node("a", pool()).node("b", pool()).chain(&["a", "b", "a"]);
     says(&round, &default, &["`a (SumPool2d)`", "nothing says its shape"]);
     says(&Graph::default().node("w", matrix(2, 2)), &default, &["`w (Linear)`", "nothing leads to it"]);
+    says(&with(matrix(16, 16)).chain(&["n", "in"]), &default, &["`in (Input)`", "hears nobody"]);
     says(&Graph::default().node("in", io(Kind::Input, 2)), &default, &["no output"]);
     let mut told = Convention::default().tell(with(matrix(4, 16)));
     told.metadata.insert("snn".into(), Tree::Group([("reset".into(), Tree::Array(Array::text("soft")))].into()));
