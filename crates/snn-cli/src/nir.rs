@@ -110,6 +110,9 @@ pub fn run(args: &Args) -> Result<Outcome> {
     if args.on.is_some() {
         bail!("--on: NIR graphs are run by the software engine only");
     }
+    if args.scale.is_some() {
+        bail!("--scale: the values of events are taken as they are; scale them in the archive");
+    }
     let graph = nir::read(&args.file)?;
     let file = || format!("{}: the NIR graph cannot be run", args.file.display());
     let convention = args.nir.over(Convention::of(&graph).with_context(file)?);

@@ -39,7 +39,7 @@ pub struct Args {
     pub images: Option<usize>,
     /// What numbers are divided by [default: 255 for idx files, 1 for archives].
     #[arg(long, value_name = "X", value_parser = data::positive)]
-    scale: Option<f32>,
+    pub scale: Option<f32>,
     #[command(flatten)]
     pub threads: Threads,
     /// Write the answers to this file, an array [n, outputs]; of the scheme `rate` sums divided by the steps.

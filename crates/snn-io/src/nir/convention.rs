@@ -68,14 +68,14 @@ choices! {
 
 /// What NIR leaves open, and everybody who runs a graph in steps must choose.
 ///
-/// | field | default | as |
+/// | field | default | why |
 /// |---|---|---|
-/// | `dt` | 1 ms | |
-/// | `reset` | subtract | sinabs, snnTorch; `value` is NIR's text, and norse |
-/// | `spikes` | several | sinabs; `one` is everybody else |
-/// | `decay` | Euler | norse, snnTorch, and how the published files were made |
-/// | `integrate` | steps | everybody |
-/// | `current` | new | snnTorch; `old` is norse's `LIF` with synapse |
+/// | `dt` | 1 ms | chosen |
+/// | `reset` | subtract | sinabs; `value` is NIR's text, and what the published traces of norse and snnTorch do |
+/// | `spikes` | several | sinabs |
+/// | `decay` | Euler | norse and snnTorch, in the same traces |
+/// | `integrate` | steps | sinabs |
+/// | `current` | new | chosen |
 ///
 /// And for all: an event of value 1 is a current of 1 over its step. A step goes through a graph from inputs to outputs, layers hear each other within it; in
 /// a loop of edges without a `Delay` one edge takes a step, the one that leads back on the way from the inputs. Everything begins at 0. Thresholds are strict.

@@ -6,7 +6,7 @@ mod maps;
 use super::convention::{AfterSpike, Convention, Current, Decay, Integrate, Spikes};
 use super::graph::{Fault, Graph, Kind, Primitive};
 use super::{NirError, network};
-use cells::{Neurons, all, current, floats, io, neurons};
+use cells::{Neurons, all, current, floats, heard, io, neurons};
 use maps::{Shapes, nodes, one_to_one, shapes, takes_bias};
 use snn_core::net::{Population, Projection};
 use snn_core::neuron::Model;
@@ -48,6 +48,7 @@ impl Default for Export {
 /// | `threshold` | `Threshold` |
 /// | `sum` | `Output`; over more than one step an approximation, whose window does not end |
 /// | `alif`, `lsnn` | `LIF`, without adaptation: an approximation |
+/// | `egru` | `LIF` and `Scale`; its gates stand still, and what they hear is left out: an approximation |
 /// | `few_spikes`, unsigned | `IF` and `Scale` by the smallest step of its code, which fires at once and does not saturate: an approximation |
 ///
 /// A constant current is the bias of an `Affine` or `Conv2d` before it, else a `v_leak`. Listed links that are not one to one are a matrix. A loop of a population to itself
@@ -172,18 +173,20 @@ impl Writer<'_> {
 
     /// The projection whose bias the constant current of a population is.
     fn bearer(&self, p: &Population, current: &Value) -> Option<usize> {
-        let fits = |projection: &Projection| projection.to == p.name && takes_bias(self.net, projection, current);
+        let heard = |projection: &Projection| heard(p, projection.port.as_deref()) == Ok(Some(1.0.into()));
+        let fits = |projection: &Projection| projection.to == p.name && heard(projection) && takes_bias(self.net, projection, current);
         self.net.draft().projections.iter().position(fits)
     }
 
     fn projection(&mut self, k: usize, p: &Projection) -> Result<(), Reason> {
-        if p.port.is_some() {
-            return Err("a port, which NIR does not have".into());
-        }
+        let Some(target) = self.net.draft().populations.iter().find(|target| target.name == p.to) else { return Ok(()) };
+        let Some(factor) = heard(target, p.port.as_deref())? else { return Ok(()) };
         let (from, to) = (self.shape(&p.from), self.shape(&p.to));
-        let target = self.net.draft().populations.iter().find(|target| target.name == p.to);
-        let current = target.and_then(|target| current(target).filter(|current| self.bearer(target, current) == Some(k)));
-        let mut chain = nodes(self.net, p, &from, &to, current.as_ref())?;
+        let bias = current(target).filter(|current| self.bearer(target, current) == Some(k));
+        let mut chain = nodes(self.net, p, &from, &to, bias.as_ref())?;
+        if !all(&factor, 1.0) {
+            chain.push(Primitive::new(Kind::Scale).param("scale", floats(&to, &factor)));
+        }
         let own_loop = p.from == p.to && all(&p.delay, self.net.dt());
         match &p.delay {
             delay if own_loop || all(delay, 0.0) => {}

@@ -162,6 +162,9 @@ impl<'a> Lower<'a> {
         let node = &self.nodes[i];
         let (name, size) = (node.name.clone(), node.size());
         match (self.roles[i], node.primitive) {
+            (Role::Source, _) if !node.into.is_empty() => {
+                return Err(node.fault("an input of a whole graph hears nobody; take the edge to it away"));
+            }
             (Role::Source, _) => self.draft.inputs.push(Input { name, size }),
             (Role::Cell, Some(p)) => {
                 let Cell { synapse, model, current, late } = cell(p, size, self.convention).map_err(|why| node.fault(why))?;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use snn_core::net::{Connect, Conv2d, Init, Projection, SumPool2d};
-use snn_core::neuron::{Alif, CubaLif, FewSpikes, If, IfMulti, Li, Lif, Linear, Lsnn, Model, Relu, Sum};
+use snn_core::neuron::{Alif, CubaLif, Egru, FewSpikes, If, IfMulti, Li, Lif, Linear, Lsnn, Model, Relu, Sum};
 use snn_core::{Net, Network, Seed, ms};
 use snn_io::hdf5::{Array, Tree, Values};
 use snn_io::nir::{self, AfterSpike, Convention, Current, Decay, Export, Graph, Integrate, Kind, Node, Primitive, Spikes};
@@ -255,6 +255,7 @@ fn what_cannot_become_a_network_is_named() {
     let round = Graph::default().node("a", pool()).node("b", pool()).chain(&["a", "b", "a"]);
     says(&round, &default, &["`a (SumPool2d)`", "nothing says its shape"]);
     says(&Graph::default().node("w", matrix(2, 2)), &default, &["`w (Linear)`", "nothing leads to it"]);
+    says(&with(matrix(16, 16)).chain(&["n", "in"]), &default, &["`in (Input)`", "hears nobody"]);
     says(&Graph::default().node("in", io(Kind::Input, 2)), &default, &["no output"]);
     let mut told = Convention::default().tell(with(matrix(4, 16)));
     told.metadata.insert("snn".into(), Tree::Group([("reset".into(), Tree::Array(Array::text("soft")))].into()));
@@ -332,6 +333,16 @@ fn what_cannot_go_out_is_named() {
         let graph = nir::export(&net, &Export { approximate: true, ..Export::default() }).unwrap();
         assert!(primitive(&graph, "a").metadata["approximation"] != Tree::Array(Array::text("")), "{name}");
     }
+    // The gates of a unit are left out; what goes through the reset gate is halved, as σ(0) is.
+    let ports = |net: Net| net.project("in", "a", Connect::All, Init::Constant(1.0)).port("g");
+    let unit = Net::new(ms(1.0)).input("in", 2).population("a", 2, Egru::default());
+    let unit = ports(unit).project("in", "a", Connect::All, Init::Constant(1.0)).port("z").output("a");
+    let unit = unit.project("a", "a", Connect::All, Init::Constant(1.0)).port("h").delay(ms(1.0));
+    says(unit.clone(), false, &["`a (egru)`", "on request"]);
+    let graph = nir::export(&unit.build(Seed::new(1)).unwrap(), &Export { approximate: true, ..Export::default() }).unwrap();
+    assert_eq!(primitive(&graph, "a_a_2").params["scale"].numbers().unwrap(), [0.5, 0.5]);
+    assert_eq!(primitive(&graph, "a_worth").params["scale"].numbers().unwrap(), [0.3, 0.3]);
+    assert!(graph.nodes.contains_key("in_a") && !graph.nodes.contains_key("in_a_2"));
     says(net(Relu::default().into()), true, &["`a (relu)`", "none that comes near"]);
     let tired = Net::new(ms(1.0)).population("a", 2, Lif::default()).refractory(ms(1.0)).output("a");
     says(tired, false, &["`a (lif)`", "refractory"]);

@@ -5,9 +5,9 @@ use crate::hdf5::{Array, Tree, Values};
 use crate::nir::convention::{AfterSpike, Decay, Spikes};
 use crate::nir::graph::{Kind, Primitive};
 use crate::nir::maps::shared;
-use snn_core::Value;
 use snn_core::net::Population;
-use snn_core::neuron::{FewSpikes, Model, Neuron, Reset, decay};
+use snn_core::neuron::{FewSpikes, Form, Model, Neuron, Reset, decay};
+use snn_core::{Real, Value};
 
 /// The nodes of a population.
 pub(super) struct Neurons {
@@ -78,20 +78,42 @@ pub(super) fn neurons(p: &Population, shape: &[usize], dt: f64, settings: &Expor
             let what = "of few_spikes: fires at once, by the smallest step of the code, without an upper bound; its bias comes bit by bit";
             Ok(Neurons { worth, ..fires.approximate(what) })
         }
-        Model::Alif(_) | Model::Lsnn(_) | Model::Sum(_) => Err("NIR has no such neuron; approximations are made on request".into()),
+        Model::Egru(m) if settings.approximate => {
+            // The gates as they are without input, the candidate without its tanh, and an event worth what it is worth at threshold.
+            let rate = per(&m.bias_z, |bias| sigmoid(if m.form == Form::Released { -bias } else { bias }));
+            let reset = if m.form == Form::Released { Reset::Subtract } else { Reset::To(0.0) };
+            let params = vec![("tau", n.tau(&rate)), ("r", one()), ("v_leak", zero())];
+            let worth = Some(n.node(Kind::Scale, &[("scale", m.threshold.clone())]));
+            let what = "of egru: its gates stand still, and its events are worth the threshold";
+            Ok(Neurons { worth, ..n.firing(Kind::LIF, params, &m.threshold, reset).approximate(what) })
+        }
+        Model::Alif(_) | Model::Lsnn(_) | Model::Egru(_) | Model::Sum(_) => {
+            Err("NIR has no such neuron; approximations are made on request".into())
+        }
         Model::FewSpikes(_) => Err("NIR has no such neuron; approximations are made on request, if it is unsigned".into()),
         _ => Err("NIR has no such neuron, and none that comes near".into()),
     }
 }
 
+/// By what factor a population hears a port, if it does.
+pub(super) fn heard(p: &Population, port: Option<&str>) -> Result<Option<Value>, Reason> {
+    match (&p.model, port) {
+        (_, None) | (Model::Egru(_), Some("g")) => Ok(Some(1.0.into())),
+        (Model::Egru(m), Some("h")) => Ok(Some(per(&m.bias_r, sigmoid))),
+        (Model::Egru(_), Some(_)) => Ok(None),
+        (_, Some(port)) => Err(format!("the port `{port}`; NIR has none")),
+    }
+}
+
 /// What the neurons of a population hear at every step, if anything: their current, and the bias of a window over its steps.
 pub(super) fn current(p: &Population) -> Option<Value> {
-    let (bias, period) = match &p.model {
-        Model::FewSpikes(m) => (m.bias.clone(), m.period()),
-        Model::Sum(m) => (m.bias.clone(), m.period),
-        _ => (0.0.into(), 1),
+    let bias = |j: usize| match &p.model {
+        Model::FewSpikes(m) => m.bias.at(j) / m.period() as f64,
+        Model::Sum(m) => m.bias.at(j) / m.period as f64,
+        Model::Egru(m) => m.bias_g.at(j) + sigmoid(m.bias_r.at(j)) * m.bias_h.at(j),
+        _ => 0.0,
     };
-    let current = shared((0..p.size).map(|j| p.current.at(j) + bias.at(j) / period as f64).collect());
+    let current = shared((0..p.size).map(|j| p.current.at(j) + bias(j)).collect());
     (current != Value::Shared(0.0)).then_some(current)
 }
 
@@ -155,6 +177,10 @@ fn per(values: &Value, f: impl Fn(f64) -> f64) -> Value {
         Value::Shared(x) => f(*x).into(),
         Value::Each(xs) => xs.iter().map(|&x| f(x)).collect::<Vec<_>>().into(),
     }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    x.sigmoid()
 }
 
 fn inverse(rate: &Value) -> Value {
