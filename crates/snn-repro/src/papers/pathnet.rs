@@ -374,7 +374,7 @@ fn run(lab: &mut Lab) -> Result<()> {
     let smoke = lab.scale() == Scale::Smoke;
     let generated = || StrokeParams::default().images(lab.seed().child("strokes"), 0..if smoke { 400 } else { 12_000 });
     let images: Box<dyn ImageSet> = match lab.real_data() {
-        Some(dir) => Box::new(Images::mnist(dir.join("mnist"), Split::Train)?),
+        Some(dir) => Box::new(Images::mnist(&dir, Split::Train)?),
         None => Box::new(generated()?),
     };
     let digits = |steps: usize| {
