@@ -63,6 +63,14 @@ pub enum ArchError {
     /// No episodes.
     #[error("{0} without episodes: give at least one")]
     Empty(&'static str),
+    /// A candidate that cannot be evaluated.
+    #[error("objective `{objective}`: {why}")]
+    Job {
+        /// Objective.
+        objective: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// A search was told something that cannot be a fitness.
     #[error("generation {generation}: {why}")]
     Fitness {

@@ -8,6 +8,7 @@
 //! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
 //! * [`ClosedLoop`]: a machine, a world and rules that learn while the network runs.
 //! * [`Agent`]: the usual network for both, in a few numbers.
+//! * [`objective`]: what a search can be asked to make better, and candidates as jobs for other processes.
 //! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
 //! * [`search`]: outer loops without gradients: cross-entropy, evolution strategies, annealing, with one contract.
 //! * [`neuroevolution`]: mutations that are kept or dropped, and the gradient descent they come to.
@@ -30,6 +31,7 @@ pub mod meta_rl;
 pub mod motif;
 pub mod navigation;
 pub mod neuroevolution;
+pub mod objective;
 pub mod on_chip;
 pub mod pathnet;
 pub mod policy;

@@ -18,6 +18,7 @@ mod nir;
 mod plots;
 mod reproduce;
 mod run;
+mod search;
 mod signals;
 mod table;
 mod threads;
@@ -85,6 +86,12 @@ enum Command {
     /// Watch sensors: who is silent, stuck or off.
     #[command(after_help = watch::EXAMPLES)]
     Watch(watch::Args),
+    /// Search without gradients, on all cores or by jobs for others.
+    #[command(after_help = search::EXAMPLES)]
+    Search(search::Args),
+    /// Evaluate one job of a search.
+    #[command(after_help = search::EVAL_EXAMPLES)]
+    Eval(search::EvalArgs),
     /// Measure time, memory and work.
     #[cfg(feature = "bench")]
     #[command(after_help = bench::EXAMPLES)]
@@ -120,6 +127,8 @@ fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Watch(args) => watch::run(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Eval(args) => search::eval(&args),
         #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(&args),
         Command::Docs(args) => docs::run(&args),

@@ -148,9 +148,16 @@ fn the_list_names_papers_costs_and_claims() {
 
 #[test]
 fn help_teaches_by_example() {
-    for args in
-        [&["--help"][..], &["reproduce", "--help"], &["run", "--help"], &["export", "--help"], &["watch", "--help"], &["bench", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["reproduce", "--help"],
+        &["run", "--help"],
+        &["export", "--help"],
+        &["watch", "--help"],
+        &["search", "--help"],
+        &["eval", "--help"],
+        &["bench", "--help"],
+    ] {
         let output = snn(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(stdout(&output).contains("Examples:\n  snn "), "{args:?}: {}", stdout(&output));

@@ -11,4 +11,5 @@ mod nir;
 #[path = "../../../snn-io/tests/it/onnx_file/mod.rs"]
 mod onnx_file;
 mod program;
+mod search;
 mod watch;
