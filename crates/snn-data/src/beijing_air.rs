@@ -57,7 +57,9 @@ fn hourly(path: &Path, table: &Table) -> Result<(), DataError> {
     };
     let first = table.column("hour").and_then(|mut hours| hours.next()).unwrap_or(0.0);
     match number.zip(hour).enumerate().find(|(k, (number, hour))| *number != (k + 1) as f32 || *hour != (first + *k as f32) % 24.0) {
-        Some((k, (number, hour))) => SOURCE.wrong(path, format!("row {}: number {number}, hour {hour}", k + 1), "rows from 1 on, one for each hour"),
+        Some((k, (number, hour))) => {
+            SOURCE.wrong(path, format!("row {}: number {number}, hour {hour}", k + 1), "rows from 1 on, one for each hour")
+        }
         None => Ok(()),
     }
 }

@@ -92,7 +92,13 @@ impl Fault {
     pub fn inject(&self, rows: &mut [Vec<f64>], seed: Seed) -> Result<(), DataError> {
         let Fault { kind, station, size, .. } = *self;
         check(size >= 0.0 && size.is_finite(), OF, "size", size, "a number from 0 on")?;
-        check(self.steps.end <= rows.len() && !self.steps.is_empty(), OF, "steps", format!("{:?}", self.steps), "some of the steps of the readings")?;
+        check(
+            self.steps.end <= rows.len() && !self.steps.is_empty(),
+            OF,
+            "steps",
+            format!("{:?}", self.steps),
+            "some of the steps of the readings",
+        )?;
         check(rows.iter().all(|row| station < row.len()), OF, "station", station, "one of the stations of the readings")?;
         let (mut rng, long) = (seed.rng(), self.steps.len() as f64);
         let sign = if rng.random::<bool>() { 1.0 } else { -1.0 };

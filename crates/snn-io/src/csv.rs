@@ -171,6 +171,8 @@ pub struct Rows<R> {
     reader: Reader<R>,
     columns: Vec<String>,
     record: StringRecord,
+    /// Whether there has been a row.
+    any: bool,
 }
 
 impl Rows<Box<dyn Read>> {
@@ -200,7 +202,7 @@ impl<R: Read> Rows<R> {
             return Err(no_header(&name, format!("found {columns:?}")));
         }
         check(&name, &columns)?;
-        Ok(Rows { name, reader, columns, record: StringRecord::new() })
+        Ok(Rows { name, reader, columns, record: StringRecord::new(), any: false })
     }
 
     /// Names of the columns.
@@ -211,10 +213,16 @@ impl<R: Read> Rows<R> {
     /// Goes on to the next row, once it is there; `false` at the end.
     ///
     /// # Errors
-    /// [`IoError::Content`] with the line for a row of another length, or text that is not UTF-8; [`IoError::Os`].
+    /// [`IoError::Content`] with the line for a row of another length, text that is not UTF-8, a stream that breaks off, or a header without rows.
     #[allow(clippy::should_implement_trait)] // a row is lent, and may be refused
     pub fn next(&mut self) -> Result<bool, IoError> {
-        self.reader.read_record(&mut self.record).map_err(|e| stopped(&self.name, &e))
+        let more = self.reader.read_record(&mut self.record).map_err(|e| stopped(&self.name, &e))?;
+        if !more && !self.any {
+            let reason = format!("no rows after the header {:?}; expected {EXPECTED}", self.columns);
+            return Err(IoError::content(&self.name, "line 2", reason));
+        }
+        self.any = true;
+        Ok(more)
     }
 
     /// The entry of this row in column `k`, counted from 0; nothing if there is no such column, or no row yet.
@@ -344,6 +352,7 @@ mod tests {
         says(new("1,2\n").err().unwrap(), "the header is missing");
         says(new("a,a\n").err().unwrap(), "column `a` occurs twice");
         says(new("a,b\n1\n").unwrap().next().unwrap_err(), "line 2: 1 entries, expected 2");
+        says(new("a,b\n").unwrap().next().unwrap_err(), "no rows after the header");
         says(Rows::open("no/such.csv").err().unwrap(), "no/such.csv");
     }
 

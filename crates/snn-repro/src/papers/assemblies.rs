@@ -45,7 +45,7 @@ pub const PAPER: Paper = Paper {
     title: "Smoothed Analysis of Discrete Tensor Decomposition and Assemblies of Neurons",
     cite: "Anari, Daskalakis, Maass, Papadimitriou, Saberi & Vempala 2018, arXiv:1810.11896",
     about: "which neurons assemblies share, from the sizes of their intersections alone",
-    cost: Cost { smoke: "a few seconds", short: "a minute, 2 cores", paper: "some minutes, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "3 min, 2 cores", paper: "half an hour, 2 cores" },
     claims: &[
         Claim::new(AT_12, "20 of 20 [run]; 19 [ours]", Bound::AtLeast(19.0), "of 20", 0, "theorem on tensor powers"),
         Claim::new(AT_8, "20 of 20 [run]; 19 [ours]", Bound::AtLeast(19.0), "of 20", 0, "theorem on tensor powers"),
@@ -144,7 +144,12 @@ fn of_twenty(trials: &[Trial], cell: (usize, usize), load: usize, flips: f64) ->
 fn report(lab: &mut Lab, trials: &[Trial]) -> Result<()> {
     for (what, cell) in [(AT_12, (12, 3)), (AT_8, (8, 5)), (AT_10, (10, 5))] {
         let sigma: Vec<f64> = trials.iter().filter(|t| (t.cell, t.load, t.flips) == (cell, 50, 0.3)).map(|t| t.sigma).collect();
-        lab.note(format!("{} sets, order {}, half load: median of the smallest singular value {:.2}", cell.0, cell.1, quantile(&sigma, 0.5)));
+        lab.note(format!(
+            "{} sets, order {}, half load: median of the smallest singular value {:.2}",
+            cell.0,
+            cell.1,
+            quantile(&sigma, 0.5)
+        ));
         lab.report(what, of_twenty(trials, cell, 50, 0.3))?;
     }
     let count = |what: fn(&Trial) -> bool| trials.iter().filter(|t| what(t)).count() as f64;
@@ -278,7 +283,8 @@ fn spikes(lab: &mut Lab) -> Result<()> {
             let (seed, order) = (seed.nth(k), 5);
             let regions = perturbed(n, count, 0.3, sizes.clone(), seed)?;
             let (sets, _) = fired(&population(&regions, strength, seed)?, trials, seed.child("trials"))?;
-            let found = Intersections::of_sets(&sets, order)?.decompose(seed.child("factors")).map(|found| found.regions).unwrap_or_default();
+            let found =
+                Intersections::of_sets(&sets, order)?.decompose(seed.child("factors")).map(|found| found.regions).unwrap_or_default();
             let should: u64 = regions.iter().map(|r| u64::from(r.sets.count_ones()) * r.size).sum();
             let right = f64::from(u8::from(found == regions));
             let as_fired = f64::from(u8::from(!found.is_empty()));

@@ -42,7 +42,7 @@ pub const PAPER: Paper = Paper {
     title: "Distributed Fault Detection in Sensor Networks using a Recurrent Neural Network",
     cite: "Obst 2009, arXiv:0906.4154",
     about: "sensors that predict each other's readings by local messages, and find who is at fault",
-    cost: Cost { smoke: "a few seconds", short: "8 min, 2 cores, with data", paper: "an hour, 2 cores, with data" },
+    cost: Cost { smoke: "a few seconds", short: "9 min, 2 cores, with data", paper: "an hour, 2 cores, with data" },
     claims: &[
         Claim::new(HEALTHY, "0.39 [run]; 0.5 [ours]", Bound::AtMost(0.5), "", 3, "abstract: spatio-temporal correlations").headline(),
         Claim::new(DETECTED, "1.0 [run]; 0.95 [ours]", Bound::AtLeast(0.95), "", 3, "abstract: detection").headline(),
@@ -119,7 +119,8 @@ fn trial(field: &SensorFieldParams, how: Reservoir, setting: Setting, k: u64, sc
     let (lying, rest) = nodes.split_at(count(setting.lying));
     let silent = &rest[..count(setting.silent).min(rest.len())];
     let mut spoiled = rows[past..].to_vec();
-    let spread = watch.standard(&vec![1.0; n]).iter().zip(watch.standard(&vec![0.0; n])).map(|(one, zero)| 1.0 / (one - zero)).collect::<Vec<_>>();
+    let spread =
+        watch.standard(&vec![1.0; n]).iter().zip(watch.standard(&vec![0.0; n])).map(|(one, zero)| 1.0 / (one - zero)).collect::<Vec<_>>();
     for &station in lying {
         let fault = Fault { kind, station, steps: LEAD..LEAD + test, size: size * spread[station] };
         fault.inject(&mut spoiled, seed.child("fault").nth(station as u64))?;
@@ -168,7 +169,15 @@ fn area(watch: &mut Watch, rows: &[Vec<f64>], bad: &[usize], good: &[usize]) -> 
     }
     let score = |i: &usize| mean(&scores[*i]);
     let pairs = bad.iter().flat_map(|b| good.iter().map(move |g| (score(b), score(g)))).filter(|(b, g)| b.is_finite() && g.is_finite());
-    Ok(mean(pairs.map(|(b, g)| if b > g { 1.0 } else if b < g { 0.0 } else { 0.5 })))
+    Ok(mean(pairs.map(|(b, g)| {
+        if b > g {
+            1.0
+        } else if b < g {
+            0.0
+        } else {
+            0.5
+        }
+    })))
 }
 
 /// Means over trials, kept for a run that goes on.
@@ -179,7 +188,13 @@ fn trials(lab: &mut Lab, name: &str, count: u64, setting: Setting) -> Result<Out
         let one = |k| trial(&SensorFieldParams::default(), Reservoir::default(), setting, k, scale, seed.nth(k));
         let all = lab.on_threads(|_| (0..count).into_par_iter().map(one).collect::<Result<Vec<_>>>())?;
         let over = |of: fn(&Outcome) -> f64| mean(all.iter().map(of).filter(|x| x.is_finite()));
-        Ok(Outcome { found: over(|x| x.found), blamed: over(|x| x.blamed), area: over(|x| x.area), error: over(|x| x.error), of_mean: over(|x| x.of_mean) })
+        Ok(Outcome {
+            found: over(|x| x.found),
+            blamed: over(|x| x.blamed),
+            area: over(|x| x.area),
+            error: over(|x| x.error),
+            of_mean: over(|x| x.of_mean),
+        })
     })
 }
 
@@ -193,7 +208,10 @@ fn healthy(lab: &mut Lab) -> Result<()> {
         let alone = Reservoir { units: 0, ..Reservoir::default() };
         for (what, field, how) in [("without reservoirs", SensorFieldParams::default(), alone), ("light", light, Reservoir::default())] {
             let one = trial(&field, how, Setting::default(), 0, scale, seed)?;
-            lab.note(format!("{what}: error {:.4}, {:.4} of the mean of the neighbours, false alarms {:.4}", one.error, one.of_mean, one.blamed));
+            lab.note(format!(
+                "{what}: error {:.4}, {:.4} of the mean of the neighbours, false alarms {:.4}",
+                one.error, one.of_mean, one.blamed
+            ));
         }
     }
     lab.report(HEALTHY, all.error / all.of_mean)?;
@@ -242,7 +260,10 @@ fn curves(lab: &mut Lab, name: &str, title: &str, x: &str, points: &[(usize, Out
 fn links(lab: &mut Lab) -> Result<()> {
     let (mut points, progress) = (Vec::new(), lab.progress("links that fail", 6));
     for lost in [0, 10, 20, 30, 40, 50] {
-        points.push((lost, trials(lab, &format!("{lost} % lost"), lab.scale().pick(1, 6, 30), Setting { lying: 8, lost, ..Setting::default() })?));
+        points.push((
+            lost,
+            trials(lab, &format!("{lost} % lost"), lab.scale().pick(1, 6, 30), Setting { lying: 8, lost, ..Setting::default() })?,
+        ));
         progress.inc(1);
     }
     drop(progress);

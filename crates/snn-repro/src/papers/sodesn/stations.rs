@@ -248,7 +248,12 @@ fn report(lab: &mut Lab, all: &[[Tally; 3]]) -> Result<()> {
             let (found, blamed) = (over(m, &|tally| tally.found[kind]), over(m, &|tally| tally.blamed[kind]));
             let delay: Vec<f64> = over(m, &|tally| tally.delay[kind]).into_iter().filter(|x| x.is_finite()).collect();
             let (name, kind) = (name, fault.name());
-            lab.note(format!("{name}, {kind}: found {}, others' time under an alarm {}, after {:.1} h", figure(&found), figure(&blamed), mean(&delay)));
+            lab.note(format!(
+                "{name}, {kind}: found {}, others' time under an alarm {}, after {:.1} h",
+                figure(&found),
+                figure(&blamed),
+                mean(&delay)
+            ));
         }
         lab.note(format!("{name}, no fault put in: time under an alarm {}", figure(&over(m, &|tally| tally.quiet))));
     }
