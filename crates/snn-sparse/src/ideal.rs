@@ -91,6 +91,11 @@ impl Device for Ideal {
         self.engine.set_weights(k, weights);
         Ok(())
     }
+    fn write_some(&mut self, k: usize, weights: &[f32], moved: &[u32]) -> Result<(), DeviceError> {
+        DeviceError::check_some(self.engine.network(), k, weights, moved)?;
+        self.engine.set_some(k, weights, moved, &mut self.record);
+        Ok(())
+    }
     fn read(&mut self, k: usize) -> Result<Vec<f32>, DeviceError> {
         let mut weights = self.engine.weights();
         if k >= weights.len() {
