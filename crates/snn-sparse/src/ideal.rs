@@ -20,6 +20,11 @@ impl Ideal {
         Ideal { engine, record, steps: 0, costs: Costs::default() }
     }
 
+    /// The engine.
+    pub fn engine(&self) -> &Clocked<f32> {
+        &self.engine
+    }
+
     /// The engine, for devices that are this one but for their synapses.
     pub fn engine_mut(&mut self) -> &mut Clocked<f32> {
         &mut self.engine
