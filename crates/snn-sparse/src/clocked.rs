@@ -71,16 +71,16 @@ pub struct Record<F> {
     pub traces: Vec<Trace<F>>,
     /// Chooses the noise of drives, reads and populations with escape noise: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
-    clock: usize,                  // steps that were shifted away
-    reached: usize,                // steps done of a trial that is run piece by piece
-    wants: Wants,                  // of it
-    fans: Vec<Vec<Fan<F>>>,        // by population: the families into it
-    images: Vec<Option<Image<F>>>, // by link: its image, if it has one
-    ahead: Vec<Ahead<F>>,          // by population: what they pushed ahead
+    clock: usize,                   // steps that were shifted away
+    reached: usize,                 // steps done of a trial that is run piece by piece
+    wants: Wants,                   // of it
+    fans: Vec<Vec<Fan<F>>>,         // by population: the families into it
+    images: Vec<Option<Image<F>>>,  // by link: its image, if it has one
+    ahead: Vec<Ahead<F>>,           // by population: what they pushed ahead
     places: Vec<Vec<touch::Place>>, // by projection: where its weights stand, once some are set
-    of: Option<u64>,               // the state of the engine they are of
-    linked: Option<u64>,           // and of its links
-    scratch: Vec<Scratch<F>>,      // one for each thread
+    of: Option<u64>,                // the state of the engine they are of
+    linked: Option<u64>,            // and of its links
+    scratch: Vec<Scratch<F>>,       // one for each thread
 }
 
 /// One thread's memory.

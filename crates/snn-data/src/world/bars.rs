@@ -240,7 +240,9 @@ mod tests {
         };
         let first = shown(1);
         assert!(shown(2) != first && shown(1) == first);
-        for (name, odd) in [("busy", BarsParams { busy: 1.0, ..Default::default() }), ("slots", BarsParams { slots: 16, ..Default::default() })] {
+        for (name, odd) in
+            [("busy", BarsParams { busy: 1.0, ..Default::default() }), ("slots", BarsParams { slots: 16, ..Default::default() })]
+        {
             let error = odd.build().unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }

@@ -95,7 +95,7 @@ macro_rules! rules {
     };
 }
 
-rules! { synaptic_sampling::SynapticSampling, hebb::Hebb, stdp_em::StdpEm }
+rules! { synaptic_sampling::SynapticSampling, hebb::Hebb, stdp_em::StdpEm, wta_em::WtaEm }
 
 pub use synaptic_sampling::Sampling;
 

@@ -218,7 +218,9 @@ fn live(arm: Arm, times: Times, seed: Seed, stop: &Interrupt) -> Result<Result<L
     let (after, input) = test(life.device_mut(), params.build()?, steps(times.test), seed.child("test"))?;
     let seconds = begun.elapsed().as_secs_f64();
     let i = if arm == Arm::Wta { 0.0 } else { life.device().spikes(1).len() as f64 / SIZES.1 as f64 / times.test };
-    let second = |raster: &Raster, first: u32| raster.iter().take_while(|(t, _)| *t < 1000).map(move |(t, j)| (t as u32, first + j)).collect::<Vec<_>>();
+    let second = |raster: &Raster, first: u32| {
+        raster.iter().take_while(|(t, _)| *t < 1000).map(move |(t, j)| (t as u32, first + j)).collect::<Vec<_>>()
+    };
     let spikes = [second(&input, 0), second(life.device().spikes(0), 64)].concat();
     let weights = life.device_mut().read(0)?;
     Ok(Ok(Life { before, after, inhibitory: i, weights, spikes, seconds }))
@@ -294,7 +296,8 @@ fn run(lab: &mut Lab) -> Result<()> {
         })
         .collect();
     machines(lab, &arms, train + test)?;
-    let found: Vec<(Arm, &Life, &Figures)> = arms.iter().filter_map(|(arm, life)| life.ok().map(|(life, figures)| (*arm, life, figures))).collect();
+    let found: Vec<(Arm, &Life, &Figures)> =
+        arms.iter().filter_map(|(arm, life)| life.ok().map(|(life, figures)| (*arm, life, figures))).collect();
     pictures(lab, &found)?;
     for (arm, claim) in [(Arm::Chip, CHIP_BARS), (Arm::Wafer, WAFER_BARS)] {
         match arms.iter().find(|(other, _)| *other == arm) {
@@ -349,10 +352,12 @@ fn machines(lab: &mut Lab, arms: &[(Arm, Result<(&Life, &Figures), &String>)], s
             let rates = format!("{:.2} / {:.1}", figures.rate, life.inhibitory);
             let speed = format!("{:.1}", simulated / life.seconds);
             let counts = [figures.bars.to_string(), figures.neurons.to_string()];
-            [&[arm.name().to_owned()], &counts[..], &[f1, precision, recall, weights, rates, format!("{:.2}", figures.ratio), speed]].concat()
+            [&[arm.name().to_owned()], &counts[..], &[f1, precision, recall, weights, rates, format!("{:.2}", figures.ratio), speed]]
+                .concat()
         }
     };
-    let head = ["on", "bars", "neurons", "F1", "precision", "recall", "weights inside / outside", "E / I (Hz)", "three bars over one", "s per s"];
+    let head =
+        ["on", "bars", "neurons", "F1", "precision", "recall", "weights inside / outside", "E / I (Hz)", "three bars over one", "s per s"];
     let rows: Vec<Vec<String>> = arms.iter().map(row).collect();
     lab.attach("machines.md", table::markdown(head, rows.clone()))?;
     let all = [&[head.map(String::from).to_vec()], &rows[..]].concat();
