@@ -1,20 +1,22 @@
 //! A population whose rates always sum to the same: winner-take-all without a circuit.
 
 use crate::ArchError;
-use snn_core::net::Transfer;
-use snn_core::{Network, Raster, Seed};
-use snn_sparse::{Block, Costs, Device, DeviceError, Ideal};
+use snn_core::net::{Escape, Population, Transfer};
+use snn_core::neuron::{Neuron, Visit};
+use snn_core::{Network, Raster, Seed, Vars};
+use snn_sparse::{Block, Costs, Device, DeviceError, Ideal, Record};
 
 /// The software engine with one population whose neurons share a rate: of `total` spikes per second each has its part by softmax.
 ///
 /// ```text
 /// ρ_k = total·exp(u_k/width) / Σ_j exp(u_j/width)             over the neurons that are not refractory
 /// ```
-/// It is done by moving the threshold of all of them by as much after every step, so the sum is that of the step before: right while
-/// potentials move little within a step. The ideal of a winner-take-all circuit, to compare inhibition by neurons with.
+/// It is done by moving the threshold of all of them by as much before every step. The sum is taken over what the potentials will be but for
+/// the spikes that arrive in the step: exact for models in which those act a step later only, as [`Psp`](snn_core::neuron::Psp). The ideal of
+/// a winner-take-all circuit, to compare inhibition by neurons with.
 ///
 /// The population needs exponential escape noise and a threshold `v_th` that is [trained](snn_core::net::Population::train), which is what
-/// makes it movable. Cost: the constants of the population are derived anew at every step.
+/// makes it movable. Cost: the constants of the population are derived anew, and a step of its neurons taken, at every step.
 ///
 /// ```
 /// use snn_arch::Softmax;
@@ -33,16 +35,12 @@ pub struct Softmax {
     device: Ideal,
     population: usize,
     parameter: usize,
-    width: f64,
+    escape: Escape,
     total: f64,
     start: Vec<Block<f32>>, // thresholds as described
-    shift: f64,
+    fired: Vec<usize>,      // by neuron: the step after its last spike
     reached: usize,
-    chances: Vec<f64>,
 }
-
-/// The largest hazard of a step that is told apart: its probability is 1 less than rounding.
-const CERTAIN: f64 = 30.0;
 
 impl Softmax {
     /// The device whose population `name` fires `total` times per second.
@@ -55,35 +53,58 @@ impl Softmax {
         let populations = &network.draft().populations;
         let population = populations.iter().position(|p| p.name == name);
         let escape = population.and_then(|p| populations[p].escape).filter(|escape| escape.transfer == Transfer::Exponential);
-        let mut device = Ideal::new(network);
-        let thresholds = device.engine_mut().parameters().iter();
+        let device = Ideal::new(network);
+        let thresholds = device.engine().parameters().iter();
         let parameter = thresholds.enumerate().find(|(_, p)| Some(p.population) == population && p.name == "v_th");
         let (Some(population), Some(escape), Some((parameter, thresholds))) = (population, escape, parameter) else {
             let wanted = "one with exponential escape noise and a trained `v_th`";
             return Err(ArchError::Option { of, name: "population", found: format!("`{name}`"), wanted });
         };
-        let (start, width) = (thresholds.values.clone(), escape.width);
-        Ok(Softmax { device, population, parameter, width, total, start, shift: 0.0, reached: 0, chances: Vec::new() })
+        let (start, fired) = (thresholds.values.clone(), vec![0; populations[population].size]);
+        Ok(Softmax { device, population, parameter, escape, total, start, fired, reached: 0 })
     }
 
-    /// Moves the thresholds so that the hazards of the last step would have summed to the total.
+    /// Moves the thresholds so that the hazards of the next step sum to the total.
     fn divide(&mut self) -> Result<(), DeviceError> {
-        let wanted = self.total * self.device.network().dt();
-        self.device.chances(self.population, &mut self.chances);
-        let sum: f64 = self.chances.iter().map(|p| (-(-p).ln_1p()).min(CERTAIN)).sum();
-        if sum > 0.0 {
-            self.shift += self.width * (sum / wanted).ln();
-        }
-        self.set()
-    }
-
-    fn set(&mut self) -> Result<(), DeviceError> {
-        let (start, shift) = (&self.start, self.shift as f32);
+        let (network, p) = (self.device.network(), self.population);
+        let (population, dt) = (&network.draft().populations[p], network.dt());
+        let next = Next { population, p, dt, record: self.device.record(), fired: &self.fired, now: self.reached, escape: self.escape };
+        let sum = population.model.visit(next);
+        // Where all are refractory nobody fires wherever the threshold is.
+        let shift = if sum > 0.0 { self.escape.width * (sum / self.total).ln() } else { 0.0 };
+        let start = &self.start;
         let moved = |values: &mut [Block<f32>]| {
-            values.iter_mut().zip(start).for_each(|(value, start)| (0..value.0.len()).for_each(|l| value.0[l] = start.0[l] + shift));
+            values.iter_mut().zip(start).for_each(|(value, start)| (0..value.0.len()).for_each(|l| value.0[l] = start.0[l] + shift as f32));
         };
         let refuse = |e: snn_core::NetworkError| DeviceError::Refused { machine: "softmax", why: e.to_string() };
         self.device.engine_mut().set_parameter(self.parameter, moved).map_err(refuse)
+    }
+}
+
+/// The sum of the hazards of a population in the step to come, with its thresholds as described and nothing arriving.
+struct Next<'a> {
+    population: &'a Population,
+    p: usize,
+    dt: f64,
+    record: &'a Record<f32>,
+    fired: &'a [usize],
+    now: usize,
+    escape: Escape,
+}
+
+impl Visit for Next<'_> {
+    type Out = f64;
+    fn visit<N: Neuron>(self, model: &N) -> f64 {
+        let Next { population, p, dt, record, fired, now, escape } = self;
+        let quiet = population.refractory_steps(dt);
+        let free = (0..population.size).filter(|&j| fired[j] == 0 || now >= fired[j] + quiet);
+        let hazard = |j: usize| {
+            let state = record.traces[p].state(j);
+            let last = f64::from(u8::from(fired[j] > 0 && fired[j] == now));
+            let state = N::State::<f64>::from_fn(|k| f64::from(state[k]));
+            escape.hazard(N::step(model.consts(j, dt), state, last, N::Inputs::from_fn(|_| population.current.at(j))).1)
+        };
+        free.map(hazard).sum()
     }
 }
 
@@ -95,20 +116,19 @@ impl Device for Softmax {
         let mut device = Ideal::new(self.network());
         let weights = self.device.engine().weights().into_iter().enumerate();
         weights.for_each(|(k, weights)| device.engine_mut().set_weights(k, &weights));
-        Box::new(Softmax { device, start: self.start.clone(), chances: Vec::new(), shift: 0.0, reached: 0, ..*self })
+        Box::new(Softmax { device, start: self.start.clone(), fired: vec![0; self.fired.len()], reached: 0, ..*self })
     }
     fn begin(&mut self, steps: usize, trial: Seed) {
-        (self.shift, self.reached) = (0.0, 0);
+        self.fired.fill(0);
+        self.reached = 0;
         self.device.begin(steps, trial);
     }
     fn advance(&mut self, until: usize, inputs: &[&Raster]) -> Result<(), DeviceError> {
-        if self.reached == 0 {
-            self.set()?;
-        }
         for t in self.reached..until {
-            self.device.advance(t + 1, inputs)?;
             self.divide()?;
+            self.device.advance(t + 1, inputs)?;
             self.reached = t + 1;
+            self.device.spikes(self.population).at(t).iter().for_each(|&k| self.fired[k as usize] = t + 1);
         }
         Ok(())
     }

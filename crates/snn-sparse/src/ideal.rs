@@ -25,6 +25,11 @@ impl Ideal {
         &self.engine
     }
 
+    /// What it recorded since the trial began.
+    pub fn record(&self) -> &Record<f32> {
+        &self.record
+    }
+
     /// The engine, for devices that are this one but for their synapses.
     pub fn engine_mut(&mut self) -> &mut Clocked<f32> {
         &mut self.engine

@@ -15,8 +15,8 @@
 //! Departure: potentials are not cut off after 50 ms; the tail is 1 % of their height. Links are drawn in exact number.
 //! Departure: training is cut into trials of 10 s, at the beginning of which the neurons are at rest and no bar is shown; traces and weights
 //! go on.
-//! Departure: the winner-take-all control is a softmax over the neurons that are not refractory, with the sum of the step before; its total
-//! rate is that of the circuit, 410 Hz `[run]`.
+//! Departure: the winner-take-all control is a softmax over the neurons that are not refractory, with the total rate that the circuit has while
+//! one bar is on, 410 Hz `[run]`; the run it is compared with shared 800 Hz among all neurons.
 //! Departure: on BrainScaleS, weights are written every second, as a write takes long; the rule goes on from its own in between.
 
 mod metrics;
