@@ -8,8 +8,8 @@ use snn_sparse::{Clocked, Record, Wants};
 /// Neurons of a network, and so many independent copies of it, which fill a block.
 const N: usize = 5;
 const COPIES: usize = 12;
-/// Steps for which a neuron counts as active after a spike.
-const ACTIVE: usize = 200;
+/// Steps for which a neuron counts as active after a spike: many, as inhibition comes two steps late.
+const ACTIVE: usize = 500;
 /// What each neuron is told by its input, in log-odds; mean and variance of the prior over the number of active neurons. All sums are exact.
 const EVIDENCE: [f64; N] = [0.0, 0.5, 1.0, 1.5, -0.5];
 const K: f64 = 0.5;
@@ -37,7 +37,7 @@ fn network(dt: f64) -> Network {
 
 #[test]
 fn spikes_sample_from_the_posterior() {
-    let (net, steps) = (network(1e-4), 1_000_000);
+    let (net, steps) = (network(1e-4), 2_000_000);
     let engine = Clocked::<f64>::compile(&net);
     let mut record = Record::new(&engine);
     record.noise = Seed::new(7);

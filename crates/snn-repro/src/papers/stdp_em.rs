@@ -235,6 +235,9 @@ fn test(device: &mut dyn Device, mut world: Bars, steps: usize, seed: Seed) -> R
     Ok((Test::new(16, world.shown(), device.spikes(0)), input))
 }
 
+/// An arm with its life, or why the machine refused the network.
+type Outcome<'a> = (Arm, Result<(&'a Life, &'a Figures), &'a String>);
+
 /// The figures of a test.
 struct Figures {
     owners: Vec<Option<usize>>,
@@ -288,7 +291,7 @@ fn run(lab: &mut Lab) -> Result<()> {
     let lives: Vec<Result<Life, String>> = lab.on_threads(|_| Arm::ALL.par_iter().map(one).collect())?;
     drop(progress);
     let figures: Vec<Option<Figures>> = lives.iter().map(|life| life.as_ref().ok().map(|life| Figures::of(&life.after))).collect();
-    let arms: Vec<(Arm, Result<(&Life, &Figures), &String>)> = (Arm::ALL.into_iter().zip(&lives).zip(&figures))
+    let arms: Vec<Outcome<'_>> = (Arm::ALL.into_iter().zip(&lives).zip(&figures))
         .filter_map(|((arm, life), figures)| match (life, figures) {
             (Ok(life), Some(figures)) => Some((arm, Ok((life, figures)))),
             (Err(why), _) => Some((arm, Err(why))),
@@ -342,8 +345,8 @@ fn circuit(lab: &mut Lab, life: &Life, figures: &Figures, simulated: f64) -> Res
 }
 
 /// The table of machines, and what each took.
-fn machines(lab: &mut Lab, arms: &[(Arm, Result<(&Life, &Figures), &String>)], simulated: f64) -> Result<()> {
-    let row = |(arm, life): &(Arm, Result<(&Life, &Figures), &String>)| match life {
+fn machines(lab: &mut Lab, arms: &[Outcome<'_>], simulated: f64) -> Result<()> {
+    let row = |(arm, life): &Outcome<'_>| match life {
         Err(refused) => vec![arm.name().into(), format!("refused: {refused}")],
         Ok((life, figures)) => {
             let (inside, outside) = contrast(&life.weights, &figures.owners);
@@ -376,7 +379,7 @@ fn pictures(lab: &mut Lab, found: &[(Arm, &Life, &Figures)]) -> Result<()> {
     chosen.extend(order.iter().copied().filter(|k| figures.owners[*k].is_none()).take(64usize.saturating_sub(chosen.len())));
     let tile = |&k: &usize| life.weights.chunks(SIZES.0).map(|row| f64::from(row[k])).collect::<Vec<f64>>();
     let tiles: Vec<Vec<f64>> = chosen.iter().map(tile).collect();
-    lab.tiles("weights", "weights of 64 neurons, up to four for each bar", (8, 8), 16, &tiles)?;
+    lab.tiles("weights", "weights of 64 neurons, up to four for each bar", (8, 8), 12, &tiles)?;
     let mut place = vec![0; SIZES.0];
     order.iter().enumerate().for_each(|(n, &k)| place[k] = n as u32);
     let mut spikes: Vec<(u32, u32)> = life.spikes.iter().map(|&(t, j)| (t, if j < 64 { j } else { 64 + place[j as usize - 64] })).collect();
