@@ -18,8 +18,8 @@ use snn_core::Seed;
 /// |---|---|---|
 /// | `eta` | learning rate η | 0.01 |
 /// | `window` | time for which a source counts as active after a spike (s) | 0.01 |
-/// | `offset` | c, which keeps weights positive | 5 |
-/// | `low`, `high` | range of a weight | 0, 5 |
+/// | `offset` | c, which keeps weights positive | 1 |
+/// | `low`, `high` | range of a weight | 0, 1 |
 ///
 /// Source: Nessler, Pfeiffer, Buesing & Maass 2013, PLoS Comput. Biol. 9(4). The defaults are ours.
 ///
@@ -27,7 +27,7 @@ use snn_core::Seed;
 /// use snn_core::{Seed, net::Links};
 /// use snn_learn::online::{Moment, Online, OnlineRule, Wires, WtaEm};
 /// let wires = Wires { links: &Links::All, sources: 2, targets: 1, dt: 1e-3 };
-/// let mut rule = WtaEm { offset: 1.0, eta: 0.1, ..WtaEm::default() }.on(wires, &[1.0, 1.0], Seed::new(0))?;
+/// let mut rule = WtaEm { eta: 0.1, ..WtaEm::default() }.on(wires, &[1.0, 1.0], Seed::new(0))?;
 /// rule.step(&Moment { pre: &[1], post: &[0], chance: &[], reward: 0.0 })?;
 /// assert_eq!(rule.take(), Some(&[0.9, 1.0][..]));             // source 0 was silent; 1 is at the logarithm of 1
 /// # Ok::<(), snn_learn::online::OnlineError>(())
@@ -49,7 +49,7 @@ pub struct WtaEm {
 
 impl Default for WtaEm {
     fn default() -> Self {
-        WtaEm { eta: 0.01, window: 0.01, offset: 5.0, low: 0.0, high: 5.0 }
+        WtaEm { eta: 0.01, window: 0.01, offset: 1.0, low: 0.0, high: 1.0 }
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
         // Two clusters over six sources, each active with a probability of its own; the neuron of the cluster fires.
         let centres = [[0.9, 0.8, 0.7, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0.9, 0.6, 0.5]];
         let wires = Wires { links: &Links::All, sources: 6, targets: 2, dt: 1e-3 };
-        let rule = WtaEm { eta: 0.002, window: 1e-3, ..WtaEm::default() };
+        let rule = WtaEm { eta: 0.002, window: 1e-3, offset: 5.0, high: 5.0, ..WtaEm::default() };
         let mut learning = rule.on(wires, &[4.0; 12], Seed::new(0)).unwrap();
         let mut sums = [0.0; 12];
         for t in 0..40_000u64 {
