@@ -7,6 +7,7 @@
 //! * [`motif`]: recurrent layers of motifs, whose topology is searched by gradient.
 //! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
 //! * [`ClosedLoop`]: a machine, a world and rules that learn while the network runs.
+//! * [`Softmax`]: a population whose rates always sum to the same, to compare circuits with.
 //! * [`Agent`]: the usual network for both, in a few numbers.
 //! * [`objective`]: what a search can be asked to make better, and candidates as jobs for other processes.
 //! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
@@ -36,7 +37,9 @@ pub mod on_chip;
 pub mod pathnet;
 pub mod policy;
 pub mod search;
+mod softmax;
 
 pub use agent::Agent;
 pub use closed_loop::ClosedLoop;
 pub use error::ArchError;
+pub use softmax::Softmax;
