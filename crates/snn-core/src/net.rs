@@ -131,35 +131,70 @@ impl Population {
     }
 }
 
-/// Escape noise: a neuron at distance `u` from threshold fires in a step of `dt` seconds with probability `1 − exp(−dt·rate·exp(u/width))`.
+/// Escape noise: a neuron at distance `u` from threshold fires in a step of `dt` seconds with probability `1 − exp(−dt·ρ(u))`, where
 ///
-/// As sharp as a threshold where `width` is small against the potentials, and a Poisson neuron with an exponential transfer function where
-/// it is not.
+/// ```text
+/// ρ(u) = rate·exp(u/width)                                    exponential
+/// ρ(u) = rate·max(u, 0)/width                                 linear
+/// ```
+/// An exponential one is as sharp as a threshold where `width` is small against the potentials, and a Poisson neuron with an exponential
+/// transfer function where it is not. A linear one is a Poisson neuron whose rate is its rectified potential.
 ///
 /// Source: Gerstner & van Hemmen 1992 (escape noise); Jolivet et al. 2006 (its exponential form).
 ///
 /// ```
-/// use snn_core::net::Escape;
-/// let escape = Escape { rate: 100.0, width: 0.5 };
+/// use snn_core::net::{Escape, Transfer};
+/// let escape = Escape { rate: 100.0, width: 0.5, transfer: Transfer::Exponential };
 /// assert!((escape.chance(0.0, 1e-3) - 0.095).abs() < 1e-3);       // 100 per second at threshold
 /// assert_eq!(escape.chance(f64::NEG_INFINITY, 1e-3), 0.0);
+/// let linear = Escape { transfer: Transfer::Linear, ..escape };
+/// assert_eq!((linear.hazard(-1.0), linear.hazard(1.0)), (0.0, 200.0));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Escape {
-    /// Spikes per second at threshold.
+    /// Spikes per second: at threshold, or, of a linear one, at `width` above it.
     pub rate: f64,
-    /// Potential over which the rate grows e-fold, in units of the model's potential.
+    /// Potential over which the rate grows e-fold, or by `rate`; in units of the model's potential.
     pub width: f64,
+    /// How the rate depends on the potential.
+    #[serde(default, skip_serializing_if = "Transfer::is_default")]
+    pub transfer: Transfer,
+}
+
+/// How the rate of [`Escape`] noise depends on the potential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// `exp(u/width)`.
+    #[default]
+    Exponential,
+    /// `max(u, 0)/width`.
+    Linear,
+}
+
+impl Transfer {
+    #[expect(clippy::trivially_copy_pass_by_ref)] // serde's signature
+    fn is_default(&self) -> bool {
+        *self == Transfer::Exponential
+    }
 }
 
 impl Escape {
-    /// The probability of a spike in a step of `dt` seconds at distance `u` from threshold.
-    pub fn chance(&self, u: f64, dt: f64) -> f64 {
-        -(-dt * self.rate * (u / self.width).exp()).exp_m1()
+    /// Spikes per second at distance `u` from threshold.
+    pub fn hazard(&self, u: f64) -> f64 {
+        match self.transfer {
+            Transfer::Exponential => self.rate * (u / self.width).exp(),
+            Transfer::Linear => self.rate * u.max(0.0) / self.width,
+        }
     }
 
-    /// `ln(rate·dt)`: with `G` a standard Gumbel number a neuron fires where `u + width·(ln(rate·dt) + G) > 0`.
+    /// The probability of a spike in a step of `dt` seconds at distance `u` from threshold.
+    pub fn chance(&self, u: f64, dt: f64) -> f64 {
+        -(-dt * self.hazard(u)).exp_m1()
+    }
+
+    /// `ln(rate·dt)`: with `G` a standard Gumbel number a neuron with exponential noise fires where `u + width·(ln(rate·dt) + G) > 0`.
     pub fn offset(&self, dt: f64) -> f64 {
         (self.rate * dt).ln()
     }
@@ -646,9 +681,13 @@ impl Net {
     pub fn current(self, current: impl Into<Value>) -> Self {
         self.last(|p| p.current = current.into())
     }
-    /// Gives the last population escape noise: see [`Escape`].
+    /// Gives the last population exponential escape noise: see [`Escape`].
     pub fn escape(self, rate: f64, width: f64) -> Self {
-        self.last(|p| p.escape = Some(Escape { rate, width }))
+        self.last(|p| p.escape = Some(Escape { rate, width, transfer: Transfer::Exponential }))
+    }
+    /// Gives the last population linear escape noise: see [`Escape`].
+    pub fn escape_linear(self, rate: f64, width: f64) -> Self {
+        self.last(|p| p.escape = Some(Escape { rate, width, transfer: Transfer::Linear }))
     }
     /// Lets parameters of the last population be learned, one value per neuron: see [`Population::train`].
     pub fn train(self, names: &[&str]) -> Self {

@@ -2,7 +2,7 @@
 
 use crate::lanes::{Block, Isa, Kernel, LANES, Room, Scalar, Simd, bits, blocks, valid_lanes};
 use crate::local::Local;
-use crate::noise::{Gumbel, Poisson};
+use crate::noise::{Poisson, Shake};
 use crate::plan::Image;
 use crate::reads::Reads;
 use crate::store::Store;
@@ -227,7 +227,7 @@ pub struct Bank<N: Neuron, F: Scalar> {
     consts: Consts<F>,
     current: Vec<Block<F>>, // [block], or empty
     refractory: usize,
-    escape: Option<Gumbel>,
+    escape: Option<Shake>,
     local: Local<F>,
     /// `[block][learned parameter][constant]`: its derivative.
     slopes: Vec<Block<F>>,
@@ -293,7 +293,7 @@ pub fn lower<F: Scalar>(population: &Population, dt: f64) -> Box<dyn Cells<F>> {
             let current = |b: usize| Block(std::array::from_fn(|l| F::of(population.current.at((b * LANES + l).min(population.size - 1)))));
             let count = if population.has_current() { blocks(population.size) } else { 0 };
             let bank = Bank::<N, F>::new(model, population.size, &population.train, dt);
-            let escape = population.escape.map(|escape| Gumbel::new(&escape, dt));
+            let escape = population.escape.map(|escape| Shake::new(&escape, dt));
             Box::new(Bank { refractory: population.refractory_steps(dt), current: (0..count).map(current).collect(), escape, ..bank })
         }
     }

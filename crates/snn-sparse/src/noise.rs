@@ -3,7 +3,7 @@
 
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar};
 use snn_core::Seed;
-use snn_core::net::Escape;
+use snn_core::net::{Escape, Transfer};
 
 /// Independent Poisson counts of one mean, one for each step and neuron.
 #[derive(Clone, Debug)]
@@ -60,45 +60,54 @@ impl Poisson {
     }
 }
 
-/// Escape noise, lowered: `width·(ln(rate·dt) + G)` is added to the distance to threshold, `G` a standard Gumbel number for each step and
-/// neuron. Then the probability to be above threshold is that of [`Escape`].
+/// Escape noise, lowered: a number for each step and neuron is added to the distance to threshold so that the probability to be above it is
+/// that of [`Escape`]. With `E` exponential of mean 1, a neuron fires where its hazard over the step exceeds `E`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gumbel {
-    offset: f64,
-    width: f64,
+pub(crate) enum Shake {
+    /// `width·(ln(rate·dt) − ln E)` is added.
+    Exponential { offset: f64, width: f64 },
+    /// `slope·E` is taken away, `slope = width/(rate·dt)`.
+    Linear { slope: f64 },
 }
 
-impl Gumbel {
-    /// The noise of steps of `dt` seconds. `G` has 2³² values, so probabilities are exact to 2⁻³².
+impl Shake {
+    /// The noise of steps of `dt` seconds. `E` has 2³² values, so probabilities are exact to 2⁻³².
     pub(crate) fn new(escape: &Escape, dt: f64) -> Self {
-        Gumbel { offset: escape.offset(dt), width: escape.width }
+        match escape.transfer {
+            Transfer::Exponential => Shake::Exponential { offset: escape.offset(dt), width: escape.width },
+            Transfer::Linear => Shake::Linear { slope: escape.width / (escape.rate * dt) },
+        }
     }
 
     /// Adds the noise of step `step` to the 64 neurons of a block. A function of its own, not to lengthen the sweep of every model.
     #[inline(always)]
     pub(crate) fn add<F: Scalar, I: Isa>(&self, key: u64, step: usize, block: usize, into: &mut Block<F>) {
-        I::apart(Shake { noise: self, key, first: (step as u64) << 32 | (block * LANES) as u64, into });
+        I::apart(Shaken { noise: self, key, first: (step as u64) << 32 | (block * LANES) as u64, into });
     }
 }
 
-struct Shake<'a, F> {
-    noise: &'a Gumbel,
+struct Shaken<'a, F> {
+    noise: &'a Shake,
     key: u64,
     first: u64,
     into: &'a mut Block<F>,
 }
 
-impl<F: Scalar> Kernel for Shake<'_, F> {
+impl<F: Scalar> Kernel for Shaken<'_, F> {
     type Number = F;
     type Out = ();
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Shake { noise: &Gumbel { offset, width }, key, first, into } = self;
+        let Shaken { noise, key, first, into } = self;
         for (k, into) in into.0.as_chunks_mut::<8>().0.iter_mut().enumerate() {
             let bits: [u32; 8] = std::array::from_fn(|l| squares(first + (8 * k + l) as u64, key));
-            let gumbel = bits.map(|bits| -ln(-ln((f64::from(bits) + 0.5) * 2f64.powi(-32))));
+            let drawn = bits.map(|bits| -ln((f64::from(bits) + 0.5) * 2f64.powi(-32)));
+            let added = match *noise {
+                Shake::Exponential { offset, width } => drawn.map(|e| width * (offset - ln(e))),
+                Shake::Linear { slope } => drawn.map(|e| -slope * e),
+            };
             for l in 0..8 {
-                into[l] += F::of(width * (offset + gumbel[l]));
+                into[l] += F::of(added[l]);
             }
         }
     }
@@ -257,8 +266,8 @@ mod tests {
         }
     }
 
-    struct Shaken<'a>(&'a Gumbel, u64, usize, Block<f32>);
-    impl Kernel for Shaken<'_> {
+    struct Draws<'a>(&'a Shake, u64, usize, Block<f32>);
+    impl Kernel for Draws<'_> {
         type Number = f32;
         type Out = Block<f32>;
         #[inline(always)]
@@ -278,17 +287,21 @@ mod tests {
 
     #[test]
     fn neurons_escape_as_often_as_they_should() {
-        let (escape, dt, key) = (Escape { rate: 50.0, width: 0.3 }, 1e-3, key(Seed::new(8).child("escape")));
-        let noise = Gumbel::new(&escape, dt);
-        for u in [-2.0f32, -0.5, 0.0, 0.4, 0.9, 1.5] {
-            let draws = 3000.0 * LANES as f64;
-            let above = |t: usize| Simd::detect().run(Shaken(&noise, key, t, Block::splat(u))).0.iter().filter(|&&x| x > 0.0).count();
-            let (fired, p) = ((0..3000).map(above).sum::<usize>() as f64, escape.chance(f64::from(u), dt));
-            assert!((fired - draws * p).abs() <= 4.0 * (draws * p * (1.0 - p)).sqrt() + 1e-6, "u = {u}: {fired} of {}", draws * p);
-        }
-        for t in 0..50 {
-            let shaken = |simd: Simd| simd.run(Shaken(&noise, key, t, Block::splat(0.1))).0.map(f32::to_bits);
-            assert!(Simd::available().into_iter().all(|simd| shaken(simd) == shaken(Simd::Portable)), "instruction sets differ");
+        let (dt, key) = (1e-3, key(Seed::new(8).child("escape")));
+        for transfer in [Transfer::Exponential, Transfer::Linear] {
+            let escape = Escape { rate: 50.0, width: 0.3, transfer };
+            let noise = Shake::new(&escape, dt);
+            for u in [-2.0f32, -0.5, 0.0, 0.4, 0.9, 1.5, f32::NEG_INFINITY] {
+                let draws = 3000.0 * LANES as f64;
+                let above = |t: usize| Simd::detect().run(Draws(&noise, key, t, Block::splat(u))).0.iter().filter(|&&x| x > 0.0).count();
+                let (fired, p) = ((0..3000).map(above).sum::<usize>() as f64, escape.chance(f64::from(u), dt));
+                let apart = (fired - draws * p).abs();
+                assert!(apart <= 4.0 * (draws * p * (1.0 - p)).sqrt() + 1e-6, "{transfer:?}, u = {u}: {fired} of {}", draws * p);
+            }
+            for t in 0..50 {
+                let shaken = |simd: Simd| simd.run(Draws(&noise, key, t, Block::splat(0.1))).0.map(f32::to_bits);
+                assert!(Simd::available().into_iter().all(|simd| shaken(simd) == shaken(Simd::Portable)), "instruction sets differ");
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Neurons of any model in s16.15: the same equation as everywhere, run on the chip's numbers.
 
 use super::random::Kiss;
-use snn_core::net::{Escape, Population};
+use snn_core::net::{Escape, Population, Transfer};
 use snn_core::neuron::{Neuron, Output, Visit};
 use snn_core::{Fix, Real, Vars};
 use std::ops::Range;
@@ -37,8 +37,6 @@ pub(crate) fn cells(population: &Population, dt: f64, iterations: u32) -> Box<dy
             let Build(population, dt, iterations) = self;
             let (size, period) = (population.size, model.period());
             let consts = (0..period).flat_map(|phase| (0..size).map(move |j| model.consts_at(j, dt, phase))).collect();
-            let unit =
-                |escape: &Escape| Chance { offset: Number::of(escape.offset(dt)), sharp: Number::of(1.0 / escape.width), iterations };
             let mut typed = Typed::<N> {
                 consts,
                 state: Vec::new(),
@@ -46,7 +44,7 @@ pub(crate) fn cells(population: &Population, dt: f64, iterations: u32) -> Box<dy
                 quiet: vec![0; size],
                 refractory: population.refractory_steps(dt) as u32,
                 current: population.current.iter(size).map(Number::of).collect(),
-                chance: population.escape.as_ref().map(unit),
+                chance: population.escape.as_ref().map(|escape| Chance::new(escape, dt, iterations)),
                 chances: vec![Fix::from_raw(0); if population.escape.is_some() { size } else { 0 }],
                 output: vec![Number::of(0.0); if N::OUTPUT == Output::Graded { size } else { 0 }],
             };
@@ -57,21 +55,31 @@ pub(crate) fn cells(population: &Population, dt: f64, iterations: u32) -> Box<dy
     population.model.visit(Build(population, dt, iterations))
 }
 
-/// Escape noise by the accelerator: `1 − exp(−exp(u/width + ln(rate·dt)))` in s0.31.
+/// Escape noise by the accelerator, in s0.31: `1 − exp(−exp(u/width + ln(rate·dt)))`, or `1 − exp(−max(u, 0)·rate·dt/width)`.
 struct Chance {
     offset: Number,
     sharp: Number,
+    transfer: Transfer,
     iterations: u32,
 }
 
 impl Chance {
+    fn new(escape: &Escape, dt: f64, iterations: u32) -> Self {
+        let (offset, sharp) = match escape.transfer {
+            Transfer::Exponential => (escape.offset(dt), 1.0 / escape.width),
+            Transfer::Linear => (0.0, escape.rate * dt / escape.width),
+        };
+        Chance { offset: Number::of(offset), sharp: Number::of(sharp), transfer: escape.transfer, iterations }
+    }
+
     fn of(&self, u: Number) -> Fix<31> {
-        let x = u * self.sharp + self.offset;
-        // A rate below 1 per step needs all bits after the point, one above has none to spare.
-        let silent = if x < Number::of(0.0) {
-            (-x.exp_to::<31>(self.iterations)).exp_to::<31>(self.iterations)
-        } else {
-            (-x.exp_to::<15>(self.iterations)).exp_to::<31>(self.iterations)
+        let (x, zero) = (u * self.sharp + self.offset, Number::of(0.0));
+        let silent = match self.transfer {
+            Transfer::Linear if x <= zero => return Fix::from_raw(0),
+            Transfer::Linear => (-x).exp_to::<31>(self.iterations),
+            // A rate below 1 per step needs all bits after the point, one above has none to spare.
+            Transfer::Exponential if x < zero => (-x.exp_to::<31>(self.iterations)).exp_to::<31>(self.iterations),
+            Transfer::Exponential => (-x.exp_to::<15>(self.iterations)).exp_to::<31>(self.iterations),
         };
         Fix::from_raw(i32::MAX - silent.raw())
     }
@@ -147,13 +155,20 @@ mod tests {
 
     #[test]
     fn chances_are_exact_to_the_rounding_of_the_potential() {
-        let escape = Escape { rate: 1.0, width: 1.0 };
-        let unit = Chance { offset: Number::of(escape.offset(1e-3)), sharp: Number::of(1.0 / escape.width), iterations: 16 };
+        let escape = Escape { rate: 1.0, width: 1.0, transfer: Transfer::Exponential };
+        let unit = Chance::new(&escape, 1e-3, 16);
         for u in (-80..110).map(|k| 0.1 * f64::from(k)) {
             let (found, expected) = (unit.of(Number::of(u)).value(), escape.chance(Number::of(u).value(), 1e-3));
             // The offset is rounded to 2⁻¹⁶, which is as much of the rate.
             assert!((found - expected).abs() <= expected * 2f64.powi(-15) + 2f64.powi(-30), "u = {u}: {found}, not {expected}");
         }
         assert_eq!(unit.of(Number::of(-60_000.0)).raw(), 0, "nobody fires from far below");
+        let linear = Escape { rate: 1.0, width: 1.0, transfer: Transfer::Linear };
+        let unit = Chance::new(&linear, 1e-3, 16);
+        for u in (-20..200).map(|k| 0.5 * f64::from(k)) {
+            let (found, expected) = (unit.of(Number::of(u)).value(), linear.chance(u, 1e-3));
+            // The slope of 1/1000 is 33/32768 on the chip, and products have 15 bits after the point.
+            assert!((found - expected).abs() <= 0.008 * expected + 2f64.powi(-15), "u = {u}: {found}, not {expected}");
+        }
     }
 }

@@ -412,7 +412,7 @@ fn what_cannot_run_from_event_to_event_is_refused_by_name() {
 #[test]
 fn escape_noise_is_a_function_of_seed_step_and_neuron() {
     let (rate, width, u) = (40.0, 0.5, 0.3);
-    let escape = snn_core::net::Escape { rate, width };
+    let escape = snn_core::net::Escape { rate, width, transfer: Default::default() };
     let net = Net::new(ms(1.0))
         .population(
             "chance",
