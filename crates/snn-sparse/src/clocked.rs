@@ -1,5 +1,7 @@
 //! The clocked engine: a network lowered to arrays, advanced in steps of `dt`.
 
+mod touch;
+
 use crate::bank::{Cells, Feed, Link, Noise, Sign, Source};
 use crate::fan::{self, Ahead, Family, Fan};
 use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, flat_mut};
@@ -69,15 +71,16 @@ pub struct Record<F> {
     pub traces: Vec<Trace<F>>,
     /// Chooses the noise of drives, reads and populations with escape noise: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
-    clock: usize,                  // steps that were shifted away
-    reached: usize,                // steps done of a trial that is run piece by piece
-    wants: Wants,                  // of it
-    fans: Vec<Vec<Fan<F>>>,        // by population: the families into it
-    images: Vec<Option<Image<F>>>, // by link: its image, if it has one
-    ahead: Vec<Ahead<F>>,          // by population: what they pushed ahead
-    of: Option<u64>,               // the state of the engine they are of
-    linked: Option<u64>,           // and of its links
-    scratch: Vec<Scratch<F>>,      // one for each thread
+    clock: usize,                   // steps that were shifted away
+    reached: usize,                 // steps done of a trial that is run piece by piece
+    wants: Wants,                   // of it
+    fans: Vec<Vec<Fan<F>>>,         // by population: the families into it
+    images: Vec<Option<Image<F>>>,  // by link: its image, if it has one
+    ahead: Vec<Ahead<F>>,           // by population: what they pushed ahead
+    places: Vec<Vec<touch::Place>>, // by projection: where its weights stand, once some are set
+    of: Option<u64>,                // the state of the engine they are of
+    linked: Option<u64>,            // and of its links
+    scratch: Vec<Scratch<F>>,       // one for each thread
 }
 
 /// One thread's memory.
@@ -103,6 +106,7 @@ impl<F: Scalar> Record<F> {
             fans: Vec::new(),
             images: Vec::new(),
             ahead: Vec::new(),
+            places: Vec::new(),
             of: None,
             linked: None,
             scratch: Vec::new(),
@@ -156,6 +160,7 @@ impl<F: Scalar> Record<F> {
                 self.linked = Some(engine.linked);
                 self.fans = families().map(|list| list.iter().map(|family| family.fan(&engine.links)).collect()).collect();
                 self.images = vec![None; engine.links.len()];
+                self.places.clear();
                 engine.plan.images.iter().flatten().for_each(|&k| self.images[k] = Image::new(&engine.links[k].store));
             }
             let images = self.images.iter_mut().zip(&engine.links);
@@ -170,8 +175,10 @@ impl<F: Scalar> Record<F> {
         let scratch = self.scratch.iter().map(|s| size_of::<Block<F>>() * s.heard.capacity() + s.listed.bytes()).sum::<usize>();
         let images = self.images.iter().flatten().map(Image::bytes).sum::<usize>();
         let ahead = self.fans.iter().flatten().map(Fan::bytes).sum::<usize>() + self.ahead.iter().map(Ahead::bytes).sum::<usize>();
+        let places = self.places.iter().map(|list| size_of::<touch::Place>() * list.capacity()).sum::<usize>();
         images
             + ahead
+            + places
             + scratch
             + self.spikes.iter().map(Raster::bytes).sum::<usize>()
             + self.traces.iter().map(Trace::bytes).sum::<usize>()

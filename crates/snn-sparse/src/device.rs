@@ -58,6 +58,13 @@ pub trait Device: Send {
     /// # Errors
     /// If their number is another, one is not finite, or the projection cannot be written.
     fn write(&mut self, k: usize, weights: &[f32]) -> Result<(), DeviceError>;
+    /// The same where only the links `moved`, by index, have other weights than were last written: for devices on which that is cheaper.
+    ///
+    /// # Errors
+    /// As [`write`](Device::write).
+    fn write_some(&mut self, k: usize, weights: &[f32], _moved: &[u32]) -> Result<(), DeviceError> {
+        self.write(k, weights)
+    }
     /// The weights of projection `k` as the machine reads them back, in units of the description; reading may be noisy.
     ///
     /// # Errors
@@ -187,14 +194,32 @@ impl DeviceError {
     /// # Errors
     /// [`DeviceError::Weights`], [`DeviceError::NotFinite`], or that there is no such projection.
     pub fn check_weights(network: &Network, k: usize, weights: &[f32]) -> Result<(), DeviceError> {
-        let draft = network.draft();
-        let expected = draft.projections.get(k).map_or(0, |p| p.links.weights(network.size(&p.from), network.size(&p.to)));
-        if weights.len() != expected || k >= draft.projections.len() {
-            return Err(DeviceError::Weights { projection: k, expected, found: weights.len() });
-        }
+        Self::check_count(network, k, weights.len())?;
         match weights.iter().position(|w| !w.is_finite()) {
             Some(index) => Err(DeviceError::NotFinite { projection: k, index, value: weights[index] }),
             None => Ok(()),
+        }
+    }
+
+    /// The same where only these weights are to be written.
+    ///
+    /// # Errors
+    /// As [`check_weights`](Self::check_weights), or if there is no such weight.
+    pub fn check_some(network: &Network, k: usize, weights: &[f32], moved: &[u32]) -> Result<(), DeviceError> {
+        Self::check_count(network, k, weights.len())?;
+        let value = |index: u32| weights.get(index as usize).copied().unwrap_or(f32::NAN);
+        match moved.iter().find(|&&index| !value(index).is_finite()) {
+            Some(&index) => Err(DeviceError::NotFinite { projection: k, index: index as usize, value: value(index) }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_count(network: &Network, k: usize, found: usize) -> Result<(), DeviceError> {
+        let draft = network.draft();
+        let expected = draft.projections.get(k).map_or(0, |p| p.links.weights(network.size(&p.from), network.size(&p.to)));
+        match found == expected && k < draft.projections.len() {
+            true => Ok(()),
+            false => Err(DeviceError::Weights { projection: k, expected, found }),
         }
     }
 }

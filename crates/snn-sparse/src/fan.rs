@@ -98,6 +98,11 @@ impl<F: Scalar> Fan<F> {
         self.weights.iter_mut().zip(&self.of).for_each(|(w, of)| *w = weight(of));
     }
 
+    /// Sets the weight at `place` among [`weights`](Self::weights).
+    pub(crate) fn set(&mut self, place: usize, w: F) {
+        self.weights[place] = w;
+    }
+
     /// The links of source `i`.
     #[inline(always)]
     pub fn row(&self, i: u32) -> Range<usize> {

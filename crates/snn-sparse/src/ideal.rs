@@ -20,6 +20,16 @@ impl Ideal {
         Ideal { engine, record, steps: 0, costs: Costs::default() }
     }
 
+    /// The engine.
+    pub fn engine(&self) -> &Clocked<f32> {
+        &self.engine
+    }
+
+    /// What it recorded since the trial began.
+    pub fn record(&self) -> &Record<f32> {
+        &self.record
+    }
+
     /// The engine, for devices that are this one but for their synapses.
     pub fn engine_mut(&mut self) -> &mut Clocked<f32> {
         &mut self.engine
@@ -89,6 +99,11 @@ impl Device for Ideal {
     fn write(&mut self, k: usize, weights: &[f32]) -> Result<(), DeviceError> {
         DeviceError::check_weights(self.engine.network(), k, weights)?;
         self.engine.set_weights(k, weights);
+        Ok(())
+    }
+    fn write_some(&mut self, k: usize, weights: &[f32], moved: &[u32]) -> Result<(), DeviceError> {
+        DeviceError::check_some(self.engine.network(), k, weights, moved)?;
+        self.engine.set_some(k, weights, moved, &mut self.record);
         Ok(())
     }
     fn read(&mut self, k: usize) -> Result<Vec<f32>, DeviceError> {

@@ -44,6 +44,6 @@ pub use plan::Image;
 pub use reads::{Access, Reads};
 pub use store::{Store, Stretch, Synapses};
 pub use substrate::{Substrate, SubstrateError, SubstrateState};
-pub use topology::Component;
+pub use topology::{Component, Group, by_delay};
 pub use trace::{Sink, Trace, Wants};
 pub use windowed::{WindowError, Windowed, Windows};

@@ -65,6 +65,11 @@ impl<F: Scalar> Image<F> {
         self.places.iter().zip(flat(list.weights())).for_each(|(&place, &w)| into[place as usize] = w);
     }
 
+    /// Sets the flat weight at `place`: see [`places`](Self::places).
+    pub(crate) fn set(&mut self, place: usize, w: F) {
+        flat_mut(self.store.weights_mut())[place] = w;
+    }
+
     /// The rows.
     #[inline(always)]
     pub fn store(&self) -> &Store<F> {

@@ -29,7 +29,7 @@ pub(crate) struct Topology {
 }
 
 /// Links of one delay: the delay in steps, which links of the projection they are (`None`: all), and a projection of only them.
-pub(crate) type Group<'a> = (usize, Option<Vec<u32>>, Cow<'a, Projection>);
+pub type Group<'a> = (usize, Option<Vec<u32>>, Cow<'a, Projection>);
 
 impl Topology {
     pub(crate) fn new(draft: &Draft) -> Self {
@@ -83,7 +83,7 @@ impl Topology {
 }
 
 /// The links of a projection by their delay in steps: which they are (`None`: all), and a projection of only them.
-pub(crate) fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) -> Vec<Group<'_>> {
+pub fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) -> Vec<Group<'_>> {
     let Value::Each(each) = &p.delay else {
         return vec![(p.delay_steps(0, dt), None, Cow::Borrowed(p))];
     };

@@ -298,6 +298,14 @@ impl Device for Chip {
         fan.weights.iter_mut().zip(weights).for_each(|(to, &w)| *to = fan.scale.raw(w));
         Ok(())
     }
+    fn write_some(&mut self, k: usize, weights: &[f32], moved: &[u32]) -> Result<(), DeviceError> {
+        DeviceError::check_some(&self.network, k, weights, moved)?;
+        let fan = &mut self.projections[k];
+        let moved = || moved.iter().map(|&index| index as usize);
+        self.costs.count("weights clipped", moved().filter(|&index| fan.scale.clips(weights[index])).count() as u64);
+        moved().for_each(|index| fan.weights[index] = fan.scale.raw(weights[index]));
+        Ok(())
+    }
     fn read(&mut self, k: usize) -> Result<Vec<f32>, DeviceError> {
         let fan = self.projections.get(k).ok_or(DeviceError::Weights { projection: k, expected: 0, found: 0 })?;
         Ok(fan.weights.iter().map(|&raw| fan.scale.weight(raw)).collect())

@@ -163,3 +163,21 @@ fn the_ideal_machine_is_the_software_engine() {
     assert_eq!(device.spikes(0), &record.spikes[0]);
     assert!((0..60).all(|t| device.output(1, t, 2) == Some(f64::from(record.traces[1].output_at(t, 2)))));
 }
+
+#[test]
+fn some_weights_are_written_as_all_are() {
+    for machine in all() {
+        let (net, mut whole) = device(&*machine);
+        let (mut some, input) = (machine.build(&net, Seed::new(1)).unwrap(), spikes(&net, 100, 6));
+        let mut weights = net.draft().projections[0].weights.given().to_vec();
+        let moved = [1, 3, 0];
+        moved.iter().for_each(|&k| weights[k as usize] *= 0.5);
+        whole.write(0, &weights).unwrap();
+        some.write_some(0, &weights, &moved).unwrap();
+        let run = |device: &mut dyn Device| {
+            device.run(&[&input], Seed::new(3)).unwrap();
+            device.spikes(0).clone()
+        };
+        assert!(run(&mut *whole) == run(&mut *some) && whole.read(0) == some.read(0), "{}: other weights", machine.name());
+    }
+}
