@@ -95,6 +95,10 @@ impl OnlineRule for Learning {
         NAME
     }
 
+    fn hears_chances(&self) -> bool {
+        false
+    }
+
     fn step(&mut self, moment: &Moment<'_>) -> Result<(), OnlineError> {
         self.trace.iter_mut().for_each(|x| *x *= self.fade);
         moment.pre.iter().for_each(|i| self.trace[*i as usize] += 1.0);

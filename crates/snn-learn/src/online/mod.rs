@@ -35,6 +35,23 @@ pub trait OnlineRule: Send {
     fn step(&mut self, moment: &Moment<'_>) -> Result<(), OnlineError>;
     /// The weights, one per link in the order of the description, if they have changed since they were last taken.
     fn take(&mut self) -> Option<&[f32]>;
+    /// The same, with the links whose weights may have changed where the rule can say: then no more need be written.
+    fn take_some(&mut self) -> Option<Fresh<'_>> {
+        self.take().map(|weights| Fresh { weights, moved: None })
+    }
+    /// Whether the rule looks at [`Moment::chance`]. Where none does nobody computes them.
+    fn hears_chances(&self) -> bool {
+        true
+    }
+}
+
+/// Weights that have changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fresh<'a> {
+    /// All weights, one per link.
+    pub weights: &'a [f32],
+    /// The links whose weights may have changed, in any order, perhaps more than once; `None`: all.
+    pub moved: Option<&'a [u32]>,
 }
 
 impl<R: OnlineRule + ?Sized> OnlineRule for Box<R> {
@@ -46,6 +63,12 @@ impl<R: OnlineRule + ?Sized> OnlineRule for Box<R> {
     }
     fn take(&mut self) -> Option<&[f32]> {
         (**self).take()
+    }
+    fn take_some(&mut self) -> Option<Fresh<'_>> {
+        (**self).take_some()
+    }
+    fn hears_chances(&self) -> bool {
+        (**self).hears_chances()
     }
 }
 
@@ -72,7 +95,7 @@ macro_rules! rules {
     };
 }
 
-rules! { synaptic_sampling::SynapticSampling, hebb::Hebb }
+rules! { synaptic_sampling::SynapticSampling, hebb::Hebb, stdp_em::StdpEm, wta_em::WtaEm }
 
 pub use synaptic_sampling::Sampling;
 

@@ -9,6 +9,7 @@ mod learned_signals;
 mod oracles;
 mod parameters;
 mod sampling;
+mod stdp_em;
 #[path = "common/stripes.rs"]
 mod stripes;
 mod structure;
