@@ -13,7 +13,7 @@
 //! | no end of trials | [`EvidenceParams`] (count cues), [`StoreRecallParams`] (keep a value), [`TargetNetworkParams`] (learn a function within a trial), [`TemporalOrderParams`] (which motifs, in which order), [`VolterraParams`] (learn a filter), [`NarmaParams`] (learn a recursion): each trial [`Drawn`] from its number |
 //! | a curve to follow | [`PatternParams`] |
 //! | pictures as time | [`SequentialParams`]: pixel by pixel, then a cue |
-//! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Mdp`], [`Navigation`]; at every step a [`World`]: [`RatePatterns`] |
+//! | a closed loop | an [`Environment`]: [`Bandit`], [`DelayedCue`], [`Mdp`], [`Navigation`]; at every step a [`World`]: [`RatePatterns`], [`Bars`] |
 //!
 //! All that holds trials is a [`snn_core::Dataset`]; [`split()`] makes validation sets. Times are in seconds, rates and frequencies in hertz; every random
 //! number comes from a [`snn_core::Seed`]. Loaders check every file and name the one that is wrong.

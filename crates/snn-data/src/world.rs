@@ -1,6 +1,6 @@
 //! Worlds at the pace of a network: for rules that learn while it runs.
 
-modules! { rate_patterns }
+modules! { bars, rate_patterns }
 
 use snn_core::Seed;
 
