@@ -6,6 +6,7 @@
 //! * [`meta_rl`]: by reward. An agent in a closed loop with an [`Environment`](snn_data::Environment), trained by policy gradients through whole episodes.
 //! * [`navigation`]: the agent that finds a goal and finds it again, with and without adaptation.
 //! * [`ClosedLoop`]: a machine, a world and rules that learn while the network runs.
+//! * [`Softmax`]: a population whose rates always sum to the same, to compare circuits with.
 //! * [`Agent`]: the usual network for both, in a few numbers.
 //! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
 //! * [`search`]: outer loops without gradients: cross-entropy, evolution strategies, annealing, with one contract.
@@ -32,7 +33,9 @@ pub mod on_chip;
 pub mod pathnet;
 pub mod policy;
 pub mod search;
+mod softmax;
 
 pub use agent::Agent;
 pub use closed_loop::ClosedLoop;
 pub use error::ArchError;
+pub use softmax::Softmax;
