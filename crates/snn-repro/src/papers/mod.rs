@@ -16,7 +16,8 @@ macro_rules! papers {
 
 papers! {
     ssgd, eprop, lsnn, deep_r, grad_r, fs_conversion, amos, crnn_music_tagging, spinnaker2_sampling, brainscales_patterns,
-    brainscales_sampling, pcm_eprop, nm_l2l, egru, st_rsbp, scsr_bip, neuroevolution, pathnet, lsm_l2l
+    brainscales_sampling, pcm_eprop, nm_l2l, egru, st_rsbp, scsr_bip, neuroevolution, pathnet, lsm_l2l,
+    stdp_em
 }
 
 /// The paper called `id`.
