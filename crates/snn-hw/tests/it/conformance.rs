@@ -168,8 +168,8 @@ fn the_ideal_machine_is_the_software_engine() {
 fn some_weights_are_written_as_all_are() {
     for machine in all() {
         let (net, mut whole) = device(&*machine);
-        let (mut some, input) = (whole.again(), spikes(&net, 100, 6));
-        let mut weights = whole.read(0).unwrap();
+        let (mut some, input) = (machine.build(&net, Seed::new(1)).unwrap(), spikes(&net, 100, 6));
+        let mut weights = net.draft().projections[0].weights.given().to_vec();
         let moved = [1, 3, 0];
         moved.iter().for_each(|&k| weights[k as usize] *= 0.5);
         whole.write(0, &weights).unwrap();
