@@ -70,6 +70,9 @@ impl Part {
     }
 }
 
+/// A module by its layer and place; `None`: the readout of the task.
+type Which = Option<(usize, usize)>;
+
 /// How paths learn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learning {
@@ -236,7 +239,7 @@ impl PathNet {
         let parts: Vec<(usize, usize)> = path.0.iter().enumerate().flat_map(|(l, layer)| layer.iter().map(move |&m| (l, m))).collect();
         let links = 2 * parts.len() + 1;
         let learned = parts.iter().enumerate().filter(|(_, (l, m))| !self.modules[*l][*m].frozen).map(|(k, &part)| (2 * k, Some(part)));
-        let places: Vec<(usize, usize, Option<(usize, usize)>)> =
+        let places: Vec<(usize, usize, Which)> =
             learned.chain([(links - 1, None)]).enumerate().map(|(n, (k, part))| (k, links + n, part)).collect();
         let mut state = trainer.checkpoint();
         state.updates = self.updates;
@@ -271,7 +274,7 @@ impl PathNet {
         Ok(stats.accuracy())
     }
 
-    fn part(&self, task: usize, part: Option<(usize, usize)>) -> &Part {
+    fn part(&self, task: usize, part: Which) -> &Part {
         part.map_or(&self.readouts[task], |(l, m)| &self.modules[l][m])
     }
 

@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long)]
     list: bool,
     /// How to search.
-    #[arg(long, default_value = "cross_entropy")]
+    #[arg(long, default_value = "cross-entropy")]
     method: String,
     /// Candidates to evaluate, at least; a generation is always whole.
     #[arg(long, value_name = "N", default_value_t = 400)]
@@ -258,12 +258,12 @@ fn list(json: bool) -> Result<Outcome> {
         parameters: Vec<String>,
     }
     let parameter = |p: &snn_arch::search::Parameter| format!("{} from {} to {}", p.name, p.low, p.high);
-    let entry = |o: &Box<dyn Objective>| Entry {
+    let entry = |o: &dyn Objective| Entry {
         objective: o.name(),
         about: o.about(),
         parameters: o.space().parameters().iter().map(parameter).collect(),
     };
-    let all: Vec<Entry> = objective::all().iter().map(entry).collect();
+    let all: Vec<Entry> = objective::all().iter().map(|o| entry(&**o)).collect();
     show(json, &all, || {
         let lines = all.iter().map(|e| format!("{}: {}\n  {}\n", e.objective, e.about, e.parameters.join(", "))).collect::<String>();
         format!("{lines}Methods: {}\n", Method::all().iter().map(Method::name).collect::<Vec<_>>().join(", "))

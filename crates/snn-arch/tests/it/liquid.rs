@@ -62,7 +62,7 @@ fn memory_fades_with_the_lag() {
     let engine = engine(&Liquid { size: 60, gain: 0.0, gain_in: 4.0, ..Liquid::default() }.network(20, Seed::new(1)).unwrap());
     let known = |lag: usize| {
         let tasks = Drawn::new(Late { shown: shown.clone(), lag }, Seed::new(2), 0..6);
-        1.0 - snn_core::stats::mean(&errors(&engine, &tasks, LAMBDA, usize::MAX).unwrap())
+        1.0 - snn_core::stats::mean(errors(&engine, &tasks, LAMBDA, usize::MAX).unwrap())
     };
     let [near, far] = [known(15), known(150)];
     assert!(near > 0.5 && far < 0.5 * near, "{near} {far}");

@@ -56,7 +56,7 @@ fn threads_jobs_and_stops_give_the_same_bits() {
 fn what_cannot_be_searched_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     refused("objective", &snn(&["search", "bandits"]), &["no objective", "Did you mean bandit"]);
-    refused("method", &snn(&["search", "bandit", "--method", "gradient"]), &["no method", "cross_entropy"]);
+    refused("method", &snn(&["search", "bandit", "--method", "gradient"]), &["no method", "cross-entropy"]);
     let out = dir.path().join("out");
     assert_eq!(snn(&["search", "bandit", "--evaluations", "1", "--out", text(&out)]).status.code(), Some(0));
     refused("another seed", &snn(&["search", "bandit", "--seed", "2", "--out", text(&out), "--resume"]), &["seed 1", "another --out"]);

@@ -108,6 +108,9 @@ struct Outcome {
     changed: usize,
 }
 
+/// The generations of one of the ways.
+type Count = fn(&Outcome) -> u64;
+
 /// Who trains in a generation.
 enum Way<'a> {
     Tournament,
@@ -340,7 +343,7 @@ fn ratio(outcomes: &[Outcome], of: impl Fn(&Outcome) -> (u64, u64)) -> [f64; 3] 
 
 /// Notes what the ways took, and draws it.
 fn tell(lab: &mut Lab, family: &Family<'_>, outcomes: &[Outcome]) -> Result<()> {
-    let lines: [(&str, fn(&Outcome) -> u64); 5] = [
+    let lines: [(&str, Count); 5] = [
         ("first task", |o| o.first),
         ("second task", |o| o.second),
         ("second task alone", |o| o.alone),
@@ -358,7 +361,7 @@ fn tell(lab: &mut Lab, family: &Family<'_>, outcomes: &[Outcome]) -> Result<()> 
         LAYERS * ACTIVE
     ));
     // Share of pairs that are solved by then.
-    let solved = |of: fn(&Outcome) -> u64| {
+    let solved = |of: Count| {
         let mut all: Vec<u64> = outcomes.iter().map(of).collect();
         all.sort_unstable();
         let n = all.len() as f64;

@@ -29,7 +29,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use snn_arch::{ClosedLoop, Softmax};
 use snn_core::net::{Connect, Init};
-use snn_core::neuron::Psp;
+use snn_core::neuron::{Neuron, Psp};
 use snn_core::stats::mean;
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_data::{Bars, BarsParams, World};
@@ -54,6 +54,7 @@ const WTA_RATIO: &str = "the same of the winner-take-all control";
 const WTA_BARS: &str = "winner-take-all control: bars with neurons of their own";
 const CHIP_BARS: &str = "on SpiNNaker 2: bars with neurons of their own";
 const WAFER_BARS: &str = "on BrainScaleS: bars with neurons of their own";
+const PRIOR: &str = "log-odds that an inhibitory spike takes from an excitatory neuron, over those of the prior";
 const SPEED: &str = "simulated seconds per second, learning and testing";
 
 /// The paper.
@@ -77,6 +78,7 @@ pub const PAPER: Paper = Paper {
         Claim::new(WTA_BARS, "16 of 16 [run]", Bound::AtLeast(16.0), "", 0, "bars"),
         Claim::new(CHIP_BARS, "as in software [ours]", Bound::AtLeast(16.0), "", 0, "fixed point"),
         Claim::new(WAFER_BARS, "as in software [ours]", Bound::AtLeast(16.0), "", 0, "four-bit weights"),
+        Claim::new(PRIOR, "1.01 [derived]", Bound::Between(0.95, 1.05), "", 3, "the constants and the prior"),
         Claim::new(SPEED, "20: 600 s in 30 s [ours]", Bound::AtLeast(20.0), "", 0, "one thread, release build"),
     ],
     run,
@@ -134,6 +136,18 @@ fn network(arm: Arm, seed: Seed) -> Result<Network> {
     let count = 64 * SIZES.0;
     draft.projections[0].weights = (0..count).map(|_| rng.random_range(0.01..1.0f32)).collect::<Vec<f32>>().into();
     Ok(draft.try_into()?)
+}
+
+/// A spike of the inhibitory population reaches a share of the excitatory neurons; there its potential lasts as long as a box of 10 ms of the prior, which takes `1/σ²`.
+fn inhibition() -> f64 {
+    let consts = Psp::of_height_one(ms(1.0), ms(10.0)).consts::<f64>(0, DT);
+    let (mut state, mut still, mut area) = (Default::default(), Default::default(), 0.0);
+    for t in 0..500 {
+        let (hears, rest) = (Psp::step(consts, state, 0.0, [f64::from(u8::from(t == 0))]), Psp::step(consts, still, 0.0, [0.0]));
+        area += (hears.1 - rest.1) * DT;
+        (state, still) = (hears.0, rest.0);
+    }
+    GAMMA * I_TO_E * P[1] * area / ms(10.0) * -SIGMA2
 }
 
 /// What the network runs on.
@@ -278,6 +292,7 @@ fn contrast(weights: &[f32], owners: &[Option<usize>]) -> (f64, f64) {
 }
 
 fn run(lab: &mut Lab) -> Result<()> {
+    lab.report(PRIOR, inhibition())?;
     let seed = lab.seed().child("bars");
     let (train, test) = lab.scale().pick((1.0, 1.0), (400.0, 200.0), (400.0, 200.0));
     let (folder, stop, progress) = (lab.checkpoint("lives")?, lab.interrupt().clone(), lab.progress("lives", Arm::ALL.len() as u64));
