@@ -98,8 +98,8 @@ const CLASSES: usize = 3;
 /// Updates; devices that are pulsed move in steps, and need more.
 const UPDATES: usize = 30;
 const PULSED: usize = 200;
-/// The losses of this share of the updates are averaged at the beginning and at the end, as machines are noisy.
-const AVERAGED: f64 = 1.0 / 6.0;
+/// Losses at so many updates are averaged at the beginning and at the end, as machines are noisy.
+const AVERAGED: usize = 5;
 
 impl Axes {
     /// All there is.
@@ -288,8 +288,7 @@ impl Place<'_> {
                 Err(error) => return Outcome::Broken { why: error.to_string() },
             });
         }
-        let few = (AVERAGED * losses.len() as f64) as usize;
-        let (before, after) = (mean(&losses[..few]), mean(&losses[losses.len() - few..]));
+        let (before, after) = (mean(&losses[..AVERAGED]), mean(&losses[losses.len() - AVERAGED..]));
         match after < before {
             true => Outcome::Works { before, after },
             false => Outcome::Broken { why: format!("the loss went from {before:.3} to {after:.3}") },
