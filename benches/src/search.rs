@@ -16,7 +16,8 @@ use snn_sparse::Clocked;
 use std::time::Instant;
 
 /// The question, and how to answer it.
-pub const BENCH: Bench = Bench { name: "search", question: "How many candidates a second does a search evaluate, and what is a second core worth?", run };
+pub const BENCH: Bench =
+    Bench { name: "search", question: "How many candidates a second does a search evaluate, and what is a second core worth?", run };
 
 /// One number of threads.
 #[derive(Serialize)]
@@ -71,7 +72,8 @@ fn run(quick: bool, log: Log<'_>) -> Report {
     for row in &rows {
         log(&format!("{} threads: {:.1} candidates/s", row.threads, row.candidates_s));
         if row.threads > 1 {
-            let (what, value) = (format!("candidates a second on {} threads over those on one", row.threads), row.candidates_s / rows[0].candidates_s);
+            let (what, value) =
+                (format!("candidates a second on {} threads over those on one", row.threads), row.candidates_s / rows[0].candidates_s);
             report.summary.push(Figure { what, value, wanted: if row.threads == 2 { "≥ 1.8" } else { "" }.into() });
         }
         if row.found != rows[0].found {

@@ -32,7 +32,12 @@ impl Objective for Liquids {
         "gains, time constants and delays of a random liquid, for readouts of Volterra filters (minus the median error)"
     }
     fn space(&self) -> Space {
-        Space::default().linear("gain", 0.0, 3.0).log("gain_in", 0.25, 8.0).log("tau", 5e-3, 0.1).log("tau_state", 5e-3, 0.1).linear("delay", 1e-3, 20e-3)
+        Space::default()
+            .linear("gain", 0.0, 3.0)
+            .log("gain_in", 0.25, 8.0)
+            .log("tau", 5e-3, 0.1)
+            .log("tau_state", 5e-3, 0.1)
+            .linear("delay", 1e-3, 20e-3)
     }
     fn evaluate(&self, values: &[f64], seed: Seed) -> Result<f64, ArchError> {
         let &[gain, gain_in, tau, tau_state, delay] = values else { return Ok(f64::NEG_INFINITY) };

@@ -66,7 +66,11 @@ fn what_cannot_be_searched_is_refused() {
         snn(&["eval", "--spec", text(&job), "--out", text(&result)])
     };
     refused("no JSON", &eval("{"), &["job.json:1:"]);
-    refused("missing", &eval(r#"{"objective": "bandit", "values": {"noise": 1.0, "start": 9.0}, "seed": 1}"#), &["job.json", "`rate` is missing"]);
+    refused(
+        "missing",
+        &eval(r#"{"objective": "bandit", "values": {"noise": 1.0, "start": 9.0}, "seed": 1}"#),
+        &["job.json", "`rate` is missing"],
+    );
     refused(
         "out of bounds",
         &eval(r#"{"objective": "bandit", "values": {"noise": 100.0, "start": 1.0, "rate": 0.1}, "seed": 1}"#),

@@ -483,7 +483,9 @@ impl<F: Scalar> Sparse<F> {
         let mut macs = 0;
         for &k in engine.incoming(p) {
             let link = &engine.links()[k];
-            let Some(delta) = of_port(link.port.unwrap_or(0)).get(link.delay..).filter(|d| link.learns && !d.is_empty() && !by_row(engine, k)) else {
+            let Some(delta) =
+                of_port(link.port.unwrap_or(0)).get(link.delay..).filter(|d| link.learns && !d.is_empty() && !by_row(engine, k))
+            else {
                 continue;
             };
             let trains = &self.trains[train_of(link.from)];

@@ -131,14 +131,16 @@ fn run(lab: &mut Lab) -> Result<()> {
     let all = TemporalOrderParams::default().trials(seed.child("motifs"), 0..train + validation + test)?;
     let part = |from: u64, to: u64| Subset::new(&all, (from as usize..to as usize).collect());
     let [a, b, c] = [part(0, train), part(train, train + validation), part(train + validation, train + validation + test)];
-    let study = Study { task: "temporal order", train: &a, validation: &b, test: &c, space: space.clone(), epochs, seed: seed.child("order") };
+    let study =
+        Study { task: "temporal order", train: &a, validation: &b, test: &c, space: space.clone(), epochs, seed: seed.child("order") };
     study.run(lab, &ORDER)?;
     let Some(dir) = lab.real_data() else {
         return Ok(lab.not_run(&SPOKEN.all(), lab.without("fsdd/"))?);
     };
     let digits = spoken::open(&dir)?;
     let [a, b] = digits.parts();
-    Study { task: "spoken digits", train: &a, validation: &b, test: &digits.test, space, epochs, seed: seed.child("spoken") }.run(lab, &SPOKEN)
+    Study { task: "spoken digits", train: &a, validation: &b, test: &digits.test, space, epochs, seed: seed.child("spoken") }
+        .run(lab, &SPOKEN)
 }
 
 /// The largest sum of derivatives by the logits of a softmax, for random weights and gradients.

@@ -97,7 +97,8 @@ fn filters(lab: &mut Lab) -> Result<()> {
         lab.go_on()?;
     }
     drop(progress);
-    let least = |list: &mut dyn Iterator<Item = (f64, Liquid)>| list.reduce(|best, now| if now.0 < best.0 { now } else { best }).map(|best| best.1);
+    let least =
+        |list: &mut dyn Iterator<Item = (f64, Liquid)>| list.reduce(|best, now| if now.0 < best.0 { now } else { best }).map(|best| best.1);
     let random = least(&mut tried.iter().copied()).unwrap_or_default();
     let alone = least(&mut tried.iter().copied().filter(|(_, liquid)| liquid.gain == gains[0])).unwrap_or(random);
     lab.note(format!(
@@ -171,9 +172,10 @@ fn filters(lab: &mut Lab) -> Result<()> {
     drop(progress);
     let seconds = |k: usize| shares[k] * steps as f64 * 1e-3;
     for ((name, _), (lambda, errors, elsewhere)) in arms.iter().zip(&all) {
-        let text = errors.iter().enumerate().map(|(k, e)| {
-            format!("{:.1} s {:.3} ({:.3} to {:.3})", seconds(k), median(e), quantile(e, 0.25), quantile(e, 0.75))
-        });
+        let text = errors
+            .iter()
+            .enumerate()
+            .map(|(k, e)| format!("{:.1} s {:.3} ({:.3} to {:.3})", seconds(k), median(e), quantile(e, 0.25), quantile(e, 0.75)));
         let text = text.collect::<Vec<_>>().join(", ");
         lab.note(format!("{name}: penalty {lambda:.0e}; median error (quartiles) by training data: {text}; on NARMA {elsewhere:.3}"));
     }
@@ -323,7 +325,14 @@ fn functions(lab: &mut Lab) -> Result<()> {
         ("fixed weights, targets of another function", numbered(&shuffled, 0)),
         ("random liquid, readout fitted to the examples before", numbered(&readout, 2)),
     ];
-    lab.curve("functions", "learning without a change of weights", "example", "squared error", &lines, Axes { log_y: true, ..Axes::default() })?;
+    lab.curve(
+        "functions",
+        "learning without a change of weights",
+        "example",
+        "squared error",
+        &lines,
+        Axes { log_y: true, ..Axes::default() },
+    )?;
     if lab.scale() == Scale::Smoke {
         return Ok(lab.too_short(&[B_FALLS, B_BLIND, B_READOUT], "two updates teach nothing")?);
     }

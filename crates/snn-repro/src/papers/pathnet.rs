@@ -44,7 +44,8 @@ pub const PAPER: Paper = Paper {
     cost: Cost { smoke: "seconds", short: "10 min, 2 cores", paper: "1 h, 2 cores" },
     claims: &[
         Claim::new(FORGETS, "0 (frozen) [N]", Bound::AtMost(0.0), "", 0, "no forgetting").headline(),
-        Claim::new(DIGITS, "0.85 (167 of about 197) [N]; 0.49 to 0.60 [A]; 1.36 [R]", Bound::AtMost(0.85), "", 2, "binary MNIST").headline(),
+        Claim::new(DIGITS, "0.85 (167 of about 197) [N]; 0.49 to 0.60 [A]; 1.36 [R]", Bound::AtMost(0.85), "", 2, "binary MNIST")
+            .headline(),
         Claim::new(DIGITS_UPPER, "below 1 [N]", Bound::AtMost(1.0), "", 2, "binary MNIST"),
         Claim::new(INDEPENDENT, "1.18 [N]", Bound::AtLeast(1.18), "", 2, "binary MNIST, speed-up"),
         Claim::new(FINE, "above 1 (229 of about 197) [N]; 1.04 [R]", Bound::AtLeast(1.0), "", 2, "fine-tuning"),
@@ -257,7 +258,13 @@ impl Dataset for Noisy<'_> {
         let mut rng = self.seed.nth(index as u64).rng();
         for x in &mut pixels {
             let u: f64 = rng.random();
-            *x = if u < 0.5 * NOISE { 0.0 } else if u < NOISE { 1.0 } else { *x };
+            *x = if u < 0.5 * NOISE {
+                0.0
+            } else if u < NOISE {
+                1.0
+            } else {
+                *x
+            };
         }
         into.reset(pixels.len(), self.steps);
         let lit: Vec<(u32, f64)> = (0u32..).zip(&pixels).filter(|(_, x)| **x > 0.0).map(|(i, x)| (i, f64::from(*x))).collect();
@@ -386,24 +393,52 @@ fn run(lab: &mut Lab) -> Result<()> {
             let mut rng = seed.child("digits").rng();
             let mut list: Vec<usize> = (0..images.classes()).collect();
             rand::seq::SliceRandom::shuffle(&mut list[..], &mut rng);
-            let task = |k: usize| Box::new(Noisy::new(images, [list[2 * k], list[2 * k + 1]], steps, seed.child("noise").nth(k as u64))) as Box<dyn Dataset>;
+            let task = |k: usize| {
+                Box::new(Noisy::new(images, [list[2 * k], list[2 * k + 1]], steps, seed.child("noise").nth(k as u64))) as Box<dyn Dataset>
+            };
             [task(0), task(1)]
         }
     };
     let teacher = |seed: Seed| {
-        let task = |features: usize, name: &str| Box::new(Teacher::new(seed.child("features"), features, seed.child(name))) as Box<dyn Dataset>;
+        let task =
+            |features: usize, name: &str| Box::new(Teacher::new(seed.child("features"), features, seed.child(name))) as Box<dyn Dataset>;
         [task(FEATURES / 2, "A"), task(FEATURES, "B")]
     };
     let (stop, cap, turn) = lab.scale().pick((0.6, 2, 4), (0.98, 400, TURN), (0.99, 1000, TURN));
     let inputs = images.pixels_each();
     let (plain, flashed) = (digits(1), digits(8));
-    let dense = |name, inputs, tasks, stop| Family { name, model: Relu {}.into(), tau_out: 1e-6 * DT, gain: 1.0, rate: RATE, inputs, tasks, stop, cap, turn };
+    let dense = |name, inputs, tasks, stop| Family {
+        name,
+        model: Relu {}.into(),
+        tau_out: 1e-6 * DT,
+        gain: 1.0,
+        rate: RATE,
+        inputs,
+        tasks,
+        stop,
+        cap,
+        turn,
+    };
     let lif = Lif { tau: 5e-3.into(), ..Lif::default() };
     let families = [
         (dense("noisy digits", inputs, &plain, stop), lab.scale().pick(2, 12, 30)),
-        (dense("features of the first task in the second", CHANNELS, &teacher, lab.scale().pick(0.6, 0.9, 0.92)), lab.scale().pick(2, 30, 30)),
         (
-            Family { name: "spiking modules", model: lif.into(), tau_out: 8e-3, gain: 4.0, rate: 0.5, inputs, tasks: &flashed, stop: stop.min(0.95), cap, turn },
+            dense("features of the first task in the second", CHANNELS, &teacher, lab.scale().pick(0.6, 0.9, 0.92)),
+            lab.scale().pick(2, 30, 30),
+        ),
+        (
+            Family {
+                name: "spiking modules",
+                model: lif.into(),
+                tau_out: 8e-3,
+                gain: 4.0,
+                rate: 0.5,
+                inputs,
+                tasks: &flashed,
+                stop: stop.min(0.95),
+                cap,
+                turn,
+            },
             lab.scale().pick(1, 2, 10),
         ),
     ];
