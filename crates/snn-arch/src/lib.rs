@@ -11,6 +11,7 @@
 //! * [`Agent`]: the usual network for both, in a few numbers.
 //! * [`objective`]: what a search can be asked to make better, and candidates as jobs for other processes.
 //! * [`on_chip`]: agents that learn on an emulated chip, by rules that an outer loop tunes or learns.
+//! * [`ranks`]: processes that evaluate a generation together, under MPI (feature `mpi`).
 //! * [`search`]: outer loops without gradients: cross-entropy, evolution strategies, annealing, with one contract.
 //! * [`neuroevolution`]: mutations that are kept or dropped, and the gradient descent they come to.
 //! * [`pathnet`]: modules that tasks share, and the paths they take through them.
@@ -36,6 +37,7 @@ pub mod objective;
 pub mod on_chip;
 pub mod pathnet;
 pub mod policy;
+pub mod ranks;
 pub mod search;
 mod softmax;
 

@@ -16,6 +16,7 @@ mod map;
 mod matrix;
 mod nir;
 mod plots;
+mod ranks;
 mod reproduce;
 mod run;
 mod search;

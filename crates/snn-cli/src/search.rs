@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use snn_arch::objective::{self, Answer, Job, Objective};
+use snn_arch::ranks::{self, Ranks};
 use snn_arch::search::{Method, Search};
 use snn_core::Seed;
 use snn_io::IoError;
@@ -13,6 +13,7 @@ use snn_io::json::{load_json, save_json};
 use snn_repro::{Bars, LabError, say};
 
 use crate::threads::Threads;
+use crate::ranks::{agree, join};
 use crate::{Outcome, hint, show, signals};
 
 pub const EXAMPLES: &str = "Examples:
@@ -23,7 +24,12 @@ pub const EXAMPLES: &str = "Examples:
 Beyond one machine: with --jobs a call writes the candidates of a generation as files, or takes their results and writes the next ones.
   snn search bandit --evaluations 800 --out found --jobs found/jobs
   snn eval --spec found/jobs/0000-03.json --out found/jobs/0000-03.result.json     by whoever finds it: a SLURM array, Dask, Ray
-Results that are missing are asked for again. The answer is the same to the bit, however it was found.";
+Results that are missing are asked for again.
+
+Under MPI (built with --features mpi) the ranks share the candidates of each generation; rank 0 writes and reports.
+  mpirun -n 4 snn search bandit --evaluations 800 --out found --threads 1
+
+The answer is the same to the bit, however it was found.";
 
 pub const EVAL_EXAMPLES: &str = "Examples:
   snn eval --spec job.json --out result.json
@@ -114,6 +120,18 @@ pub fn eval(args: &EvalArgs) -> Result<Outcome> {
 }
 
 pub fn run(args: &Args) -> Result<Outcome> {
+    let ranks = join()?;
+    match search(args, &*ranks) {
+        // The others wait for this one.
+        Err(error) if ranks.size() > 1 && !matches!(error.downcast_ref(), Some(LabError::Interrupted)) => {
+            say(format_args!("error on rank {}: {error:#}", ranks.rank()));
+            ranks.abort(2)
+        }
+        outcome => outcome,
+    }
+}
+
+fn search(args: &Args, ranks: &dyn Ranks) -> Result<Outcome> {
     let Some(name) = args.objective.as_deref().filter(|_| !args.list) else { return list(args.json) };
     let names = || objective::all().iter().map(|o| o.name()).collect::<Vec<_>>();
     let Some(objective) = objective::by_name(name) else {
@@ -141,10 +159,15 @@ pub fn run(args: &Args) -> Result<Outcome> {
             other => state = same(other?, &state, path)?,
         }
     }
+    agree(ranks, &serde_json::to_string(&state)?)?;
     let open = match &args.jobs {
+        Some(_) if ranks.size() > 1 => bail!("--jobs is for processes that know nothing of each other: leave it out, or leave out mpirun"),
         Some(jobs) => exchange(args, &*objective, &mut state, jobs)?,
-        None => search_here(args, &*objective, &mut state, path.as_deref())?,
+        None => search_here(args, ranks, &*objective, &mut state, path.as_deref())?,
     };
+    if ranks.rank() > 0 {
+        return Ok(Outcome::Good);
+    }
     if let Some(path) = &path {
         save_json(path, &state)?;
     }
@@ -171,27 +194,32 @@ fn same(saved: State, new: &State, path: &Path) -> Result<State> {
     Ok(saved)
 }
 
-/// All generations on the threads of this process.
-fn search_here(args: &Args, objective: &dyn Objective, state: &mut State, path: Option<&Path>) -> Result<usize> {
+/// All generations on the threads of the ranks.
+fn search_here(args: &Args, ranks: &dyn Ranks, objective: &dyn Objective, state: &mut State, path: Option<&Path>) -> Result<usize> {
     let interrupt = signals::interrupt(if path.is_some() {
         "stops after this generation; go on with --resume"
     } else {
         "nothing is kept without --out"
     });
     args.threads.start()?;
-    let progress = Bars::new().progress(objective.name(), args.evaluations);
-    progress.resume_at(state.search.evaluations());
+    let first = ranks.rank() == 0;
+    let progress = first.then(|| Bars::new().progress(objective.name(), args.evaluations));
+    if let Some(progress) = &progress {
+        progress.resume_at(state.search.evaluations());
+    }
     while state.search.evaluations() < args.evaluations {
         let before = state.search.evaluations();
         let jobs = Job::generation(objective, &mut state.search, Seed::new(args.seed));
-        let fitness = jobs.par_iter().map(Job::evaluate).collect::<Result<Vec<f64>, _>>()?;
+        let fitness = ranks::evaluate(ranks, &jobs)?;
         state.search.tell(&fitness)?;
-        progress.inc(state.search.evaluations() - before);
-        progress.message(format!("best {:.4}", fitness.iter().copied().fold(f64::NEG_INFINITY, f64::max)));
-        if let Some(path) = path {
+        if let Some(progress) = &progress {
+            progress.inc(state.search.evaluations() - before);
+            progress.message(format!("best {:.4}", fitness.iter().copied().fold(f64::NEG_INFINITY, f64::max)));
+        }
+        if let Some(path) = path.filter(|_| first) {
             save_json(path, state)?;
         }
-        if interrupt.requested() {
+        if ranks::any(ranks, interrupt.requested()) {
             return Err(LabError::Interrupted.into());
         }
     }
