@@ -61,10 +61,7 @@ impl Online for Hebb {
                 return Err(OnlineError::Parameter { rule: NAME, parameter, value, wanted: "zero or more" });
             }
         }
-        let (expected, found) = (wires.count(NAME)?, weights.len());
-        if expected != found {
-            return Err(OnlineError::State { rule: NAME, expected, found });
-        }
+        let weights = wires.weights(NAME, weights)?;
         Ok(Box::new(Learning {
             eta: self.eta as f32,
             fade: decay(wires.dt, self.tau) as f32,
@@ -72,7 +69,7 @@ impl Online for Hebb {
             trace: vec![0.0; wires.sources],
             fired: vec![0.0; wires.targets],
             links: wires.links.triplets(wires.sources, wires.targets).map(|(i, j, _)| [i as u32, j as u32]).collect(),
-            weights: weights.to_vec(),
+            weights,
             fresh: false,
         }))
     }
@@ -93,10 +90,6 @@ struct Learning {
 impl OnlineRule for Learning {
     fn name(&self) -> &'static str {
         NAME
-    }
-
-    fn hears_chances(&self) -> bool {
-        false
     }
 
     fn step(&mut self, moment: &Moment<'_>) -> Result<(), OnlineError> {

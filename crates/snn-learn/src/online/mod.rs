@@ -41,7 +41,7 @@ pub trait OnlineRule: Send {
     }
     /// Whether the rule looks at [`Moment::chance`]. Where none does nobody computes them.
     fn hears_chances(&self) -> bool {
-        true
+        false
     }
 }
 
@@ -118,6 +118,14 @@ impl Wires<'_> {
         match self.links {
             Links::All | Links::Csr { .. } => Ok(self.links.count(self.sources, self.targets)),
             _ => Err(OnlineError::SharedWeights { rule }),
+        }
+    }
+
+    /// `weights`, if there is one for each link.
+    fn weights(&self, rule: &'static str, weights: &[f32]) -> Result<Vec<f32>, OnlineError> {
+        match (self.count(rule)?, weights.len()) {
+            (expected, found) if expected != found => Err(OnlineError::State { rule, expected, found }),
+            _ => Ok(weights.to_vec()),
         }
     }
 }

@@ -89,10 +89,7 @@ impl Online for StdpEm {
 
     fn on(&self, wires: Wires<'_>, weights: &[f32], _: Seed) -> Result<Box<dyn OnlineRule>, OnlineError> {
         self.check()?;
-        let (expected, found) = (wires.count(NAME)?, weights.len());
-        if expected != found {
-            return Err(OnlineError::State { rule: NAME, expected, found });
-        }
+        let weights = wires.weights(NAME, weights)?;
         let pairs = || wires.links.triplets(wires.sources, wires.targets);
         let target = pairs().map(|(_, j, _)| j as u32).collect();
         let mut into: Vec<[u32; 3]> = pairs().zip(0..).map(|((i, j, _), link)| [j as u32, i as u32, link]).collect();
@@ -107,7 +104,7 @@ impl Online for StdpEm {
             target,
             to: ends(wires.targets, into.iter().map(|link| link[0] as usize)),
             source: into.iter().map(|&[_, source, link]| [source, link]).collect(),
-            weights: weights.to_vec(),
+            weights,
             moved: Vec::new(),
             taken: true,
         }))
@@ -141,10 +138,6 @@ struct Learning {
 impl OnlineRule for Learning {
     fn name(&self) -> &'static str {
         NAME
-    }
-
-    fn hears_chances(&self) -> bool {
-        false
     }
 
     fn step(&mut self, moment: &Moment<'_>) -> Result<(), OnlineError> {

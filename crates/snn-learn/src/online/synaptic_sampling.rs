@@ -247,9 +247,7 @@ impl Online for SynapticSampling {
 
     fn on(&self, wires: Wires<'_>, weights: &[f32], seed: Seed) -> Result<Box<dyn OnlineRule>, OnlineError> {
         let copies = self.copies.max(1);
-        if weights.len() != wires.count(NAME)? {
-            return Err(OnlineError::State { rule: NAME, expected: wires.count(NAME)?, found: weights.len() });
-        }
+        let weights = wires.weights(NAME, weights)?;
         let parameter = |w: f32| if w > 0.0 { self.offset + (f64::from(w) / (self.scale * copies as f64)).ln() } else { -JUST_THERE };
         let parameters: Vec<f64> = weights.iter().flat_map(|w| std::iter::repeat_n(parameter(*w), copies)).collect();
         Ok(Box::new(self.begin::<f32>(wires, &parameters, normals(seed.child("noise")), seed.child("moves"))?))
@@ -328,6 +326,10 @@ impl<R: Scalar> Kernel for Pass<'_, R> {
 impl<R: Scalar> OnlineRule for Sampling<R> {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn hears_chances(&self) -> bool {
+        true
     }
 
     fn step(&mut self, moment: &Moment<'_>) -> Result<(), OnlineError> {

@@ -76,15 +76,12 @@ impl Online for WtaEm {
 
     fn on(&self, wires: Wires<'_>, weights: &[f32], _: Seed) -> Result<Box<dyn OnlineRule>, OnlineError> {
         self.check()?;
-        let (expected, found) = (wires.count(NAME)?, weights.len());
-        if expected != found {
-            return Err(OnlineError::State { rule: NAME, expected, found });
-        }
+        let weights = wires.weights(NAME, weights)?;
         let mut into = vec![Vec::new(); wires.targets];
         let pairs = wires.links.triplets(wires.sources, wires.targets).zip(0..);
         pairs.for_each(|((i, j, _), link)| into[j].push([i as u32, link]));
         let window = (self.window / wires.dt).round().clamp(1.0, f64::from(u32::MAX)) as u32;
-        let (weights, active) = (weights.to_vec(), vec![0; wires.sources]);
+        let active = vec![0; wires.sources];
         Ok(Box::new(Learning { rule: *self, window, active, into, weights, fresh: false }))
     }
 }
@@ -102,10 +99,6 @@ struct Learning {
 impl OnlineRule for Learning {
     fn name(&self) -> &'static str {
         NAME
-    }
-
-    fn hears_chances(&self) -> bool {
-        false
     }
 
     fn step(&mut self, moment: &Moment<'_>) -> Result<(), OnlineError> {
