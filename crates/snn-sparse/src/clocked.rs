@@ -9,7 +9,7 @@ use crate::noise::{self, Poisson};
 use crate::parameter::{Parameter, with_values};
 use crate::plan::{Image, Plan};
 use crate::reads::{Access, Reads};
-use crate::store::{Csr, Rewire, RewireError, Rewiring, Store, Synapses};
+use crate::store::{Csr, RewireError, Rewiring, Store, Synapses};
 use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
 use crate::trace::{Listed, Sink, Trace, Wants};
@@ -577,13 +577,6 @@ impl<F: Scalar> Clocked<F> {
         let all = cells.len() == sources * targets;
         let links = if all { Links::All } else { Links::Csr { ends, targets: cells.iter().map(|&((_, j), _)| j).collect() } };
         Some((links, cells.into_iter().map(|(_, delay)| delay).collect()))
-    }
-    /// Replaces links of `links()[k]`: see [`Csr::rewire`](crate::store::Csr::rewire), and [`relink`](Self::relink).
-    ///
-    /// # Errors
-    /// As [`relink`](Self::relink).
-    pub fn rewire(&mut self, k: usize, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
-        self.relink(k, changes.iter().map(|c| c.slot), changes.iter().map(|c| (c.from, c.to)), work)
     }
     /// Removes and adds links of `links()[k]`: see [`Csr::relink`](crate::store::Csr::relink). New links have the delay of `links()[k]`. A
     /// projection whose links have delays of their own has one list for each delay; a pair that goes from one list to another is removed

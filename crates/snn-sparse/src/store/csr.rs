@@ -182,38 +182,26 @@ impl<F: Scalar> Csr<F> {
         F::add_at::<I>(&mut flat_mut(grad)[row.clone()], x, &self.target[row], delta);
     }
 
-    /// Replaces links by others; their number stays. New links have weight 0, kept links keep their weight to the bit. Slots move: carry
-    /// whatever else is laid out like the weights over with [`Rewiring::carry`].
+    /// Removes the links in the slots `gone` and adds links `(source, target)`, as many as are given. New links have weight 0, kept links keep
+    /// their weight to the bit. Slots move: carry whatever else is laid out like the weights over with [`Rewiring::carry`].
+    /// [`Rewiring::placed`] goes by the order of `new`.
     ///
     /// Cost: O(links + sources · blocks + changes · log links), a few passes over 8 bytes per link: for once in a batch, not once in a
     /// step. Nothing is allocated once `work` has met a store of this size and as many changes.
     ///
     /// ```
     /// use snn_core::net::Links;
-    /// use snn_sparse::store::{Csr, Rewire, Rewiring};
+    /// use snn_sparse::store::{Csr, Rewiring};
     /// let mut csr = Csr::<f32>::new(&[0, 2, 3], &[0, 2, 1], 3);           // 0 -> 0, 0 -> 2, 1 -> 1
     /// let mut work = Rewiring::default();
-    /// csr.rewire(&[Rewire { slot: 0, from: 1, to: 2 }], &mut work)?;      // 0 -> 0 becomes 1 -> 2
+    /// csr.relink([0], [(1, 2)], &mut work)?;                              // 0 -> 0 becomes 1 -> 2
     /// assert_eq!(csr.description(), Links::Csr { ends: vec![0, 1, 3], targets: vec![2, 1, 2] });
     /// assert_eq!((work.before(), work.placed()), (&[1, 2, u32::MAX][..], &[2][..]));
     /// # Ok::<(), snn_sparse::store::RewireError>(())
     /// ```
     ///
     /// # Errors
-    /// If a change names a slot, source or target that is not there, a slot twice, or a link that would then exist twice. Then nothing is
-    /// changed.
-    pub fn rewire(&mut self, changes: &[Rewire], work: &mut Rewiring<F>) -> Result<(), RewireError> {
-        self.relink(changes.iter().map(|c| c.slot), changes.iter().map(|c| (c.from, c.to)), work)
-    }
-
-    /// Removes the links in the slots `gone` and adds links `(source, target)`, as many as are given: [`rewire`](Self::rewire) with a
-    /// number of links that may change. The weights then have another length; [`Rewiring::carry`] fits what is laid out like them.
-    /// [`Rewiring::placed`] goes by the order of `new`.
-    ///
-    /// Cost: as [`rewire`](Self::rewire); memory is taken where there are more links than ever before.
-    ///
-    /// # Errors
-    /// As [`rewire`](Self::rewire).
+    /// If a slot, source or target is not there, a slot is named twice, or a link would then exist twice. Then nothing is changed.
     pub fn relink(
         &mut self,
         gone: impl IntoIterator<Item = u32>,
@@ -292,18 +280,7 @@ impl<F: Scalar> Csr<F> {
     }
 }
 
-/// One link to be replaced by another: see [`Csr::rewire`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rewire {
-    /// Position of the old link within the flat weights.
-    pub slot: u32,
-    /// Source of the new link.
-    pub from: u32,
-    /// Target of the new link.
-    pub to: u32,
-}
-
-/// Working memory of [`Csr::rewire`], and where its last call moved the links. Memory: 12 bytes per link (`f32`), 28 per change.
+/// Working memory of [`Csr::relink`], and where its last call moved the links. Memory: 12 bytes per link (`f32`), 28 per change.
 #[derive(Clone, Debug, Default)]
 pub struct Rewiring<F> {
     gone: Vec<u32>,
@@ -484,58 +461,7 @@ mod tests {
     }
 
     proptest! {
-        /// After any sequence of replacements the store is the one built anew from the links, and by sprs their matrix and its transpose.
-        #[test]
-        fn a_rewired_store_is_one_built_anew((n, m) in sources_and_targets(), seed in any::<u64>(), rounds in 1usize..6) {
-            use rand::{RngExt, seq::SliceRandom};
-            let mut rng = snn_core::Seed::new(seed).rng();
-            let all: Vec<(u32, u32)> = (0..n as u32).flat_map(|i| (0..m as u32).map(move |j| (i, j))).collect();
-            let p = rng.random::<f64>();
-            let mut model: Model = all.iter().filter(|_| rng.random_bool(p)).map(|&pair| (pair, 0.0)).collect();
-            model.values_mut().enumerate().for_each(|(k, w)| *w = 1.0 + k as f64);
-            let mut csr = anew(&model, n, m);
-            let mut signs = csr.w.clone();
-            let mut work = Rewiring::default();
-            for round in 0..rounds {
-                let links = csr.triplets();
-                let mut gone: Vec<usize> = (0..links.len()).collect();
-                gone.shuffle(&mut rng);
-                // Free pairs and those that become free.
-                gone.truncate(rng.random_range(0..=gone.len()));
-                let mut kept = model.clone();
-                kept.retain(|&(i, j), _| !gone.iter().any(|&g| (links[g].0, links[g].1) == (i as usize, j as usize)));
-                let mut free: Vec<_> = all.iter().filter(|pair| !kept.contains_key(pair)).copied().collect();
-                free.shuffle(&mut rng);
-                let pairs = gone.iter().zip(&free);
-                let changes: Vec<_> = pairs.map(|(&g, &(from, to))| Rewire { slot: links[g].2 as u32, from, to }).collect();
-                csr.rewire(&changes, &mut work).unwrap();
-                work.carry(&mut signs);
-                prop_assert_eq!(flat(&csr.w), flat(&signs));
-                for (c, &slot) in changes.iter().zip(work.placed()) {
-                    let w = &mut flat_mut(&mut csr.w)[slot as usize];
-                    prop_assert_eq!(*w, 0.0);
-                    *w = -f64::from(slot) - 1000.0 * (1 + round) as f64;
-                    flat_mut(&mut signs)[slot as usize] = *w;
-                    kept.insert((c.from, c.to), *w);
-                }
-                model = kept;
-                let fresh = anew(&model, n, m);
-                prop_assert_eq!((&csr.ends, &csr.target, &csr.mask, &csr.w), (&fresh.ends, &fresh.target, &fresh.mask, &fresh.w));
-                // `try_new` checks order, bounds and lengths.
-                let Links::Csr { ends, targets } = csr.description() else { unreachable!() };
-                let index = |list: Vec<u32>| list.into_iter().map(|x| x as usize).collect::<Vec<_>>();
-                let weights = csr.slots().into_iter().map(|slot| flat(&csr.w)[slot]).collect();
-                let by_store = CsMat::try_new((n, m), index(ends), index(targets), weights).unwrap();
-                let by_model = matrix(model.iter().map(|(&(i, j), &w)| (i as usize, j as usize, w)), n, m);
-                prop_assert_eq!(&by_store, &by_model);
-                let turned = matrix(csr.triplets().into_iter().map(|(i, j, slot)| (j, i, flat(&csr.w)[slot])), m, n);
-                prop_assert_eq!(turned, by_model.transpose_into().to_csr());
-            }
-        }
-    }
-
-    proptest! {
-        /// Links added and removed in any number: the store built anew, and every cell is found where it is.
+        /// Links added and removed in any number: the store built anew, every cell is found where it is, and by sprs it is their matrix and its transpose.
         #[test]
         fn a_relinked_store_is_one_built_anew((n, m) in sources_and_targets(), seed in any::<u64>(), rounds in 1usize..6) {
             use rand::{RngExt, seq::SliceRandom};
@@ -570,6 +496,14 @@ mod tests {
                 let Links::Csr { ends, targets } = csr.description() else { unreachable!() };
                 let again = Csr::<f64>::checked(&ends, &targets, n, m).unwrap();
                 prop_assert_eq!((&csr.ends, &csr.target), (&again.ends, &again.target));
+                // `try_new` checks order, bounds and lengths.
+                let index = |list: Vec<u32>| list.into_iter().map(|x| x as usize).collect::<Vec<_>>();
+                let weights = csr.slots().into_iter().map(|slot| flat(&csr.w)[slot]).collect();
+                let by_store = CsMat::try_new((n, m), index(ends), index(targets), weights).unwrap();
+                let by_model = matrix(model.iter().map(|(&(i, j), &w)| (i as usize, j as usize, w)), n, m);
+                prop_assert_eq!(&by_store, &by_model);
+                let turned = matrix(csr.triplets().into_iter().map(|(i, j, slot)| (j, i, flat(&csr.w)[slot])), m, n);
+                prop_assert_eq!(turned, by_model.transpose_into().to_csr());
             }
         }
     }
@@ -593,21 +527,20 @@ mod tests {
         let mut csr = Csr::<f32>::new(&[0, 2, 3], &[0, 70, 1], 80); // slots: 0 -> 0, 0 -> 70, 1 -> 1
         csr.w[0] = Block(std::array::from_fn(|l| if l < 3 { 1.0 + l as f32 } else { 0.0 }));
         let (before, mut work) = (csr.clone(), Rewiring::default());
-        let change = |slot, from, to| Rewire { slot, from, to };
-        for (changes, expected) in [
-            (vec![change(3, 0, 5)], "slot 3: there are 3 links"),
-            (vec![change(1, 0, 5), change(1, 0, 6)], "slot 1 is replaced twice"),
-            (vec![change(1, 2, 5)], "2 -> 5: there are 2 sources and 80 targets"),
-            (vec![change(1, 0, 80)], "0 -> 80: there are 2 sources and 80 targets"),
-            (vec![change(2, 0, 70)], "0 -> 70 exists already"),
-            (vec![change(1, 1, 5), change(2, 1, 5)], "1 -> 5 exists already, or is made twice"),
+        for (gone, new, expected) in [
+            (vec![3], vec![(0, 5)], "slot 3: there are 3 links"),
+            (vec![1, 1], vec![(0, 5), (0, 6)], "slot 1 is replaced twice"),
+            (vec![1], vec![(2, 5)], "2 -> 5: there are 2 sources and 80 targets"),
+            (vec![1], vec![(0, 80)], "0 -> 80: there are 2 sources and 80 targets"),
+            (vec![2], vec![(0, 70)], "0 -> 70 exists already"),
+            (vec![1, 2], vec![(1, 5), (1, 5)], "1 -> 5 exists already, or is made twice"),
         ] {
-            let error = csr.rewire(&changes, &mut work).unwrap_err().to_string();
+            let error = csr.relink(gone, new, &mut work).unwrap_err().to_string();
             assert!(error.contains(expected), "{error} lacks {expected}");
             assert_eq!((&csr.ends, &csr.target, &csr.w), (&before.ends, &before.target, &before.w));
         }
         // A pair that another change frees may be taken; a link may be replaced by itself, and then forgets its weight.
-        csr.rewire(&[change(0, 1, 1), change(1, 0, 0), change(2, 0, 70)], &mut work).unwrap();
+        csr.relink([0, 1, 2], [(1, 1), (0, 0), (0, 70)], &mut work).unwrap();
         assert_eq!((&csr.ends, &csr.target, csr.w[0]), (&before.ends, &before.target, Block::zero()));
     }
 
@@ -617,8 +550,7 @@ mod tests {
         let mut work = Rewiring::default();
         let mut held = None;
         for round in 0..20u32 {
-            let changes: Vec<_> = (0..10).map(|n| Rewire { slot: n * 20, from: n % 2, to: 100 + 10 * round + n }).collect();
-            csr.rewire(&changes, &mut work).unwrap();
+            csr.relink((0..10).map(|n| n * 20), (0..10).map(|n| (n % 2, 100 + 10 * round + n)), &mut work).unwrap();
             // The two lists of targets change places.
             let lists_of_targets = csr.target.capacity() + work.target.capacity();
             let lists = [work.gone.capacity(), work.new.capacity(), work.before.capacity(), work.placed.capacity(), work.spare.capacity()];

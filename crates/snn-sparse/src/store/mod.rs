@@ -12,7 +12,7 @@ mod window;
 
 pub use bits::Bits;
 pub use conv2d::Conv2d;
-pub use csr::{Csr, Rewire, RewireError, Rewiring};
+pub use csr::{Csr, RewireError, Rewiring};
 pub use dense::Dense;
 pub use pool::SumPool2d;
 pub use rows::{Row, Rows};

@@ -4,7 +4,7 @@ use snn_core::net::{Connect, Conv2d, Init, Links, SumPool2d};
 use snn_core::neuron::Li;
 use snn_core::{Net, Network, Raster, Seed, ms};
 use snn_sparse::lanes::{Portable, blocks, flat};
-use snn_sparse::store::{Rewire, RewireError, Rewiring};
+use snn_sparse::store::{RewireError, Rewiring};
 use snn_sparse::{Block, Clocked, LANES, Synapses, Wants};
 
 /// Numbers of `golden/conv2d.txt`, made by PyTorch: see `golden/conv2d.py` for the rules of inputs, weights and errors.
@@ -64,7 +64,7 @@ fn a_rewired_engine_describes_itself() {
     let net = network(Connect::OneToOne, 3, 3);
     let mut engine = Clocked::<f32>::compile(&net.with_weights(vec![vec![1.0, 2.0, 3.0]]).unwrap());
     let mut work = Rewiring::default();
-    engine.rewire(0, &[Rewire { slot: 0, from: 2, to: 1 }], &mut work).unwrap();
+    engine.relink(0, [0], [(2, 1)], &mut work).unwrap();
     let described = engine.describe().unwrap();
     assert_eq!(described.draft().projections[0].links, Links::Csr { ends: vec![0, 0, 1, 3], targets: vec![1, 1, 2] });
     assert_eq!(described.draft().projections[0].weights.given(), [2.0, 0.0, 3.0]);
@@ -74,7 +74,7 @@ fn a_rewired_engine_describes_itself() {
     assert_eq!(again.describe().unwrap(), described);
 
     let net = self::network(Connect::All, 3, 3);
-    let error = Clocked::<f32>::compile(&net).rewire(0, &[], &mut work).unwrap_err();
+    let error = Clocked::<f32>::compile(&net).relink(0, [], [], &mut work).unwrap_err();
     assert!(matches!(&error, RewireError::Links { from, to } if from == "in" && to == "out"), "{error}");
 }
 
@@ -90,7 +90,7 @@ fn links_with_delays_of_their_own_are_rewired_and_described() {
     let mut engine = Clocked::<f32>::compile(&net); // links()[0]: 1 -> 1 after 1 step; [1]: 0 -> 0 and 2 -> 2 after 2
     assert_eq!(engine.describe().unwrap(), net);
     let mut work = Rewiring::default();
-    engine.rewire(1, &[Rewire { slot: 1, from: 0, to: 2 }], &mut work).unwrap(); // 2 -> 2 becomes 0 -> 2, of the same delay
+    engine.relink(1, [1], [(0, 2)], &mut work).unwrap(); // 2 -> 2 becomes 0 -> 2, of the same delay
     let described = engine.describe().unwrap();
     let p = &described.draft().projections[0];
     assert_eq!(p.links, Links::Csr { ends: vec![0, 2, 3, 3], targets: vec![0, 2, 1] });
@@ -98,7 +98,7 @@ fn links_with_delays_of_their_own_are_rewired_and_described() {
     let again = Clocked::<f32>::compile(&described);
     assert_eq!((engine.weights(), again.describe().unwrap()), (again.weights(), described));
     // A pair has one link, whatever its delay; from one list to another it goes in two steps.
-    let taken = engine.rewire(0, &[Rewire { slot: 0, from: 0, to: 2 }], &mut work).unwrap_err();
+    let taken = engine.relink(0, [0], [(0, 2)], &mut work).unwrap_err();
     assert_eq!(taken, RewireError::Exists { from: 0, to: 2 });
     engine.relink(1, [1], [], &mut work).unwrap();
     engine.relink(0, [], [(0, 2)], &mut work).unwrap();
