@@ -348,7 +348,7 @@ pub enum NetworkError {
     #[error("the loop through `{0}` has no delay; give at least one of its projections a delay of one time step or more")]
     InstantLoop(String),
     /// Weights for another number of projections.
-    #[error("weights for {found} projections given, the network has {expected}")]
+    #[error("weights for {found} projections given, the network has {expected}: give one list for each, in their order")]
     Projections {
         /// In the network.
         expected: usize,

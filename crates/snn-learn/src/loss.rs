@@ -95,7 +95,7 @@ pub enum LossError {
         population: String,
     },
     /// Fewer units than classes.
-    #[error("output `{population}` has {units} units for {classes} classes")]
+    #[error("output `{population}` has {units} units for {classes} classes; give it one for each class")]
     Classes {
         /// Output population.
         population: String,

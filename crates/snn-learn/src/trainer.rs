@@ -82,7 +82,7 @@ pub enum TrainError {
     #[error("{0}")]
     Options(String),
     /// Data of another shape.
-    #[error("data set `{data}` has {found} channels, input `{input}` has {expected}")]
+    #[error("data set `{data}` has {found} channels, input `{input}` has {expected}; make the input as large")]
     Channels {
         /// Data set.
         data: String,
@@ -94,7 +94,7 @@ pub enum TrainError {
         expected: usize,
     },
     /// No trials.
-    #[error("data set `{0}` has no trials")]
+    #[error("data set `{0}` has no trials; give at least one")]
     Empty(String),
     /// Once no unit is near threshold nothing has a gradient, not even a lower bound on the rate.
     #[error(

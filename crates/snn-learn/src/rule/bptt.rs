@@ -48,9 +48,6 @@ impl<F: Field> Rule<F> for Bptt {
     fn name(&self) -> &'static str {
         "bptt"
     }
-    fn surrogate(&self) -> Surrogate {
-        self.surrogate
-    }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common("bptt", &self.surrogate, engine)?;
         check_no_reads("bptt", engine)?;

@@ -35,7 +35,7 @@ use crate::in_the_loop::Station;
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
 use snn_core::neuron::Output;
-use snn_core::{Dataset, Raster, Surrogate};
+use snn_core::{Dataset, Raster};
 use snn_sparse::lanes::flat;
 use snn_sparse::{Block, Clocked, Link, Record, Scalar};
 
@@ -43,8 +43,6 @@ use snn_sparse::{Block, Clocked, Link, Record, Scalar};
 pub trait Rule<F: Scalar>: Send + Sync {
     /// Name, for tables and errors.
     fn name(&self) -> &'static str;
-    /// The surrogate derivative in use.
-    fn surrogate(&self) -> Surrogate;
     /// Whether the rule can train this network.
     ///
     /// # Errors
@@ -65,9 +63,6 @@ pub trait Rule<F: Scalar>: Send + Sync {
 impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
     fn name(&self) -> &'static str {
         (**self).name()
-    }
-    fn surrogate(&self) -> Surrogate {
-        (**self).surrogate()
     }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         (**self).check(engine)

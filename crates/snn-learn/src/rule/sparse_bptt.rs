@@ -56,9 +56,6 @@ impl<F: Scalar> Rule<F> for SparseBptt {
     fn name(&self) -> &'static str {
         "sparse_bptt"
     }
-    fn surrogate(&self) -> Surrogate {
-        self.surrogate
-    }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common("sparse_bptt", &self.surrogate, engine)
     }

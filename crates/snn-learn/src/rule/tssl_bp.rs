@@ -82,12 +82,8 @@ impl<F: Scalar> Rule<F> for TsslBp {
     fn name(&self) -> &'static str {
         NAME
     }
-    fn surrogate(&self) -> Surrogate {
-        Surrogate::logistic(self.width)
-    }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
-        let surrogate: Surrogate = Rule::<F>::surrogate(self);
-        check_common(NAME, &surrogate, engine)?;
+        check_common(NAME, &Surrogate::logistic(self.width), engine)?;
         if !(self.steepest.is_finite() && self.steepest > 0.0) {
             return Err(RuleError::Options { rule: NAME, why: format!("steepest = {}: must be positive and finite", self.steepest) });
         }
@@ -110,7 +106,7 @@ impl<F: Scalar> Rule<F> for TsslBp {
         let back = |p: usize| -> Option<Box<dyn Backward<F>>> {
             if engine.cells()[p].spikes() { Some(Box::new(SpikeTimes::new(*self))) } else { None }
         };
-        Box::new(Sparse::through_all(engine, Rule::<F>::surrogate(self)).with_backward(back))
+        Box::new(Sparse::through_all(engine, Surrogate::logistic(self.width)).with_backward(back))
     }
     fn takes_device(&self) -> bool {
         true

@@ -161,9 +161,6 @@ impl<F: Scalar> Rule<F> for LearnedSignals {
     fn name(&self) -> &'static str {
         NAME
     }
-    fn surrogate(&self) -> Surrogate {
-        self.surrogate
-    }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         self.populations(engine).map(|_| ())
     }

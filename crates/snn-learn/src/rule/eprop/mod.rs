@@ -137,9 +137,6 @@ impl<F: Scalar> Rule<F> for Eprop {
     fn name(&self) -> &'static str {
         NAME
     }
-    fn surrogate(&self) -> Surrogate {
-        self.surrogate
-    }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
         check_common(NAME, &self.surrogate, engine)?;
         check_plain(NAME, engine)?;

@@ -86,17 +86,17 @@ const NAME: &str = "st_rsbp";
 /// `∂e_ij/∂o_j` where either is silent.
 const SILENT: f64 = 0.5;
 
+/// Whoever runs a network for a rule asks for one; the rule uses none of its slopes.
+fn surrogate() -> Surrogate {
+    Surrogate::logistic(1.0)
+}
+
 impl<F: Scalar> Rule<F> for StRsbp {
     fn name(&self) -> &'static str {
         NAME
     }
-    /// Of no importance: the rule has none.
-    fn surrogate(&self) -> Surrogate {
-        Surrogate::logistic(1.0)
-    }
     fn check(&self, engine: &Clocked<F>) -> Result<(), RuleError> {
-        let surrogate: Surrogate = Rule::<F>::surrogate(self);
-        check_common(NAME, &surrogate, engine)?;
+        check_common(NAME, &surrogate(), engine)?;
         check_plain(NAME, engine)?;
         check_no_reads(NAME, engine)?;
         if self.counts == 0 || !(self.clamp > 0.0 && self.clamp < 1.0) {
@@ -124,7 +124,7 @@ impl<F: Scalar> Rule<F> for StRsbp {
         let layers = draft.populations.iter().filter_map(|p| Some(Layer::new(model(p, draft.dt).ok()?, p.size, draft.dt)));
         Box::new(Counting {
             rule: *self,
-            trial: Trial::new(engine, Rule::<F>::surrogate(self)).spikes_only(),
+            trial: Trial::new(engine, surrogate()).spikes_only(),
             layers: layers.collect(),
             steps: 0,
             trains: vec![Trains::default(); 1 + engine.cells().len()],
@@ -517,7 +517,7 @@ mod tests {
         let rule = StRsbp::default();
         Counting {
             rule,
-            trial: Trial::new(engine, Surrogate::logistic(1.0)).spikes_only(),
+            trial: Trial::new(engine, surrogate()).spikes_only(),
             layers: engine.network().draft().populations.iter().map(|p| Layer::new(model(p, 1e-3).unwrap(), p.size, 1e-3)).collect(),
             steps: 0,
             trains: vec![Trains::default(); 3],
