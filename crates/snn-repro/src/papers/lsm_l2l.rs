@@ -76,7 +76,7 @@ fn median(x: &[f64]) -> f64 {
 fn filters(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("filters");
     let smoke = lab.scale() == Scale::Smoke;
-    let (size, iterations, held) = lab.scale().pick((12, 2, 3), (100, 300, 50), (800, 2000, 200));
+    let (size, iterations, held) = lab.scale().pick((12, 2, 3), (100, 1500, 50), (800, 2000, 200));
     let (train, test) = lab.scale().pick((0.5, 0.4), (10.0, 3.0), (10.0, 3.0));
     let family = VolterraParams { train, test, ..VolterraParams::default() };
     let brief = VolterraParams { train: train.min(2.0), test: test.min(1.0), ..family.clone() };
@@ -291,7 +291,7 @@ fn functions(lab: &mut Lab) -> Result<()> {
     let seed = lab.seed().child("functions");
     let (examples, cells, size) = lab.scale().pick((6, 8, 10), (50, 50, 120), (100, 100, 300));
     let params = TargetNetworkParams { examples, cells, ..TargetNetworkParams::default() };
-    let (batch, iterations, piece) = lab.scale().pick((4, 2, 2), (20, 400, 25), (20, 5000, 50));
+    let (batch, iterations, piece) = lab.scale().pick((4, 2, 2), (20, 4000, 25), (20, 5000, 50));
     let network = recurrent(&params, size, seed.child("weights"))?;
     let options = snn_learn::Options {
         batch,
