@@ -35,7 +35,7 @@ use crate::in_the_loop::Station;
 use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
 use snn_core::neuron::Output;
-use snn_core::{Dataset, Raster};
+use snn_core::{Dataset, Raster, Surrogate};
 use snn_sparse::lanes::flat;
 use snn_sparse::{Block, Clocked, Link, Record, Scalar};
 
