@@ -1,5 +1,6 @@
 //! Gradients, online rules and rewiring against their oracles.
 
+mod carried;
 mod common;
 mod egru;
 mod eprop;
@@ -16,3 +17,4 @@ mod structure;
 mod synaptic_sampling;
 mod trainer;
 mod tssl_bp;
+mod zoneout;
