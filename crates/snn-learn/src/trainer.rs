@@ -8,7 +8,7 @@ use crate::structure::{State, Structure, StructureError, Update, Wiring};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use snn_core::net::{Links, Population};
+use snn_core::net::{Links, Population, Projection};
 use snn_core::neuron::Output;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
 use snn_sparse::lanes::{blocks, flat, flat_mut};
@@ -325,6 +325,11 @@ impl Trainer {
         if self.device.as_ref().is_some_and(|device| !device.takes_other_links()) {
             return Err(TrainError::Options(LINKS_STAY.into()));
         }
+        if let Some((p, other)) = self.engine.network().draft().tied() {
+            let why =
+                format!("has the weights of `{}` -> `{}`, and links of its own cannot come and go; leave out `tied`", other.from, other.to);
+            return Err(StructureError::Projection { rule: rule.name(), from: p.from.clone(), to: p.to.clone(), why }.into());
+        }
         rule.check(&self.engine)?;
         self.structure = Some((rule.name(), rule.begin(&mut self.engine, self.options.seed.child("structure"))));
         Ok(self)
@@ -338,6 +343,7 @@ impl Trainer {
         if self.structure.is_some() || self.device.is_some() || !self.decay.is_empty() {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
+        self.check_untied(substrate.name())?;
         substrate.install(&mut self.engine)?;
         self.rule.check(&self.engine)?;
         self.substrate = Some(Box::new(substrate));
@@ -407,6 +413,17 @@ impl Trainer {
         Ok(self)
     }
 
+    /// Whether something can hold the weights that keeps every projection's for itself.
+    fn check_untied(&self, holder: &str) -> Result<(), TrainError> {
+        let tied = |(p, other): (&Projection, &Projection)| {
+            let (p, other) = (format!("`{}` -> `{}`", p.from, p.to), format!("`{}` -> `{}`", other.from, other.to));
+            TrainError::Options(format!(
+                "projection {p} has the weights of {other}, and {holder} holds those of each projection apart; leave out `tied`"
+            ))
+        };
+        self.engine.network().draft().tied().map_or(Ok(()), |pair| Err(tied(pair)))
+    }
+
     /// Whether a device can be in the loop at all.
     fn check_loop(&self) -> Result<(), TrainError> {
         if self.substrate.is_some() {
@@ -415,6 +432,7 @@ impl Trainer {
         if self.options.carry {
             return Err(TrainError::Options(BEGINS_AT_REST.into()));
         }
+        self.check_untied("a device in the loop")?;
         let valued = |p: &Population| matches!(p.model.output(), Output::Weighted | Output::Linear);
         if let Some(p) = self.engine.network().draft().populations.iter().find(|p| valued(p)) {
             let why = format!(
@@ -557,6 +575,7 @@ impl Trainer {
         for &(k, keep) in &self.decay {
             self.engine.links_mut()[k].store.weights_mut().iter_mut().flat_map(|b| &mut b.0).for_each(|w| *w *= keep as f32);
         }
+        self.engine.tie();
         if let Some(device) = &mut self.device {
             device.follow(&mut self.engine)?;
         }
@@ -613,6 +632,7 @@ impl Trainer {
             .unzip();
         pasts.extend(ends.into_iter().flatten());
         Gradients::sum(chunks);
+        chunks[0].tie(engine);
         self.failed = self.close(stations).err();
         let mut total = Stats::default();
         pieces.iter().for_each(|s| total.add(s));

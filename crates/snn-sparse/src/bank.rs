@@ -121,6 +121,8 @@ pub struct Link<F> {
     pub delay: usize,
     /// Whether learning changes the weights: not those of a projection that is `fixed`, nor where the store has none to change.
     pub learns: bool,
+    /// The link whose weights, transposed, are its own, by index: see [`Clocked::tie`](crate::Clocked::tie).
+    pub tied: Option<usize>,
     /// Weights.
     pub store: Store<F>,
     /// What events find in the place of the weights; `None`: the weights.

@@ -4,7 +4,7 @@ mod touch;
 
 use crate::bank::{Cells, Feed, Link, Noise, Sign, Source};
 use crate::fan::{self, Ahead, Family, Fan};
-use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, blocks, flat_mut};
+use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, blocks, flat, flat_mut};
 use crate::noise::{self, Poisson};
 use crate::parameter::{Parameter, with_values};
 use crate::past::Past;
@@ -229,12 +229,19 @@ impl<F: Scalar> Clocked<F> {
                     flat_mut(store.weights_mut()).iter_mut().for_each(|w| *w = sign.of(*w));
                 }
                 let learns = !(fixed || store.frozen());
-                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, learns, store, reads: None }
+                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, learns, tied: None, store, reads: None }
             };
             let groups = by_delay(p, n, m, draft.dt);
             groups.iter().flat_map(|group| parts.iter().map(move |&part| link(group, part))).collect::<Vec<_>>()
         });
-        let links: Vec<Link<F>> = lowered.collect();
+        let mut links: Vec<Link<F>> = lowered.collect();
+        for (k, p) in draft.projections.iter().enumerate().filter(|_| !frozen) {
+            // Of one delay, so each of the two is one link, unless signs have lists of their own, which do not learn.
+            let find = |projection: usize| links.iter().position(|link| link.projection == projection && link.sign.is_none());
+            if let (Some(own), Some(of)) = (find(k), p.tied.and_then(find)) {
+                links[own].tied = Some(of);
+            }
+        }
         let incoming: Vec<Vec<usize>> =
             (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
         let plan = Plan::new(&links, &incoming, frozen);
@@ -794,6 +801,19 @@ impl<F: Scalar> Clocked<F> {
     pub fn links(&self) -> &[Link<F>] {
         &self.links
     }
+    /// Copies weights to those tied to them, transposed. To be called when weights that others are tied to have been changed through [`links_mut`](Self::links_mut).
+    pub fn tie(&mut self) {
+        for k in 0..self.links.len() {
+            let Some(of) = self.links[k].tied else { continue };
+            let Ok([link, other]) = self.links.get_disjoint_mut([k, of]) else { continue };
+            if let (Store::Dense(own), Store::Dense(other)) = (&mut link.store, &other.store) {
+                let (pairs, from) = (own.transposed(), flat(other.weights()));
+                let to = flat_mut(own.weights_mut());
+                pairs.for_each(|(here, there)| to[here] = from[there]);
+                self.state = fan::fresh();
+            }
+        }
+    }
     /// The projections, to change their weights.
     pub fn links_mut(&mut self) -> &mut [Link<F>] {
         self.state = fan::fresh();
@@ -861,7 +881,7 @@ impl<F: Scalar> Clocked<F> {
         weights.into_iter().map(|list| list.into_iter().map(|w| w.value() as f32).collect()).collect()
     }
 
-    /// Sets the weights of a projection, given in the order of the description as long as its links are those described.
+    /// Sets the weights of a projection, given in the order of the description as long as its links are those described. Weights tied to them follow.
     ///
     /// # Panics
     /// If their number is another, or the engine is [`frozen`](Self::frozen).
@@ -880,6 +900,9 @@ impl<F: Scalar> Clocked<F> {
             set += if *sign == Some(Sign::Negative) { 0 } else { store.slots().len() };
         }
         assert_eq!(set, weights.len(), "projection {projection} has {set} weights, {} were given", weights.len());
+        if self.network.draft().projections[projection].tied.is_none() {
+            self.tie();
+        }
     }
 
     /// Anything laid out like the weights of [`links`](Self::links), as one list per projection in the order of the description.

@@ -36,8 +36,8 @@ use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
 use snn_core::neuron::Output;
 use snn_core::{Dataset, Raster, Surrogate};
-use snn_sparse::lanes::flat;
-use snn_sparse::{Block, Clocked, Link, Past, Record, Scalar};
+use snn_sparse::lanes::{flat, flat_mut};
+use snn_sparse::{Block, Clocked, Link, Past, Record, Scalar, Store};
 use std::ops::Range;
 
 /// A way to get weight gradients from trials.
@@ -233,6 +233,13 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
 
 /// For rules that learn weights only, of units with one input whose events count what they are.
 fn check_plain<F: Scalar>(rule: &'static str, engine: &Clocked<F>) -> Result<(), RuleError> {
+    if let Some((p, other)) = engine.network().draft().tied() {
+        let why = format!(
+            "has the weights of `{}` -> `{}`, whose gradients must be exact to be added; take bptt or sparse_bptt",
+            other.from, other.to
+        );
+        return Err(RuleError::Projection { rule, from: p.from.clone(), to: p.to.clone(), why });
+    }
     for p in &engine.network().draft().populations {
         let refuse = |what: String| {
             let why = format!("({}) {what}; take bptt or sparse_bptt", p.model.name());
@@ -291,6 +298,16 @@ impl<F: Scalar> Gradients<F> {
     /// All lists: of weights, then of parameters.
     pub fn lists_mut(&mut self) -> impl Iterator<Item = &mut Vec<Block<F>>> {
         self.links.iter_mut().chain(&mut self.parameters)
+    }
+
+    /// Adds the gradients of weights that are tied to others to those of the others, and sets them to zero.
+    pub fn tie(&mut self, engine: &Clocked<F>) {
+        for (k, link) in engine.links().iter().enumerate() {
+            let (Some(of), Store::Dense(store)) = (link.tied, &link.store) else { continue };
+            let Ok([from, into]) = self.links.get_disjoint_mut([k, of]) else { continue };
+            let (from, into) = (flat_mut(from), flat_mut(into));
+            store.transposed().for_each(|(here, there)| into[there] += std::mem::take(&mut from[here]));
+        }
     }
 
     /// Adds all others to the first, in order, whatever the number of threads, and sets them to zero: each is read and written once.

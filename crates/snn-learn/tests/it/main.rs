@@ -15,6 +15,7 @@ mod stdp_em;
 mod stripes;
 mod structure;
 mod synaptic_sampling;
+mod tied;
 mod trainer;
 mod tssl_bp;
 mod zoneout;
