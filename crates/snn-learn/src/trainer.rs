@@ -1,5 +1,6 @@
 //! The training loop: run, rule, optimiser; the same bits for any number of threads.
 
+use crate::drop_connect::DropConnect;
 use crate::in_the_loop::{Loop, Station};
 use crate::loss::{Loss, LossError, Regulariser};
 use crate::optim::{Moments, Optimiser, Schedule};
@@ -25,6 +26,9 @@ const NEURONS_STAY: &str = "a device in the loop keeps the parameters of its neu
 const ONE_PLACE: &str = "a substrate moves the weights by itself: it goes with no structural rule, no device in the loop, and no weights that decay (adaptive feedback)";
 /// Links are replaced on chips only.
 const LINKS_STAY: &str = "a device in the loop keeps the links it was built with; for a structural rule, use with_chip";
+/// What leaves out weights writes them.
+const DROPS_ALONE: &str =
+    "DropConnect changes the weights for every gradient: it goes with no structural rule, no substrate, and no device in the loop";
 /// What runs on a device begins at rest.
 const BEGINS_AT_REST: &str = "a device in the loop begins every trial at rest: take out `carry`";
 /// A batch is cut into so many pieces at most; pieces are added in order.
@@ -218,6 +222,7 @@ pub struct Trainer {
     rates: Vec<Vec<f64>>,
     /// By lane: where its last trial ended. Empty: all at rest.
     carried: Vec<Past<f32>>,
+    drop_connect: DropConnect<f32>,
     /// The gradient of the last batch; then those of the other pieces of a batch, which are zero outside of [`Trainer::gradient`].
     chunks: Vec<Gradients<f32>>,
     workers: Mutex<Vec<Box<dyn Worker<f32>>>>,
@@ -265,6 +270,7 @@ impl Trainer {
             quiet,
             rates: Vec::new(),
             carried: Vec::new(),
+            drop_connect: DropConnect::default(),
             chunks,
             workers: Mutex::default(),
         })
@@ -300,6 +306,47 @@ impl Trainer {
         Ok(self)
     }
 
+    /// The same trainer with [DropConnect](DropConnect) on the weights from one group to another, at all its inputs: every update leaves out other weights, each with probability
+    /// `p`, the same ones in all trials and steps of its batch. Evaluation leaves none out.
+    ///
+    /// ```
+    /// use snn_core::{Net, Seed, net::{Connect, Init}, neuron::{Gru, Li}};
+    /// use snn_learn::{Bptt, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+    /// # use snn_learn::Rule;
+    /// let net = Net::new(1.0).input("in", 5).population("hidden", 20, Gru::default()).population("out", 2, Li::default())
+    ///     .project("in", "hidden", Connect::All, Init::normal(0.5)).port("g")
+    ///     .project("hidden", "hidden", Connect::All, Init::normal(0.5)).port("h").delay(1.0)
+    ///     .project("hidden", "out", Connect::All, Init::normal(0.5)).output("out").build(Seed::new(1))?;
+    /// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
+    /// let rule = Bptt::new(Rule::<f32>::surrogate(&SparseBptt::default()));
+    /// let trainer = Trainer::new(&net, rule, Optimiser::adam(1e-2), options)?.with_drop_connect("hidden", "hidden", 0.5)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such projection that learns, `p` is no probability below 1, the weights are tied to others, or something else holds the weights.
+    pub fn with_drop_connect(mut self, from: &str, to: &str, p: f64) -> Result<Self, TrainError> {
+        if self.structure.is_some() || self.substrate.is_some() || self.device.is_some() {
+            return Err(TrainError::Options(DROPS_ALONE.into()));
+        }
+        let refuse = |why: String| Err(TrainError::Options(format!("DropConnect on `{from}` -> `{to}`: {why}")));
+        if !(0.0..1.0).contains(&p) {
+            return refuse(format!("p = {p}: must be 0 or more and below 1"));
+        }
+        let all = &self.engine.network().draft().projections;
+        let named = |k: usize| (&*all[k].from, &*all[k].to) == (from, to);
+        if (0..all.len()).any(|k| all[k].tied.is_some_and(|of| named(k) || named(of))) {
+            return refuse("its weights are tied to others, which would be left out too; leave out `tied`".into());
+        }
+        let links: Vec<usize> =
+            (0..self.engine.links().len()).filter(|&k| named(self.engine.links()[k].projection) && self.engine.links()[k].learns).collect();
+        if links.is_empty() {
+            return refuse("there is no such projection that learns".into());
+        }
+        links.into_iter().filter(|_| p > 0.0).for_each(|k| self.drop_connect.link(k, p));
+        Ok(self)
+    }
+
     /// The same trainer with a structural rule, before any training: it removes and grows links at every update. A rule that fixes the signs
     /// of links may turn the sign of initial weights.
     ///
@@ -322,6 +369,7 @@ impl Trainer {
         if self.substrate.is_some() {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
+        self.check_whole()?;
         if self.device.as_ref().is_some_and(|device| !device.takes_other_links()) {
             return Err(TrainError::Options(LINKS_STAY.into()));
         }
@@ -344,6 +392,7 @@ impl Trainer {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
         self.check_untied(substrate.name())?;
+        self.check_whole()?;
         substrate.install(&mut self.engine)?;
         self.rule.check(&self.engine)?;
         self.substrate = Some(Box::new(substrate));
@@ -413,6 +462,11 @@ impl Trainer {
         Ok(self)
     }
 
+    /// Whether no weights are left out.
+    fn check_whole(&self) -> Result<(), TrainError> {
+        if self.drop_connect.is_empty() { Ok(()) } else { Err(TrainError::Options(DROPS_ALONE.into())) }
+    }
+
     /// Whether something can hold the weights that keeps every projection's for itself.
     fn check_untied(&self, holder: &str) -> Result<(), TrainError> {
         let tied = |(p, other): (&Projection, &Projection)| {
@@ -433,6 +487,7 @@ impl Trainer {
             return Err(TrainError::Options(BEGINS_AT_REST.into()));
         }
         self.check_untied("a device in the loop")?;
+        self.check_whole()?;
         let valued = |p: &Population| matches!(p.model.output(), Output::Weighted | Output::Linear);
         if let Some(p) = self.engine.network().draft().populations.iter().find(|p| valued(p)) {
             let why = format!(
@@ -539,7 +594,11 @@ impl Trainer {
     fn batch(&mut self, data: &dyn Dataset, batch: &[usize], factor: f64) -> Result<Stats, TrainError> {
         let mut pasts = std::mem::take(&mut self.carried);
         pasts.resize_with(if self.options.carry { batch.len() } else { 0 }, Past::default);
+        if !self.drop_connect.is_empty() {
+            self.drop_connect.leave_out(&mut self.engine, self.options.seed.child("drop connect").nth(self.moments.updates));
+        }
         let mut stats = self.learn(data, batch, &mut pasts);
+        self.drop_connect.put_back(&mut self.engine, &mut self.chunks[0]);
         self.carried = pasts;
         if let Some(error) = self.failed.take() {
             return Err(error);

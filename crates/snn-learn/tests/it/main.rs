@@ -2,6 +2,7 @@
 
 mod carried;
 mod common;
+mod drop_connect;
 mod egru;
 mod eprop;
 mod eprop_reference;
