@@ -93,8 +93,16 @@ fn windows(criterion: &mut Criterion) {
     let weights = triplets.iter().map(|link| kernel[link.2]).collect();
     let events: Vec<u32> = (0..n as u32).filter(|i| i.wrapping_mul(2654435761) >> 16 < 1311).collect();
     for (name, links, weights) in [("conv2d", Links::Conv2d(conv), kernel), ("csr", unrolled, weights)] {
-        let projection =
-            Projection { from: "in".into(), to: "a".into(), port: None, delay: 0.0.into(), fixed: false, links, weights: weights.into() };
+        let projection = Projection {
+            from: "in".into(),
+            to: "a".into(),
+            port: None,
+            delay: 0.0.into(),
+            fixed: false,
+            tied: None,
+            links,
+            weights: weights.into(),
+        };
         let store = Store::new(&projection, n, m);
         let mut heard = vec![Block::zero(); m.div_ceil(LANES)];
         criterion.bench_function(&format!("deliver, {name} 2x34x34 -> 16x15x15, {} events", events.len()), |b| {

@@ -43,10 +43,42 @@ pub trait Dataset: Sync {
     fn steps(&self) -> usize;
     /// Number of classes; 0 for regression.
     fn classes(&self) -> usize;
+    /// If so many sequences, cut into trials, are to be read side by side: trial `k + lanes` goes on where trial `k` ended. Whoever takes the trials in order, `lanes` at a
+    /// time, reads on in every sequence. `None`, the default: every trial stands by itself.
+    fn lanes(&self) -> Option<usize> {
+        None
+    }
     /// Writes the input spikes of trial `index` (`0..len`) into `into`, resized as needed.
     fn load(&self, index: usize, into: &mut Raster);
     /// What trial `index` should give.
     fn target(&self, index: usize) -> Target<'_>;
+}
+
+impl<D: Dataset + ?Sized> Dataset for &D {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+    fn inputs(&self) -> usize {
+        (**self).inputs()
+    }
+    fn steps(&self) -> usize {
+        (**self).steps()
+    }
+    fn classes(&self) -> usize {
+        (**self).classes()
+    }
+    fn lanes(&self) -> Option<usize> {
+        (**self).lanes()
+    }
+    fn load(&self, index: usize, into: &mut Raster) {
+        (**self).load(index, into);
+    }
+    fn target(&self, index: usize) -> Target<'_> {
+        (**self).target(index)
+    }
 }
 
 /// Trials held in memory: the smallest data set, for one's own recordings and for tests.
@@ -69,12 +101,28 @@ pub struct Trials {
     labels: Vec<usize>,
     cues: Vec<Vec<Cue>>,
     series: Vec<Vec<f32>>,
+    lanes: Option<usize>,
 }
 
 impl Trials {
     /// No trials yet. `classes` is 0 for regression on target series.
     pub fn new(name: &str, inputs: usize, steps: usize, classes: usize) -> Self {
-        Trials { name: name.into(), inputs, steps, classes, rasters: Vec::new(), labels: Vec::new(), cues: Vec::new(), series: Vec::new() }
+        Trials {
+            name: name.into(),
+            inputs,
+            steps,
+            classes,
+            rasters: Vec::new(),
+            labels: Vec::new(),
+            cues: Vec::new(),
+            series: Vec::new(),
+            lanes: None,
+        }
+    }
+
+    /// The same trials as pieces of this many sequences: see [`Dataset::lanes`].
+    pub fn in_lanes(self, lanes: usize) -> Self {
+        Trials { lanes: Some(lanes), ..self }
     }
 
     /// Adds a trial of class `label`.
@@ -131,6 +179,9 @@ impl Dataset for Trials {
     }
     fn classes(&self) -> usize {
         self.classes
+    }
+    fn lanes(&self) -> Option<usize> {
+        self.lanes
     }
     fn load(&self, index: usize, into: &mut Raster) {
         into.clone_from(&self.rasters[index]);
@@ -233,6 +284,9 @@ impl<D: Dataset> Dataset for Answered<D> {
     }
     fn classes(&self) -> usize {
         self.of.classes()
+    }
+    fn lanes(&self) -> Option<usize> {
+        self.of.lanes()
     }
     fn load(&self, index: usize, into: &mut Raster) {
         self.of.load(index, into);

@@ -216,11 +216,23 @@ pub struct Projection {
     /// Whether learning leaves its weights, and which links there are, as they are. Errors pass through it all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed: bool,
+    /// The index of the projection whose weights, transposed, are its own: what one learns the other does. Its own list of weights then stays out of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tied: Option<usize>,
     /// Which links exist.
     pub links: Links,
     /// The weight of all links, or of each, source by source. Learning gives every link its own. Windows share their weights: a
     /// convolution has those of its kernel, pooling has one.
+    #[serde(default = "no_weights", skip_serializing_if = "is_no_weights")]
     pub weights: Value<f32>,
+}
+
+fn no_weights() -> Value<f32> {
+    Value::Each(Vec::new())
+}
+
+fn is_no_weights(weights: &Value<f32>) -> bool {
+    weights.given().is_empty()
 }
 
 /// Noise: every neuron of a population hears a Poisson train of its own.
@@ -289,7 +301,65 @@ impl Network {
 
 impl From<Network> for Draft {
     fn from(net: Network) -> Draft {
-        Arc::unwrap_or_clone(net.0)
+        let mut draft = Arc::unwrap_or_clone(net.0);
+        draft.projections.iter_mut().filter(|p| p.tied.is_some()).for_each(|p| p.weights = no_weights());
+        draft
+    }
+}
+
+impl Draft {
+    /// A projection whose weights are those of another, and that other: for those who cannot keep two as one.
+    pub fn tied(&self) -> Option<(&Projection, &Projection)> {
+        self.projections.iter().find_map(|p| Some((p, self.projections.get(p.tied?)?)))
+    }
+
+    /// The only projection between these two.
+    fn between(&self, from: &str, to: &str) -> Result<usize, String> {
+        let mut found = (0..self.projections.len()).filter(|&k| (&*self.projections[k].from, &*self.projections[k].to) == (from, to));
+        match (found.next(), found.next()) {
+            (Some(k), None) => Ok(k),
+            (None, _) => Err(format!("tied to `{from}` -> `{to}`, which does not exist")),
+            _ => Err(format!("tied to `{from}` -> `{to}`, of which there are several; set `tied` of the description to the index of one")),
+        }
+    }
+
+    /// Gives projection `k` the weights of the one that it is tied to.
+    fn tie(&mut self, k: usize) -> Result<(), NetworkError> {
+        let p = &self.projections[k];
+        let Some(of) = p.tied else { return Ok(()) };
+        let refuse = |why: String| Err(NetworkError::Projection { from: p.from.clone(), to: p.to.clone(), why });
+        let Some(other) = self.projections.get(of).filter(|_| of != k) else {
+            return refuse(format!("tied to projection {of}; name another one, there are {}, counted from 0", self.projections.len()));
+        };
+        let name = format!("`{}` -> `{}`", other.from, other.to);
+        let sizes = [&p.from, &p.to, &other.from, &other.to].map(|name| size(self, name));
+        let [Some(n), Some(m), Some(rows), Some(columns)] = sizes else { return Ok(()) }; // the unknown name is reported with the others
+        let plain = |p: &Projection| p.links == Links::All && matches!(p.delay, Value::Shared(_));
+        if other.tied.is_some() {
+            return refuse(format!("tied to {name}, whose weights are themselves another's; tie it to that one"));
+        }
+        if !plain(p) || !plain(other) {
+            return refuse(format!("tied to {name}: both must reach everybody, with one delay for all links"));
+        }
+        if (n, m) != (columns, rows) {
+            return refuse(format!("{n} × {m} weights tied to the {rows} × {columns} of {name}, transposed: they must fit"));
+        }
+        if p.fixed != other.fixed {
+            return refuse(format!("tied to {name}: both must be `fixed`, or neither"));
+        }
+        if !other.weights.fits(rows * columns) {
+            return Ok(()); // reported there
+        }
+        let weights = match &other.weights {
+            Value::Shared(w) => Value::Shared(*w),
+            Value::Each(list) => Value::Each((0..n * m).map(|k| list[k % m * columns + k / m]).collect()),
+        };
+        let own = &p.weights;
+        if !is_no_weights(own) && !(own.fits(n * m) && (0..n * m).all(|k| own.at(k) == weights.at(k))) {
+            return refuse(format!("its weights are not those of {name}, transposed, to which it is tied; leave them out"));
+        }
+        self.projections[k].weights = weights;
+        Ok(())
     }
 }
 
@@ -366,7 +436,8 @@ const MAX_REFRACTORY: f64 = 1e6;
 impl TryFrom<Draft> for Network {
     type Error = NetworkError;
 
-    fn try_from(draft: Draft) -> Result<Self, NetworkError> {
+    fn try_from(mut draft: Draft) -> Result<Self, NetworkError> {
+        (0..draft.projections.len()).try_for_each(|k| draft.tie(k))?;
         if !(draft.dt.is_finite() && draft.dt > 0.0) {
             return Err(NetworkError::Dt(draft.dt));
         }
@@ -648,6 +719,7 @@ struct Plan {
     init: Init,
     delays: Option<(f64, f64)>,
     autapses: bool,
+    tied: Option<(String, String)>,
 }
 
 impl Net {
@@ -701,8 +773,17 @@ impl Net {
     /// Adds a projection without delay: see [`Net::delay`].
     pub fn project(mut self, from: &str, to: &str, connect: Connect, init: Init) -> Self {
         let (delay, links, weights) = (Value::Shared(0.0), Links::All, Value::Each(Vec::new()));
-        self.draft.projections.push(Projection { from: from.into(), to: to.into(), port: None, delay, fixed: false, links, weights });
-        self.plans.push(Plan { connect, init, delays: None, autapses: true });
+        self.draft.projections.push(Projection {
+            from: from.into(),
+            to: to.into(),
+            port: None,
+            delay,
+            fixed: false,
+            tied: None,
+            links,
+            weights,
+        });
+        self.plans.push(Plan { connect, init, delays: None, autapses: true, tied: None });
         self
     }
     /// Lets the last projection go to this input of its target's model.
@@ -716,6 +797,25 @@ impl Net {
     pub fn fixed(mut self) -> Self {
         if let Some(p) = self.draft.projections.last_mut() {
             p.fixed = true;
+        }
+        self
+    }
+    /// Gives the last projection the weights of the one between these two, transposed, in the place of those it would draw; what one learns the other does. An output layer that is the
+    /// embedding of a language model:
+    ///
+    /// ```
+    /// use snn_core::{Net, Seed, net::{Connect, Init}, neuron::{Li, Linear}};
+    /// let net = Net::new(1.0).input("words", 50).population("embedding", 8, Linear::default()).population("out", 50, Li::default())
+    ///     .project("words", "embedding", Connect::All, Init::normal(0.1))
+    ///     .project("embedding", "out", Connect::All, Init::Constant(0.0)).tied("words", "embedding")
+    ///     .output("out").build(Seed::new(1))?;
+    /// let [first, second] = &net.draft().projections[..] else { unreachable!() };
+    /// assert_eq!(first.weights.at(7 * 8 + 3), second.weights.at(3 * 50 + 7));
+    /// # Ok::<(), snn_core::NetworkError>(())
+    /// ```
+    pub fn tied(mut self, from: &str, to: &str) -> Self {
+        if let Some(plan) = self.plans.last_mut() {
+            plan.tied = Some((from.into(), to.into()));
         }
         self
     }
@@ -771,10 +871,14 @@ impl Net {
             }
             let links = plan.connect.expand(n, m, plan.autapses, stream.child("links")).map_err(refuse)?;
             let count = links.weights(n, m);
-            let weights = plan.init.draw(count, stream.child("weights")).map_err(refuse)?;
+            let tied = plan.tied.as_ref().map(|(from, to)| self.draft.between(from, to).map_err(refuse)).transpose()?;
+            let weights = match tied {
+                Some(_) => no_weights(),
+                None => plan.init.draw(count, stream.child("weights")).map_err(refuse)?,
+            };
             let delays = plan.delays.map(|range| delays(range, dt, count, stream.child("delays")).map_err(refuse)).transpose()?;
             let p = &mut self.draft.projections[k];
-            (p.links, p.weights) = (links, weights);
+            (p.links, p.weights, p.tied) = (links, weights, tied);
             p.delay = delays.unwrap_or_else(|| std::mem::replace(&mut p.delay, Value::Shared(0.0)));
         }
         self.draft.try_into()

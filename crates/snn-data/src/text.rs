@@ -100,6 +100,7 @@ pub struct Passages {
     tokens: Vec<u32>,
     /// Passage by passage and step by step: the token after it.
     next: Vec<Cue>,
+    lanes: Option<usize>,
 }
 
 impl Passages {
@@ -117,7 +118,24 @@ impl Passages {
         };
         let whole = (tokens.len() - 1) / steps * steps;
         let next = tokens[1..=whole].iter().enumerate().map(cue).collect();
-        Ok(Passages { name: name.into(), size: vocabulary.tokens.len(), steps, tokens, next })
+        Ok(Passages { name: name.into(), size: vocabulary.tokens.len(), steps, tokens, next, lanes: None })
+    }
+
+    /// The same passages as `lanes` texts of equal length that are read side by side, from beginning to end: see [`Dataset::lanes`]. Passages that do not
+    /// fill all lanes are left out at the end.
+    ///
+    /// # Errors
+    /// [`DataError::Parameter`] if `lanes` is 0 or more than there are passages.
+    pub fn in_lanes(mut self, lanes: usize) -> Result<Self, DataError> {
+        let all = self.next.len() / self.steps;
+        check((1..=all).contains(&lanes), "Passages", "lanes", lanes, "between 1 and the number of passages")?;
+        self.next.truncate(all / lanes * lanes * self.steps);
+        Ok(Passages { lanes: Some(lanes), ..self })
+    }
+
+    /// Where passage `index` begins.
+    fn place(&self, index: usize) -> usize {
+        self.steps * self.lanes.map_or(index, |lanes| index % lanes * (self.len() / lanes) + index / lanes)
     }
 }
 
@@ -137,13 +155,16 @@ impl Dataset for Passages {
     fn classes(&self) -> usize {
         self.size
     }
+    fn lanes(&self) -> Option<usize> {
+        self.lanes
+    }
     fn load(&self, index: usize, into: &mut Raster) {
-        let tokens = &self.tokens[index * self.steps..][..self.steps];
+        let tokens = &self.tokens[self.place(index)..][..self.steps];
         into.reset(self.size, self.steps);
         into.write(|t, units| units.push(tokens[t]));
     }
     fn target(&self, index: usize) -> Target<'_> {
-        Target::Cues(&self.next[index * self.steps..][..self.steps])
+        Target::Cues(&self.next[self.place(index)..][..self.steps])
     }
 }
 
@@ -211,6 +232,25 @@ mod tests {
             }
         }
 
+        /// Lanes are stretches of the text, one after the other; each is read on from passage to passage.
+        #[test]
+        fn lanes_are_read_on(text in "[a-e]{12,60}", steps in 1usize..4, lanes in 1usize..4) {
+            let vocabulary = Vocabulary::new(&text, Token::Character, 1000).unwrap();
+            let (numbers, data) = (vocabulary.encode(&text), Passages::new("text", &vocabulary, &text, steps).unwrap().in_lanes(lanes).unwrap());
+            prop_assert_eq!((data.lanes(), data.len()), (Some(lanes), (numbers.len() - 1) / steps / lanes * lanes));
+            let mut raster = Raster::default();
+            let mut read = vec![Vec::new(); lanes];
+            for k in 0..data.len() {
+                data.load(k, &mut raster);
+                read[k % lanes].extend(raster.iter().map(|(_, unit)| unit));
+                let Target::Cues(cues) = data.target(k) else { panic!("another target") };
+                let at = k % lanes * read[0].len().max(data.len() / lanes * steps) + k / lanes * steps;
+                prop_assert!(cues.iter().enumerate().all(|(t, cue)| cue.class == numbers[at + t + 1]));
+            }
+            let all = read.concat();
+            prop_assert_eq!(&all[..], &numbers[..all.len()]);
+        }
+
         #[test]
         fn a_small_vocabulary_keeps_the_frequent(text in "[a-h]{1,80}", most in 2usize..6) {
             let vocabulary = Vocabulary::new(&text, Token::Character, most).unwrap();
@@ -236,6 +276,8 @@ mod tests {
         let vocabulary = Vocabulary::new("ab", Token::Character, 5).unwrap();
         assert!(Passages::new("x", &vocabulary, "ab", 0).unwrap_err().to_string().contains("steps = 0"));
         assert!(Passages::new("x", &vocabulary, "ab", 2).unwrap_err().to_string().contains("tokens of the text = 2"));
+        let two = || Passages::new("x", &vocabulary, "ababa", 2).unwrap();
+        assert!(two().in_lanes(3).unwrap_err().to_string().contains("lanes = 3") && two().in_lanes(0).is_err());
         assert!(Vocabulary::new("ab", Token::Character, 1).unwrap_err().to_string().contains("most = 1"));
     }
 

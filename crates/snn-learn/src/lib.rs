@@ -4,6 +4,7 @@
 //! * [`TsslBp`]: errors over the times of spikes; [`StRsbp`]: errors by spike counts, nothing unrolled in time.
 //! * [`Eprop`]: eligibility propagation, as a reverse sweep or online; [`LearnedSignals`]: e-prop 2; [`SyntheticGradients`]: e-prop 3.
 //! * [`Loss`], [`Regulariser`], [`Optimiser`], [`Schedule`].
+//! * [`DropConnect`]: weights left out of a gradient. (Zoneout is a model's own: [`Zoneout`](snn_core::neuron::Zoneout).)
 //! * [`structure`]: rules that remove and grow links while weights learn ([`DeepR`], [`SoftDeepR`], [`GradR`]).
 //! * [`online`]: rules that learn while the network runs: reward-based synaptic sampling.
 //! * [`readout`]: a linear readout in closed form, and the way back through the fit.
@@ -15,6 +16,7 @@
 //! Not here: data sets (`snn-data`), devices (`snn-hw`), files (`snn-io`). See [`Trainer`] for the smallest whole example.
 
 pub mod assemblies;
+mod drop_connect;
 pub mod gemm;
 mod in_the_loop;
 mod loss;
@@ -27,6 +29,7 @@ pub mod sodesn;
 pub mod structure;
 mod trainer;
 
+pub use drop_connect::DropConnect;
 pub use in_the_loop::Station;
 pub use loss::{Loss, LossError, Outcome, Over, RateOver, Regulariser};
 pub use optim::{Moments, Optimiser, Schedule};

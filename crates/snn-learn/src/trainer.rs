@@ -1,5 +1,6 @@
 //! The training loop: run, rule, optimiser; the same bits for any number of threads.
 
+use crate::drop_connect::DropConnect;
 use crate::in_the_loop::{Loop, Station};
 use crate::loss::{Loss, LossError, Regulariser};
 use crate::optim::{Moments, Optimiser, Schedule};
@@ -8,13 +9,13 @@ use crate::structure::{State, Structure, StructureError, Update, Wiring};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use snn_core::net::{Links, Population};
+use snn_core::net::{Links, Population, Projection};
 use snn_core::neuron::Output;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed};
 use snn_sparse::lanes::{blocks, flat, flat_mut};
 use snn_sparse::store::Csr;
 use snn_sparse::{
-    Block, Clocked, Costs, Device, DeviceError, LANES, Record, Store, Substrate, SubstrateError, SubstrateState, Synapses, Wants,
+    Block, Clocked, Costs, Device, DeviceError, LANES, Past, Record, Store, Substrate, SubstrateError, SubstrateState, Synapses, Wants,
 };
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -25,6 +26,11 @@ const NEURONS_STAY: &str = "a device in the loop keeps the parameters of its neu
 const ONE_PLACE: &str = "a substrate moves the weights by itself: it goes with no structural rule, no device in the loop, and no weights that decay (adaptive feedback)";
 /// Links are replaced on chips only.
 const LINKS_STAY: &str = "a device in the loop keeps the links it was built with; for a structural rule, use with_chip";
+/// What leaves out weights writes them.
+const DROPS_ALONE: &str =
+    "DropConnect changes the weights for every gradient: it goes with no structural rule, no substrate, and no device in the loop";
+/// What runs on a device begins at rest.
+const BEGINS_AT_REST: &str = "a device in the loop begins every trial at rest: take out `carry`";
 /// A batch is cut into so many pieces at most; pieces are added in order.
 const CHUNKS: usize = 8;
 /// A piece has at least so many steps of trials, counted over the trials: less work than this costs less than clearing and adding another gradient.
@@ -51,14 +57,27 @@ pub struct Options {
     /// A population with events but without any derivative (no entry near threshold, no rectified unit above 0) for this many batches in a
     /// row is dead: training stops and says so.
     pub dead_after: usize,
+    /// Whether a trial begins in the state in which the one before it in its [lane](Dataset::lanes) ended, instead of at rest: truncated backpropagation through time, as gradients end
+    /// where a trial begins. An epoch then reads every lane from its beginning, a batch being the next trial of each, in order.
+    #[serde(default)]
+    pub carry: bool,
     /// Seed of the order of trials.
     pub seed: Seed,
 }
 
 impl Options {
-    /// Plain training with this loss: batches of 256, constant learning rate, no regulariser, no clipping.
+    /// Plain training with this loss: batches of 256, constant learning rate, no regulariser, no clipping, no state carried.
     pub fn new(loss: Loss, seed: Seed) -> Self {
-        Options { loss, regulariser: Regulariser::NONE, batch: 256, schedule: Schedule::Constant, clip: None, dead_after: 50, seed }
+        Options {
+            loss,
+            regulariser: Regulariser::NONE,
+            batch: 256,
+            schedule: Schedule::Constant,
+            clip: None,
+            dead_after: 50,
+            carry: false,
+            seed,
+        }
     }
 }
 
@@ -156,6 +175,8 @@ pub struct Checkpoint {
     pub structure: Option<(String, State)>,
     /// Name of the substrate, and its state.
     pub substrate: Option<(String, SubstrateState)>,
+    /// Where the last trial of every lane ended; empty if no state is carried, and where an epoch begins.
+    pub carried: Vec<Past<f32>>,
 }
 
 /// Trains a network with a rule and an optimiser, on all threads of the current rayon pool.
@@ -199,6 +220,9 @@ pub struct Trainer {
     begun: Stats,
     quiet: Vec<usize>,
     rates: Vec<Vec<f64>>,
+    /// By lane: where its last trial ended. Empty: all at rest.
+    carried: Vec<Past<f32>>,
+    drop_connect: DropConnect<f32>,
     /// The gradient of the last batch; then those of the other pieces of a batch, which are zero outside of [`Trainer::gradient`].
     chunks: Vec<Gradients<f32>>,
     workers: Mutex<Vec<Box<dyn Worker<f32>>>>,
@@ -218,6 +242,10 @@ impl Trainer {
         }
         if options.clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
             return Err(TrainError::Options(format!("clip = {:?}: must be positive", options.clip)));
+        }
+        if options.carry && !rule.carries() {
+            let why = format!("rule `{}` begins every trial at rest; to carry the state on, take bptt or sparse_bptt", rule.name());
+            return Err(TrainError::Options(why));
         }
         let parameters = engine.parameters().iter().map(|p| p.values.len());
         let lengths: Vec<usize> = engine.links().iter().map(|l| l.store.weights().len()).chain(parameters).collect();
@@ -241,6 +269,8 @@ impl Trainer {
             begun: Stats::default(),
             quiet,
             rates: Vec::new(),
+            carried: Vec::new(),
+            drop_connect: DropConnect::default(),
             chunks,
             workers: Mutex::default(),
         })
@@ -276,6 +306,47 @@ impl Trainer {
         Ok(self)
     }
 
+    /// The same trainer with [DropConnect](DropConnect) on the weights from one group to another, at all its inputs: every update leaves out other weights, each with probability
+    /// `p`, the same ones in all trials and steps of its batch. Evaluation leaves none out.
+    ///
+    /// ```
+    /// use snn_core::{Net, Seed, net::{Connect, Init}, neuron::{Gru, Li}};
+    /// use snn_learn::{Bptt, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
+    /// # use snn_learn::Rule;
+    /// let net = Net::new(1.0).input("in", 5).population("hidden", 20, Gru::default()).population("out", 2, Li::default())
+    ///     .project("in", "hidden", Connect::All, Init::normal(0.5)).port("g")
+    ///     .project("hidden", "hidden", Connect::All, Init::normal(0.5)).port("h").delay(1.0)
+    ///     .project("hidden", "out", Connect::All, Init::normal(0.5)).output("out").build(Seed::new(1))?;
+    /// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
+    /// let rule = Bptt::new(Rule::<f32>::surrogate(&SparseBptt::default()));
+    /// let trainer = Trainer::new(&net, rule, Optimiser::adam(1e-2), options)?.with_drop_connect("hidden", "hidden", 0.5)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such projection that learns, `p` is no probability below 1, the weights are tied to others, or something else holds the weights.
+    pub fn with_drop_connect(mut self, from: &str, to: &str, p: f64) -> Result<Self, TrainError> {
+        if self.structure.is_some() || self.substrate.is_some() || self.device.is_some() {
+            return Err(TrainError::Options(DROPS_ALONE.into()));
+        }
+        let refuse = |why: String| Err(TrainError::Options(format!("DropConnect on `{from}` -> `{to}`: {why}")));
+        if !(0.0..1.0).contains(&p) {
+            return refuse(format!("p = {p}: must be 0 or more and below 1"));
+        }
+        let all = &self.engine.network().draft().projections;
+        let named = |k: usize| (&*all[k].from, &*all[k].to) == (from, to);
+        if (0..all.len()).any(|k| all[k].tied.is_some_and(|of| named(k) || named(of))) {
+            return refuse("its weights are tied to others, which would be left out too; leave out `tied`".into());
+        }
+        let links: Vec<usize> =
+            (0..self.engine.links().len()).filter(|&k| named(self.engine.links()[k].projection) && self.engine.links()[k].learns).collect();
+        if links.is_empty() {
+            return refuse("there is no such projection that learns".into());
+        }
+        links.into_iter().filter(|_| p > 0.0).for_each(|k| self.drop_connect.link(k, p));
+        Ok(self)
+    }
+
     /// The same trainer with a structural rule, before any training: it removes and grows links at every update. A rule that fixes the signs
     /// of links may turn the sign of initial weights.
     ///
@@ -298,8 +369,14 @@ impl Trainer {
         if self.substrate.is_some() {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
+        self.check_whole()?;
         if self.device.as_ref().is_some_and(|device| !device.takes_other_links()) {
             return Err(TrainError::Options(LINKS_STAY.into()));
+        }
+        if let Some((p, other)) = self.engine.network().draft().tied() {
+            let why =
+                format!("has the weights of `{}` -> `{}`, and links of its own cannot come and go; leave out `tied`", other.from, other.to);
+            return Err(StructureError::Projection { rule: rule.name(), from: p.from.clone(), to: p.to.clone(), why }.into());
         }
         rule.check(&self.engine)?;
         self.structure = Some((rule.name(), rule.begin(&mut self.engine, self.options.seed.child("structure"))));
@@ -314,6 +391,8 @@ impl Trainer {
         if self.structure.is_some() || self.device.is_some() || !self.decay.is_empty() {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
+        self.check_untied(substrate.name())?;
+        self.check_whole()?;
         substrate.install(&mut self.engine)?;
         self.rule.check(&self.engine)?;
         self.substrate = Some(Box::new(substrate));
@@ -383,11 +462,32 @@ impl Trainer {
         Ok(self)
     }
 
+    /// Whether no weights are left out.
+    fn check_whole(&self) -> Result<(), TrainError> {
+        if self.drop_connect.is_empty() { Ok(()) } else { Err(TrainError::Options(DROPS_ALONE.into())) }
+    }
+
+    /// Whether something can hold the weights that keeps every projection's for itself.
+    fn check_untied(&self, holder: &str) -> Result<(), TrainError> {
+        let tied = |(p, other): (&Projection, &Projection)| {
+            let (p, other) = (format!("`{}` -> `{}`", p.from, p.to), format!("`{}` -> `{}`", other.from, other.to));
+            TrainError::Options(format!(
+                "projection {p} has the weights of {other}, and {holder} holds those of each projection apart; leave out `tied`"
+            ))
+        };
+        self.engine.network().draft().tied().map_or(Ok(()), |pair| Err(tied(pair)))
+    }
+
     /// Whether a device can be in the loop at all.
     fn check_loop(&self) -> Result<(), TrainError> {
         if self.substrate.is_some() {
             return Err(TrainError::Options(ONE_PLACE.into()));
         }
+        if self.options.carry {
+            return Err(TrainError::Options(BEGINS_AT_REST.into()));
+        }
+        self.check_untied("a device in the loop")?;
+        self.check_whole()?;
         let valued = |p: &Population| matches!(p.model.output(), Output::Weighted | Output::Linear);
         if let Some(p) = self.engine.network().draft().populations.iter().find(|p| valued(p)) {
             let why = format!(
@@ -432,6 +532,11 @@ impl Trainer {
     /// As [`Trainer::epoch`], and if there is no trial, or one that `data` do not have.
     pub fn step(&mut self, data: &dyn Dataset, trials: &[usize]) -> Result<Stats, TrainError> {
         self.check(data)?;
+        if self.options.carry {
+            return Err(TrainError::Options(
+                "state is carried from batch to batch of an epoch: train by epochs, or take out `carry`".into(),
+            ));
+        }
         if let Some(trial) = trials.iter().find(|&&i| i >= data.len()) {
             return Err(TrainError::Options(format!("trial {trial}: data set `{}` has {}", data.name(), data.len())));
         }
@@ -458,7 +563,13 @@ impl Trainer {
     ) -> Result<Option<Stats>, TrainError> {
         self.check(data)?;
         let mut order: Vec<usize> = (0..data.len()).collect();
-        order.shuffle(&mut self.options.seed.child("order").nth(self.epochs as u64).rng());
+        match self.options.carry {
+            true => self.check_lanes(data)?,
+            false => order.shuffle(&mut self.options.seed.child("order").nth(self.epochs as u64).rng()),
+        }
+        if self.begun.trials == 0 {
+            self.carried.clear();
+        }
         let Some(rest) = order.get(self.begun.trials..) else {
             let (name, len, done) = (data.name(), data.len(), self.begun.trials);
             return Err(TrainError::Checkpoint(format!("it is {done} trials into an epoch, data set `{name}` has only {len}")));
@@ -481,7 +592,14 @@ impl Trainer {
 
     /// One update on the trials `batch`, with the learning rate times `factor`.
     fn batch(&mut self, data: &dyn Dataset, batch: &[usize], factor: f64) -> Result<Stats, TrainError> {
-        let mut stats = self.gradient(data, batch);
+        let mut pasts = std::mem::take(&mut self.carried);
+        pasts.resize_with(if self.options.carry { batch.len() } else { 0 }, Past::default);
+        if !self.drop_connect.is_empty() {
+            self.drop_connect.leave_out(&mut self.engine, self.options.seed.child("drop connect").nth(self.moments.updates));
+        }
+        let mut stats = self.learn(data, batch, &mut pasts);
+        self.drop_connect.put_back(&mut self.engine, &mut self.chunks[0]);
+        self.carried = pasts;
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -516,6 +634,7 @@ impl Trainer {
         for &(k, keep) in &self.decay {
             self.engine.links_mut()[k].store.weights_mut().iter_mut().flat_map(|b| &mut b.0).for_each(|w| *w *= keep as f32);
         }
+        self.engine.tie();
         if let Some(device) = &mut self.device {
             device.follow(&mut self.engine)?;
         }
@@ -535,8 +654,13 @@ impl Trainer {
         self.device.as_ref().map_or(Ok(()), |device| device.close(stations.into_iter().flatten()))
     }
 
-    /// The mean gradient over the trials `batch`, without an update: read it with [`Trainer::last_gradient`].
+    /// The mean gradient over the trials `batch`, each beginning at rest, without an update: read it with [`Trainer::last_gradient`].
     pub fn gradient(&mut self, data: &dyn Dataset, batch: &[usize]) -> Stats {
+        self.learn(data, batch, &mut Vec::new())
+    }
+
+    /// The same; where there are pasts, one for each trial, these go on there.
+    fn learn(&mut self, data: &dyn Dataset, batch: &[usize], pasts: &mut Vec<Past<f32>>) -> Stats {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
         let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates, rates: &self.rates };
@@ -548,20 +672,26 @@ impl Trainer {
         let chunks = &mut self.chunks[..count];
         chunks[0].clear();
         let cut = |c: usize| c * batch.len() / count;
-        let (pieces, stations): (Vec<Stats>, Vec<Option<Station>>) = (chunks.par_iter_mut().zip(stations).enumerate())
-            .map(|(c, (gradients, station))| {
+        let mut rest = std::mem::take(pasts).into_iter();
+        let begin: Vec<Vec<Past<f32>>> = (0..count).map(|c| rest.by_ref().take(cut(c + 1) - cut(c)).collect()).collect();
+        let work = chunks.par_iter_mut().zip(stations).zip(begin).enumerate();
+        let (pieces, (stations, ends)): (Vec<Stats>, (Vec<Option<Station>>, Vec<Vec<Past<f32>>>)) = work
+            .map(|(c, ((gradients, station), begin))| {
                 let spare = workers.lock().map_or(None, |mut w| w.pop());
                 let mut worker = spare.unwrap_or_else(|| rule.worker(engine));
                 worker.play_on(station);
+                worker.go_on_from(begin);
                 let stats = worker.learn(&job, &batch[cut(c)..cut(c + 1)], gradients);
-                let station = worker.play_on(None);
+                let (station, end) = (worker.play_on(None), worker.go_on_from(Vec::new()));
                 if let Ok(mut pool) = workers.lock() {
                     pool.push(worker);
                 }
-                (stats, station)
+                (stats, (station, end))
             })
             .unzip();
+        pasts.extend(ends.into_iter().flatten());
         Gradients::sum(chunks);
+        chunks[0].tie(engine);
         self.failed = self.close(stations).err();
         let mut total = Stats::default();
         pieces.iter().for_each(|s| total.add(s));
@@ -596,13 +726,47 @@ impl Trainer {
         Ok(self.options.loss.check(&self.engine, data.name(), data.classes())?)
     }
 
-    /// Runs all trials without learning. The statistics have no active entries but those of rectified populations.
+    /// The lanes of the data, whose trials go on where others ended.
+    fn lanes(data: &dyn Dataset) -> Result<usize, TrainError> {
+        match data.lanes() {
+            Some(lanes) if lanes > 0 && data.len().is_multiple_of(lanes) => Ok(lanes),
+            Some(lanes) => {
+                let why =
+                    format!("`carry`: data set `{}` has {} trials in {lanes} lanes; each lane must have as many", data.name(), data.len());
+                Err(TrainError::Options(why))
+            }
+            None => {
+                let why = format!(
+                    "`carry`: the trials of data set `{}` stand each by itself; cut sequences into lanes, or take out `carry`",
+                    data.name()
+                );
+                Err(TrainError::Options(why))
+            }
+        }
+    }
+
+    fn check_lanes(&self, data: &dyn Dataset) -> Result<(), TrainError> {
+        let (lanes, batch) = (Self::lanes(data)?, self.options.batch);
+        if lanes == batch {
+            return Ok(());
+        }
+        let why = format!(
+            "`carry`: data set `{}` has {lanes} lanes, a batch is {batch} trials; a batch takes one trial of each lane",
+            data.name()
+        );
+        Err(TrainError::Options(why))
+    }
+
+    /// Runs all trials without learning; with [`Options::carry`] each lane from its beginning to its end. The statistics have no active entries but those of rectified populations.
     ///
     /// # Errors
     /// If the data do not fit.
     pub fn evaluate(&self, data: &dyn Dataset) -> Result<Stats, TrainError> {
         const PIECE: usize = 64;
         self.check(data)?;
+        if self.options.carry {
+            return self.evaluate_lanes(data);
+        }
         let output = self.engine.outputs()[0];
         let count = self.engine.cells().len();
         let stations = self.stations(data.len().div_ceil(PIECE), "evaluation");
@@ -621,7 +785,7 @@ impl Trainer {
                         record.traces[output].values(y);
                         error.resize(y.len(), Block::zero());
                         stats.count(self.options.loss.evaluate(y, self.engine.cells()[output].size(), data.target(trial), 0.0, error));
-                        stats.tally(&self.engine, input, record);
+                        stats.tally(&self.engine, input, record, 0);
                     }
                     (stats, station)
                 },
@@ -630,6 +794,32 @@ impl Trainer {
         self.close(stations)?;
         let mut total = Stats::default();
         pieces.iter().for_each(|s| total.add(s));
+        Ok(total)
+    }
+
+    fn evaluate_lanes(&self, data: &dyn Dataset) -> Result<Stats, TrainError> {
+        let (engine, lanes, output) = (&self.engine, Self::lanes(data)?, self.engine.outputs()[0]);
+        let (units, first) = (engine.cells()[output].size(), engine.history());
+        let before = first * blocks(units);
+        let lane = |lane: usize| {
+            let (mut next, mut input, mut record) = (Raster::default(), Raster::default(), Record::new(engine));
+            let (mut y, mut error, mut past, mut stats) = (Vec::new(), Vec::new(), Past::default(), Stats::of(engine.cells().len()));
+            for trial in (lane..data.len()).step_by(lanes) {
+                data.load(trial, &mut next);
+                past.lead(engine, 0, &next, &mut input);
+                record.noise = Seed::new(self.moments.updates).child("evaluate").nth(trial as u64);
+                engine.go_on(&past, &[&input], Wants::Spikes, &mut record);
+                past = past.after(engine, &[&input], &record);
+                record.traces[output].values(&mut y);
+                error.resize(y.len() - before, Block::zero());
+                stats.count(self.options.loss.evaluate(&y[before..], units, data.target(trial), 0.0, &mut error));
+                stats.tally(engine, &input, &record, first);
+            }
+            stats
+        };
+        let all: Vec<Stats> = (0..lanes).into_par_iter().map(lane).collect();
+        let mut total = Stats::default();
+        all.iter().for_each(|stats| total.add(stats));
         Ok(total)
     }
 
@@ -683,6 +873,7 @@ impl Trainer {
             links: self.engine.links().iter().map(|link| links(&link.store)).collect(),
             structure: self.structure.as_ref().map(|(name, wiring)| ((*name).into(), wiring.save())),
             substrate: self.substrate.as_ref().map(|substrate| (substrate.name().into(), substrate.save())),
+            carried: self.carried.clone(),
         }
     }
 
@@ -716,6 +907,10 @@ impl Trainer {
         let second = if self.moments.second.is_empty() { &[][..] } else { &here };
         if of(&saved.weights) != here || of(&saved.first) != here || of(&saved.second) != second || saved.quiet.len() != self.quiet.len() {
             return Err(other());
+        }
+        let carried = saved.carried.is_empty() || self.options.carry && saved.carried.len() == self.options.batch;
+        if !carried || saved.carried.iter().any(|past| !past.fits(&self.engine)) {
+            return Err(TrainError::Checkpoint("it holds the states of other lanes; start again without resuming".into()));
         }
         let same_rule = match (&mut self.structure, &saved.structure) {
             (None, None) => true,
@@ -752,7 +947,7 @@ impl Trainer {
         }
         self.chunks.iter_mut().for_each(|chunk| chunk.fit(&self.engine));
         (self.moments.updates, self.epochs, self.quiet) = (saved.updates, saved.epochs, saved.quiet.clone());
-        (self.begun, self.rates) = (saved.begun.clone(), saved.rates.clone());
+        (self.begun, self.rates, self.carried) = (saved.begun.clone(), saved.rates.clone(), saved.carried.clone());
         Ok(())
     }
 }

@@ -7,9 +7,9 @@ use ndarray::ArrayView;
 use ndarray_npy::NpzWriter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use snn_core::Dataset;
 use snn_core::net::Links;
 use snn_core::stats::mean;
-use snn_core::{Dataset, Subset};
 use snn_learn::{Stats, Trainer, Turnover};
 
 use crate::Lab;
@@ -101,7 +101,7 @@ impl Lab {
         held_out: Option<&dyn Dataset>,
         measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
     ) -> anyhow::Result<Vec<Epoch>> {
-        let whole = |_| -> anyhow::Result<Box<dyn Dataset + '_>> { Ok(Box::new(Subset::new(data, (0..data.len()).collect()))) };
+        let whole = |_| -> anyhow::Result<Box<dyn Dataset + '_>> { Ok(Box::new(data)) };
         self.train_drawn(name, trainer, epochs, whole, held_out, measure)
     }
 

@@ -37,7 +37,7 @@ pub trait Cells<F: Scalar>: Send + Sync {
     fn local(&self) -> &Local<F>;
     /// The local derivatives of one block at a point: `before` are the state variables before the step and then its inputs, as in
     /// [`Trace::before`](crate::Trace::before), `z` the output of the step before. `into` is overwritten, in the order of [`Entry`](crate::Entry), and then for each
-    /// further input and each parameter that is learned, `p`, `∂s'ᵢ/∂p` and `∂u/∂p`. For models that are not affine; by dual numbers.
+    /// further input and each parameter that is learned, `p`, `∂s'ᵢ/∂p` and `∂u/∂p`. For models that are not affine; by dual numbers. Of a population with zoneout while it is drawn.
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]);
     /// Advances the neurons of the sink over `steps`, a block of 64 at a time, each block over all steps before the next: its weights stay
     /// in cache. Leaves events, active entries and graded output in the sink. Only a whole sink takes events with values.
@@ -47,7 +47,7 @@ pub trait Cells<F: Scalar>: Send + Sync {
     /// Advances all neurons by whole periods from rest, the inputs of each at once: `planes[window][block]` are their sums, and become what the events of the
     /// window were worth, or the graded output at its end. `counts` (the same layout) become the numbers of events, `any` who had one.
     fn windows(&self, simd: Simd, planes: &mut [Block<F>], counts: &mut [Block<F>], any: &mut [u64]);
-    /// One step on dense planes, for dense methods.
+    /// One step on dense planes, for dense methods that learn: zoneout is what the inputs say.
     fn step_dense(&self, simd: Simd, row: DenseRow<'_, F>);
 }
 
@@ -84,6 +84,8 @@ pub struct Feed<'a, F> {
     pub(crate) escape: u64,
     /// The step of noise and schedules at step 0.
     pub(crate) clock: usize,
+    /// Whether zoneout is drawn: it is in the noise then.
+    pub(crate) drawn: bool,
     /// The population's own events, where they are given and not found: they stand in the sink already.
     pub(crate) given: Option<&'a Raster>,
 }
@@ -119,6 +121,8 @@ pub struct Link<F> {
     pub delay: usize,
     /// Whether learning changes the weights: not those of a projection that is `fixed`, nor where the store has none to change.
     pub learns: bool,
+    /// The link whose weights, transposed, are its own, by index: see [`Clocked::tie`](crate::Clocked::tie).
+    pub tied: Option<usize>,
     /// Weights.
     pub store: Store<F>,
     /// What events find in the place of the weights; `None`: the weights.
@@ -197,7 +201,7 @@ impl<F: Scalar> Feed<'_, F> {
         let pushed = || current.plus(&self.heard[(t - self.since) * self.blocks.len() + block - self.blocks.start]);
         let mut acc = if self.heard.is_empty() { current } else { pushed() };
         for noise in self.noise.iter().filter(|noise| noise.port == port) {
-            noise.counts.add::<F, I>(noise.key, self.clock + t, block, noise.weight, &mut acc);
+            noise.counts.add::<F, I>(noise.key, self.clock.wrapping_add(t), block, noise.weight, &mut acc);
         }
         let images = self.imaged.iter().filter_map(|&k| Some((&self.links[k], self.images[k].as_ref()?.store())));
         for (link, store) in self.incoming.iter().map(|&k| (&self.links[k], &self.links[k].store)).chain(images) {
@@ -320,6 +324,16 @@ impl<N: Neuron, F: Scalar> Bank<N, F> {
         Bank { size, consts, current: Vec::new(), refractory: 0, escape: None, local, slopes, model: std::marker::PhantomData }
     }
 
+    /// The constants of a block while zoneout is drawn: of its own it then keeps nothing.
+    #[inline(always)]
+    fn drawn(&self, block: usize) -> [&Block<F>; MAX_CONSTS] {
+        let mut consts = self.consts.at(block, 0);
+        if let Some(zoneout) = N::ZONEOUT {
+            consts[zoneout.constant] = &self.consts.planes[0];
+        }
+        consts
+    }
+
     /// Inputs beyond the first: as many as the model has, then nothing.
     #[inline(always)]
     fn further<'a>(more: impl Fn(usize) -> &'a Block<F>, nothing: &'a Block<F>) -> [&'a Block<F>; MAX_PORTS - 1] {
@@ -392,7 +406,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
         let first = sink.rest.as_ref().map_or(0, |rest| rest.active.len());
         let keep = !bank.local.affine && wants != Wants::Spikes;
         let (refractory, period) = (bank.refractory, bank.consts.period);
-        let phase = |t: usize| if period == 1 { 0 } else { (feed.clock + t) % period };
+        let phase = |t: usize| if period == 1 { 0 } else { feed.clock.wrapping_add(t) % period };
         let ports = Bank::<N, F>::PORTS;
         let mut rooms = [const { Room::<F, TILE>::new() }; MAX_PORTS - 1];
         let (mut tile, mut worths, nothing) = (Room::<F, TILE>::new(), Room::<F, TILE>::new(), Block::zero());
@@ -404,7 +418,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
             // The constant current, at the first port or at that of its sign.
             let inhibiting = if N::APART { Sign::Negative.of_block(current) } else { nothing };
             let current = if N::APART { Sign::Positive.of_block(current) } else { current };
-            let mut consts = bank.consts.at(b, phase(steps.start));
+            let mut consts = if feed.drawn { bank.drawn(b) } else { bank.consts.at(b, phase(steps.start)) };
             let mut z = Block::zero();
             if N::OUTPUT.is_binary() && steps.start > 0 {
                 bits(fired[steps.start - 1]).for_each(|l| z[l] = F::of(1.0));
@@ -456,7 +470,7 @@ impl<N: Neuron, F: Scalar> Kernel for SweepKernel<'_, N, F> {
                         if let Some(rest) = &mut sink.rest {
                             rest.level[b] = *u;
                         }
-                        noise.add::<F, I>(feed.escape, feed.clock + start + k, b, u);
+                        noise.add::<F, I>(feed.escape, feed.clock.wrapping_add(start + k), b, u);
                     }
                     if N::OUTPUT.is_binary() && refractory > 0 {
                         for l in 0..LANES {
@@ -715,7 +729,7 @@ impl<N: Neuron, F: Scalar> Kernel for DenseKernel<'_, N, F> {
         let DenseRow { u, more, z, state, worth } = self.row;
         let nothing = Block::zero();
         for b in 0..u.len() {
-            let (state, consts) = (&mut state[b * Bank::<N, F>::STATES..(b + 1) * Bank::<N, F>::STATES], self.bank.consts.at(b, 0));
+            let (state, consts) = (&mut state[b * Bank::<N, F>::STATES..(b + 1) * Bank::<N, F>::STATES], self.bank.drawn(b));
             Bank::<N, F>::step_block(&consts, state, &z[b], &mut u[b], Bank::<N, F>::further(|n| &more[n][b], &nothing));
             if N::OUTPUT == Output::Weighted {
                 Bank::<N, F>::worth_block(&consts, state, &mut worth[b]);
@@ -750,7 +764,7 @@ impl<N: Neuron, F: Scalar> Cells<F> for Bank<N, F> {
         &self.local
     }
     fn derivatives(&self, simd: Simd, block: usize, before: &[Block<F>], z: &Block<F>, into: &mut [Block<F>]) {
-        let (consts, each) = (self.consts.at(block, 0), self.local.learned * <N::Consts<F> as Vars<F>>::LEN);
+        let (consts, each) = (self.drawn(block), self.local.learned * <N::Consts<F> as Vars<F>>::LEN);
         let slopes = &self.slopes[block * each..(block + 1) * each];
         simd.run(DerivativesKernel::<N, F> { consts, slopes, before, z, into, model: std::marker::PhantomData });
     }

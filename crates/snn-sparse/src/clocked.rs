@@ -4,9 +4,10 @@ mod touch;
 
 use crate::bank::{Cells, Feed, Link, Noise, Sign, Source};
 use crate::fan::{self, Ahead, Family, Fan};
-use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, flat_mut};
+use crate::lanes::{Block, Isa, Kernel, LANES, Scalar, Simd, blocks, flat, flat_mut};
 use crate::noise::{self, Poisson};
 use crate::parameter::{Parameter, with_values};
+use crate::past::Past;
 use crate::plan::{Image, Plan};
 use crate::reads::{Access, Reads};
 use crate::store::{Csr, RewireError, Rewiring, Store, Synapses};
@@ -14,6 +15,7 @@ use crate::team::Barrier;
 use crate::topology::{Component, Group, Topology, by_delay};
 use crate::trace::{Listed, Sink, Trace, Wants};
 use snn_core::net::Links;
+use snn_core::neuron::Zoneout;
 use snn_core::{Dataset, Network, NetworkError, Raster, Seed, Value};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, RwLock};
@@ -51,6 +53,7 @@ pub struct Clocked<F: Scalar = f32> {
     components: Vec<Component>,
     outputs: Vec<usize>,
     drives: Vec<(usize, Noise<F>)>,
+    zoneouts: Vec<(usize, Noise<F>)>,
     parameters: Vec<Parameter<F>>,
     simd: Simd,
     threads: usize,
@@ -71,7 +74,9 @@ pub struct Record<F> {
     pub traces: Vec<Trace<F>>,
     /// Chooses the noise of drives, reads and populations with escape noise: the same seed, the same noise. Set it before a run.
     pub noise: Seed,
-    clock: usize,                   // steps that were shifted away
+    /// Whether populations with zoneout draw whose state stays, as they do while they learn, or all keep the expected share.
+    pub learning: bool,
+    clock: usize,                   // steps that were shifted away, or lie before the trial; modulo 2^64
     reached: usize,                 // steps done of a trial that is run piece by piece
     wants: Wants,                   // of it
     fans: Vec<Vec<Fan<F>>>,         // by population: the families into it
@@ -100,6 +105,7 @@ impl<F: Scalar> Record<F> {
             spikes,
             traces,
             noise: Seed::new(0),
+            learning: false,
             clock: 0,
             reached: 0,
             wants: Wants::Spikes,
@@ -129,7 +135,7 @@ impl<F: Scalar> Record<F> {
         assert!(by <= self.reached, "{by} steps to forget, {} done", self.reached);
         self.spikes.iter_mut().for_each(|raster| raster.shift(by));
         self.traces.iter_mut().for_each(|trace| trace.shift(by));
-        (self.clock, self.reached) = (self.clock + by, self.reached - by);
+        (self.clock, self.reached) = (self.clock.wrapping_add(by), self.reached - by);
     }
 
     /// The families into population `p`, one row for each source: those of [`Clocked::families`], with the weights of the last run.
@@ -223,12 +229,19 @@ impl<F: Scalar> Clocked<F> {
                     flat_mut(store.weights_mut()).iter_mut().for_each(|w| *w = sign.of(*w));
                 }
                 let learns = !(fixed || store.frozen());
-                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, learns, store, reads: None }
+                Link { projection, port, sign, subset: subset.clone(), from, to, delay: *delay, learns, tied: None, store, reads: None }
             };
             let groups = by_delay(p, n, m, draft.dt);
             groups.iter().flat_map(|group| parts.iter().map(move |&part| link(group, part))).collect::<Vec<_>>()
         });
-        let links: Vec<Link<F>> = lowered.collect();
+        let mut links: Vec<Link<F>> = lowered.collect();
+        for (k, p) in draft.projections.iter().enumerate().filter(|_| !frozen) {
+            // Of one delay, so each of the two is one link, unless signs have lists of their own, which do not learn.
+            let find = |projection: usize| links.iter().position(|link| link.projection == projection && link.sign.is_none());
+            if let (Some(own), Some(of)) = (find(k), p.tied.and_then(find)) {
+                links[own].tied = Some(of);
+            }
+        }
         let incoming: Vec<Vec<usize>> =
             (0..draft.populations.len()).map(|p| (0..links.len()).filter(|&k| links[k].to == p).collect()).collect();
         let plan = Plan::new(&links, &incoming, frozen);
@@ -243,6 +256,11 @@ impl<F: Scalar> Clocked<F> {
                 Some((to, Noise { counts: Poisson::new(d.rate * draft.dt), port, weight: F::of(f64::from(d.weight)), key: 0 }))
             })
             .collect();
+        let zoneouts = (draft.populations.iter().enumerate()).filter_map(|(p, population)| {
+            let (share, how) = population.model.zoneout()?;
+            Some((p, Noise { counts: Poisson::once(share), port: Some(how.port), weight: F::of(Zoneout::KEEP), key: 0 }))
+        });
+        let zoneouts = zoneouts.collect();
         Clocked {
             network: network.clone(),
             cells,
@@ -254,6 +272,7 @@ impl<F: Scalar> Clocked<F> {
             components,
             outputs,
             drives,
+            zoneouts,
             parameters: (draft.populations.iter().enumerate()).flat_map(|(p, population)| Parameter::all(p, population)).collect(),
             simd,
             threads: 1,
@@ -345,7 +364,7 @@ impl<F: Scalar> Clocked<F> {
         self.fit(inputs, steps..steps + 1);
         record.rest(self);
         (record.clock, record.reached) = (0, steps);
-        let noise = self.noise(record.noise);
+        let noise = self.noise(record.noise, record.learning);
         for component in &self.components {
             // In a loop all populations advance together, as far as none can hear another.
             let stride = match (component.recurrent, wants) {
@@ -360,7 +379,7 @@ impl<F: Scalar> Clocked<F> {
                 record.traces[p].begin(steps, &**cells, stride, wants);
                 if let Some(events) = given.map(|given| given[p]).filter(|_| cells.output().is_events()) {
                     record.spikes[p].clone_from(events);
-                    record.traces[p].tell(events);
+                    record.traces[p].tell(events.iter());
                 }
             }
             let strides = || (0..steps).step_by(stride).map(|start| start..(start + stride).min(steps));
@@ -413,13 +432,64 @@ impl<F: Scalar> Clocked<F> {
     pub fn advance(&self, until: usize, inputs: &[&Raster], record: &mut Record<F>) {
         self.fit(inputs, until..usize::MAX);
         record.follow(self);
-        let (noise, wants) = (self.noise(record.noise), record.wants);
-        for t in record.reached..until {
-            for component in &self.components {
-                component.populations.iter().for_each(|&p| self.advance_one(p, t..t + 1, inputs, false, wants, &noise, record));
+        let (noise, wants) = (self.noise(record.noise, record.learning), record.wants);
+        for component in &self.components {
+            // What nobody hears is not listed in the order of steps, so its steps may be taken together.
+            let unheard = !component.recurrent && component.populations.iter().all(|&p| !self.cells[p].output().is_events());
+            let stride = if unheard { PUSH_STRIDE } else { 1 };
+            for start in (record.reached..until).step_by(stride) {
+                let steps = start..(start + stride).min(until);
+                component.populations.iter().for_each(|&p| self.advance_one(p, steps.clone(), inputs, false, wants, &noise, record));
             }
         }
         record.reached = record.reached.max(until);
+    }
+
+    /// Steps before one that it may depend on, besides the state: the longest delay or refractory period, and at least 1.
+    pub fn history(&self) -> usize {
+        let delays = self.links.iter().map(|link| link.delay);
+        delays.chain(self.cells.iter().map(|cells| cells.refractory())).fold(1, usize::max)
+    }
+
+    /// Runs a trial that goes on where another ended. `inputs` [begin](Past::lead) with the last [`history`](Self::history) steps of that trial, which are not run again; what they
+    /// were stands in the record as if they had been. Spikes and potentials are those of one long trial.
+    ///
+    /// # Panics
+    /// If the rasters do not fit the network's inputs, or the past is of another network.
+    #[track_caller]
+    pub fn go_on(&self, past: &Past<F>, inputs: &[&Raster], wants: Wants, record: &mut Record<F>) {
+        let (steps, history) = (inputs.first().map_or(0, |raster| raster.steps()), self.history());
+        self.fit(inputs, steps..steps + 1);
+        assert!(past.fits(self), "the past is that of another network");
+        self.begin(steps, wants, record);
+        (record.clock, record.reached) = (past.clock.wrapping_sub(history), history);
+        for (p, (tail, state)) in past.populations.iter().enumerate() {
+            tail.write(history, tail.graded, &mut record.spikes[p]);
+            if self.cells[p].output().is_events() {
+                record.traces[p].tell(tail.events());
+            }
+            flat_mut(&mut record.traces[p].state).copy_from_slice(state);
+        }
+        (0..self.cells.len()).for_each(|p| self.push_ahead(p, history, inputs, record));
+        self.advance(steps, inputs, record);
+    }
+
+    /// Pushes the events of the first `steps` steps over the families into population `p`, as if it had been run over them.
+    fn push_ahead(&self, p: usize, steps: usize, inputs: &[&Raster], record: &mut Record<F>) {
+        let Record { spikes, fans, ahead, .. } = record;
+        let (fans, width) = (&fans[p], blocks(self.cells[p].size()));
+        if fans.is_empty() {
+            return;
+        }
+        let planes = ahead[p].take(steps, fans.iter().map(|fan| fan.reach).max().unwrap_or(0), width);
+        for t in 0..steps {
+            for (fan, family) in fans.iter().zip(&self.plan.families[p]).filter(|(fan, _)| t >= fan.delay) {
+                let events = family.from.spikes(inputs, spikes);
+                let (fired, values) = (events.at(t - fan.delay), events.values_at(t - fan.delay));
+                let into = &mut planes[t * width..];
+                fired.iter().enumerate().for_each(|(n, &i)| fan::push(fan, i, values.get(n).map(|&x| F::of(x)), into));
+            }
+        }
     }
 
     #[track_caller]
@@ -433,13 +503,30 @@ impl<F: Scalar> Clocked<F> {
         );
     }
 
-    /// The drives of every population with the numbers of this trial.
-    fn noise(&self, seed: Seed) -> Vec<Vec<Noise<F>>> {
-        let mut noise = vec![Vec::new(); if self.drives.is_empty() { 0 } else { self.cells.len() }];
+    /// The drives of every population, and its zoneout if that is to be drawn, with the numbers of this trial.
+    fn noise(&self, seed: Seed, drawn: bool) -> Vec<Vec<Noise<F>>> {
+        let zoneouts = if drawn { &self.zoneouts[..] } else { &[] };
+        let mut noise = vec![Vec::new(); if self.drives.is_empty() && zoneouts.is_empty() { 0 } else { self.cells.len() }];
+        for (p, zoneout) in zoneouts {
+            noise[*p].push(Noise { key: zoneout_key(seed, *p), ..zoneout.clone() });
+        }
         for (k, (p, drive)) in self.drives.iter().enumerate() {
             noise[*p].push(Noise { key: noise::key(seed.nth(k as u64)), ..drive.clone() });
         }
         noise
+    }
+
+    /// Draws for 64 neurons of population `p` whose state stays at a step, and closes them: adds to their input of the port of [`Zoneout`]. The numbers are those
+    /// that a run draws with this seed as its noise. For dense methods.
+    pub fn zone_out(&self, p: usize, seed: Seed, step: usize, block: usize, into: &mut Block<F>) {
+        for (_, zoneout) in self.zoneouts.iter().filter(|(of, _)| *of == p) {
+            self.simd.run(ZoneOut { noise: zoneout, key: zoneout_key(seed, p), step, block, into });
+        }
+    }
+
+    /// The input at which zoneout of population `p` closes its neurons; `None` if it has none.
+    pub fn zoneout_port(&self, p: usize) -> Option<usize> {
+        self.zoneouts.iter().find(|(of, _)| *of == p).and_then(|(_, noise)| noise.port)
     }
 
     /// Takes one population over `steps`, on one thread.
@@ -453,9 +540,20 @@ impl<F: Scalar> Clocked<F> {
         noise: &[Vec<Noise<F>>],
         record: &mut Record<F>,
     ) {
-        let Record { spikes, traces, scratch, clock, fans, images, ahead, noise: trial, .. } = record;
+        let Record { spikes, traces, scratch, clock, fans, images, ahead, noise: trial, learning, .. } = record;
         let Scratch { heard, listed } = &mut scratch[0];
-        let stride = Stride { engine: self, inputs, spikes, steps: steps.clone(), given, wants, noise, clock: *clock, trial: *trial };
+        let stride = Stride {
+            engine: self,
+            inputs,
+            spikes,
+            steps: steps.clone(),
+            given,
+            wants,
+            noise,
+            learning: *learning,
+            clock: *clock,
+            trial: *trial,
+        };
         stride.run(p, traces[p].whole(), heard, images, &fans[p], &mut ahead[p]);
         if given {
             // They stand there already.
@@ -499,6 +597,7 @@ impl<F: Scalar> Clocked<F> {
                         given: false,
                         wants: Wants::Spikes,
                         noise,
+                        learning: false,
                         clock: 0,
                         trial,
                     };
@@ -695,6 +794,19 @@ impl<F: Scalar> Clocked<F> {
     pub fn links(&self) -> &[Link<F>] {
         &self.links
     }
+    /// Copies weights to those tied to them, transposed. To be called when weights that others are tied to have been changed through [`links_mut`](Self::links_mut).
+    pub fn tie(&mut self) {
+        for k in 0..self.links.len() {
+            let Some(of) = self.links[k].tied else { continue };
+            let Ok([link, other]) = self.links.get_disjoint_mut([k, of]) else { continue };
+            if let (Store::Dense(own), Store::Dense(other)) = (&mut link.store, &other.store) {
+                let (pairs, from) = (own.transposed(), flat(other.weights()));
+                let to = flat_mut(own.weights_mut());
+                pairs.for_each(|(here, there)| to[here] = from[there]);
+                self.state = fan::fresh();
+            }
+        }
+    }
     /// The projections, to change their weights.
     pub fn links_mut(&mut self) -> &mut [Link<F>] {
         self.state = fan::fresh();
@@ -762,7 +874,7 @@ impl<F: Scalar> Clocked<F> {
         weights.into_iter().map(|list| list.into_iter().map(|w| w.value() as f32).collect()).collect()
     }
 
-    /// Sets the weights of a projection, given in the order of the description as long as its links are those described.
+    /// Sets the weights of a projection, given in the order of the description as long as its links are those described. Weights tied to them follow.
     ///
     /// # Panics
     /// If their number is another, or the engine is [`frozen`](Self::frozen).
@@ -781,6 +893,9 @@ impl<F: Scalar> Clocked<F> {
             set += if *sign == Some(Sign::Negative) { 0 } else { store.slots().len() };
         }
         assert_eq!(set, weights.len(), "projection {projection} has {set} weights, {} were given", weights.len());
+        if self.network.draft().projections[projection].tied.is_none() {
+            self.tie();
+        }
     }
 
     /// Anything laid out like the weights of [`links`](Self::links), as one list per projection in the order of the description.
@@ -809,6 +924,28 @@ impl<F: Scalar> Clocked<F> {
     }
 }
 
+/// Chooses who of population `p` keeps its state.
+fn zoneout_key(seed: Seed, p: usize) -> u64 {
+    noise::key(seed.child("zoneout").nth(p as u64))
+}
+
+struct ZoneOut<'a, F> {
+    noise: &'a Noise<F>,
+    key: u64,
+    step: usize,
+    block: usize,
+    into: &'a mut Block<F>,
+}
+
+impl<F: Scalar> Kernel for ZoneOut<'_, F> {
+    type Number = F;
+    type Out = ();
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        self.noise.counts.add::<F, I>(self.key, self.step, self.block, self.noise.weight, self.into);
+    }
+}
+
 /// By population: the links into it whose rows are handed out by block of targets.
 fn pulled<F: Scalar>(links: &[Link<F>], incoming: &[Vec<usize>], plan: &Plan) -> Vec<Vec<usize>> {
     let pulls = |k: &usize| !links[*k].is_pushed() && !plan.images[links[*k].to].contains(k);
@@ -829,6 +966,7 @@ struct Stride<'a, F: Scalar> {
     given: bool,
     wants: Wants,
     noise: &'a [Vec<Noise<F>>],
+    learning: bool,
     clock: usize,
     trial: Seed,
 }
@@ -861,7 +999,8 @@ impl<F: Scalar> Stride<'_, F> {
         let imaged = &engine.plan.images[p][..];
         let escape = if engine.cells[p].escapes() { noise::key(self.trial.child("escape").nth(p as u64)) } else { 0 };
         let (since, clock, given) = (self.steps.start, self.clock, self.given.then(|| &spikes[p]));
-        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since, blocks, noise, escape, clock, given };
+        let drawn = self.learning && engine.zoneout_port(p).is_some();
+        let feed = Feed { links, incoming, imaged, images, inputs, spikes, heard, since, blocks, noise, escape, clock, drawn, given };
         engine.cells[p].sweep(engine.simd, &feed, self.steps.clone(), self.wants, sink);
     }
 }
@@ -897,7 +1036,8 @@ impl<F: Scalar> Kernel for Hear<'_, F> {
                 let (fired, values) = (events.at(t - link.delay), events.values_at(t - link.delay));
                 if let Some(reads) = &link.reads {
                     let targets = self.blocks.start * LANES..self.blocks.end * LANES;
-                    let access = Access { trial: self.stride.trial, step: self.stride.clock + t, sources: fired, values, targets };
+                    let access =
+                        Access { trial: self.stride.trial, step: self.stride.clock.wrapping_add(t), sources: fired, values, targets };
                     reads.push(&access, flat_mut(into));
                     continue;
                 }

@@ -6,7 +6,7 @@
 //! [`EventDriven`] engine runs the same description in time that grows with the spikes, not with neurons and steps. A [`Windowed`] engine takes whole
 //! windows of networks that hear in windows: converted ones.
 //!
-//! A [`Device`] is what machines and engines have in common; [`Ideal`] is the clocked engine as one. A [`Substrate`] holds the weights while a network learns;
+//! A trial may go on where another ended: its [`Past`]. A [`Device`] is what machines and engines have in common; [`Ideal`] is the clocked engine as one. A [`Substrate`] holds the weights while a network learns;
 //! [`Reads`] stand between weights and who hears them.
 //!
 //! Not here: learning (`snn-learn`), files (`snn-io`). See [`Clocked`] for the smallest example.
@@ -21,6 +21,7 @@ pub mod lanes;
 mod local;
 pub mod noise;
 mod parameter;
+mod past;
 mod plan;
 mod reads;
 pub mod store;
@@ -40,6 +41,7 @@ pub use ideal::Ideal;
 pub use lanes::{Block, Entries, LANES, Scalar, Simd};
 pub use local::{Entry, Local};
 pub use parameter::Parameter;
+pub use past::Past;
 pub use plan::Image;
 pub use reads::{Access, Reads};
 pub use store::{Store, Stretch, Synapses};

@@ -35,6 +35,13 @@ impl Poisson {
         Poisson { below, parts: parts as u64 }
     }
 
+    /// 1 with probability `p`, else 0.
+    pub(crate) fn once(p: f64) -> Self {
+        let below = ((1.0 - p) * 2f64.powi(32)).round();
+        // Where it is certain no number is below.
+        Poisson { below: vec![below.min(f64::from(u32::MAX)) as u32], parts: 1 }
+    }
+
     /// A count made of the bits of another generator.
     pub fn draw(&self, mut bits: impl FnMut() -> u32) -> u32 {
         let mut part = || {

@@ -97,7 +97,7 @@ pub fn by_delay(p: &Projection, sources: usize, targets: usize, dt: f64) -> Vec<
         let links = Links::Csr { ends, targets: subset.iter().map(|&k| pairs[k as usize].1 as u32).collect() };
         let weights = Value::Each(subset.iter().map(|&k| p.weights.at(k as usize)).collect());
         let (from, to, port, fixed) = (p.from.clone(), p.to.clone(), p.port.clone(), p.fixed);
-        (delay, Some(subset), Cow::Owned(Projection { from, to, port, delay: Value::Shared(0.0), fixed, links, weights }))
+        (delay, Some(subset), Cow::Owned(Projection { from, to, port, delay: Value::Shared(0.0), fixed, tied: None, links, weights }))
     };
     groups.into_iter().map(part).collect()
 }

@@ -3,7 +3,7 @@
 
 use crate::bank::Cells;
 use crate::lanes::{Block, Entries, Isa, Kernel, LANES, Scalar, Simd, bits, blocks};
-use snn_core::{Raster, Surrogate};
+use snn_core::Surrogate;
 use std::ops::Range;
 
 /// What a run must record.
@@ -160,8 +160,8 @@ impl<F: Scalar> Trace<F> {
     }
 
     /// Takes these as the events of the trial, before it is swept: of a population that has events.
-    pub(crate) fn tell(&mut self, events: &Raster) {
-        for (t, unit) in events.iter() {
+    pub(crate) fn tell(&mut self, events: impl Iterator<Item = (usize, u32)>) {
+        for (t, unit) in events {
             self.fired[unit as usize / LANES * self.steps + t] |= 1 << (unit as usize % LANES);
         }
     }

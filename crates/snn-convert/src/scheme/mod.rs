@@ -95,6 +95,7 @@ impl Build {
             port: None,
             delay: ms(steps as f64).into(),
             fixed: false,
+            tied: None,
             links: map.links,
             weights: map.weights,
         });

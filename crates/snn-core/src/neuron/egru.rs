@@ -1,4 +1,4 @@
-use super::{Neuron, Output, Param, Range, Value};
+use super::{Neuron, Output, Param, Range, Value, Zoneout};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 /// | `form` | what an event takes from the state, and which way the gate turns | released |
 /// | `threshold` | ϑ, within 0…1 also while it is learned | 0.3 |
 /// | `bias_z`, `bias_r`, `bias_g`, `bias_h` | biases of the four inputs | 0 |
+/// | `zoneout` | probability with which a unit keeps its state, reset included, at a step of training: then `keep` is 1, else and without training `p + (1 − p)·keep`; one number, released form only | 0 |
 ///
 /// Source: Subramoney, Khan Nazeer, Schöne, Mayr & Kappel 2023 (arXiv 2206.06178), section 2 (paper form); their released code (released form), which differs in the amount of the
 /// reset, the turn of the gate and the place of the reset gate, and made the paper's tables.
@@ -46,6 +47,8 @@ pub struct Egru {
     pub bias_g: Value,
     /// Bias of the part of the candidate that the reset gate scales.
     pub bias_h: Value,
+    /// Probability with which a unit keeps its state at a step of training: see [`Zoneout`].
+    pub zoneout: f64,
 }
 
 /// The two forms in which the unit was published.
@@ -62,16 +65,22 @@ pub enum Form {
 impl Default for Egru {
     fn default() -> Self {
         let zero = || Value::Shared(0.0);
-        Egru { form: Form::Released, threshold: 0.3.into(), bias_z: zero(), bias_r: zero(), bias_g: zero(), bias_h: zero() }
+        Egru { form: Form::Released, threshold: 0.3.into(), bias_z: zero(), bias_r: zero(), bias_g: zero(), bias_h: zero(), zoneout: 0.0 }
     }
 }
 
-/// A state `h` relaxed by the gate towards the candidate: the four inputs, biases in them, `z` the logit of what is kept.
+/// A state `h` relaxed by the gate towards the candidate: the four inputs, biases in them, `z` the logit of what is kept; and the share that is kept whatever the gate says.
 #[inline(always)]
-pub(super) fn relax<R: Real>(h: R, [z, r, g, candidate]: [R; 4]) -> R {
+pub(super) fn relax<R: Real>(h: R, [z, r, g, candidate]: [R; 4], zoneout: R) -> R {
     let keep = z.sigmoid();
+    let keep = keep + zoneout * (R::of(1.0) - keep);
     let g = (g + r.sigmoid() * candidate).tanh();
     keep * h + (R::of(1.0) - keep) * g
+}
+
+/// Whether this can be a probability of zoneout.
+pub(super) fn check_zoneout(p: f64) -> Result<(), String> {
+    Param::new("zoneout", &p.into(), Range::Unit).check(1)
 }
 
 impl Neuron for Egru {
@@ -81,8 +90,9 @@ impl Neuron for Egru {
     const PORTS: &'static [&'static str] = &["z", "r", "g", "h"];
     type State<R: Real> = [R; 1];
     type Inputs<R: Real> = [R; 4];
+    const ZONEOUT: Option<Zoneout> = Some(Zoneout { constant: 8, port: 0 });
     type Params<R: Real> = [R; 5];
-    type Consts<R: Real> = [R; 8];
+    type Consts<R: Real> = [R; 9];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![
@@ -94,25 +104,37 @@ impl Neuron for Egru {
         ]
     }
 
-    fn derive<R: Real>(&self, [threshold, z, r, g, h]: [R; 5], _: f64) -> [R; 8] {
+    fn derive<R: Real>(&self, [threshold, z, r, g, h]: [R; 5], _: f64) -> [R; 9] {
         // The turn of the gate, and what of ϑ and of the state an event takes.
         let [turn, of_threshold, of_state] = match self.form {
             Form::Released => [1.0, 1.0, 0.0],
             Form::Paper => [-1.0, 0.0, 1.0],
         };
-        [threshold, z, r, g, h, R::of(turn), R::of(of_threshold), R::of(of_state)]
+        [threshold, z, r, g, h, R::of(turn), R::of(of_threshold), R::of(of_state), R::of(self.zoneout)]
+    }
+
+    fn zoneout(&self) -> f64 {
+        self.zoneout
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_zoneout(self.zoneout)?;
+        match self.form {
+            Form::Paper if self.zoneout > 0.0 => Err("`zoneout`: the paper's form has none; take the released form".into()),
+            _ => Ok(()),
+        }
     }
 
     #[inline(always)]
-    fn step<R: Real>(consts: [R; 8], [c]: [R; 1], event: R, [z, r, g, h]: [R; 4]) -> ([R; 1], R) {
-        let [threshold, bias_z, bias_r, bias_g, bias_h, turn, of_threshold, of_state] = consts;
+    fn step<R: Real>(consts: [R; 9], [c]: [R; 1], event: R, [z, r, g, h]: [R; 4]) -> ([R; 1], R) {
+        let [threshold, bias_z, bias_r, bias_g, bias_h, turn, of_threshold, of_state, zoneout] = consts;
         let kept = c - of_threshold * (event * threshold);
-        let c = relax(kept, [turn * (z + bias_z), r + bias_r, g + bias_g, h + bias_h]) - of_state * (event * c);
+        let c = relax(kept, [turn * (z + bias_z), r + bias_r, g + bias_g, h + bias_h], zoneout) - of_state * (event * c);
         ([c], c - threshold)
     }
 
     #[inline(always)]
-    fn worth<R: Real>(_: [R; 8], [c]: [R; 1]) -> R {
+    fn worth<R: Real>(_: [R; 9], [c]: [R; 1]) -> R {
         c
     }
 }
@@ -120,6 +142,25 @@ impl Neuron for Egru {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By chance a unit keeps what is left after its event; without chance a share of it; and what would be impossible is refused.
+    #[test]
+    fn zoneout_keeps_the_state() {
+        let (c, x) = (0.8, [-1.0, 0.5, 2.0, 0.3]);
+        let step = |zoneout: f64, x: [f64; 4], learning: bool| {
+            let mut consts = Egru { zoneout, ..Egru::default() }.consts::<f64>(0, 1.0);
+            consts[Egru::ZONEOUT.unwrap().constant] *= f64::from(u8::from(!learning));
+            Egru::step(consts, [c], 1.0, x).0[0]
+        };
+        let (free, kept) = (step(0.0, x, false), c - 0.3);
+        assert_eq!((step(0.4, x, true), step(0.4, [x[0] + Zoneout::KEEP, x[1], x[2], x[3]], true)), (free, kept));
+        assert!((step(0.4, x, false) - (0.4 * kept + 0.6 * free)).abs() < 1e-15);
+        let x32 = (Zoneout::KEEP as f32).sigmoid();
+        assert!(x32 == 1.0 && x32 * (1.0 - x32) == 0.0);
+        let why = |cell: Egru| super::super::Model::from(cell).check(1).unwrap_err();
+        assert!(why(Egru { zoneout: 1.5, ..Egru::default() }).contains("`zoneout` = 1.5"));
+        assert!(why(Egru { zoneout: 0.5, form: Form::Paper, ..Egru::default() }).contains("take the released form"));
+    }
 
     /// Both forms for three steps, against the formulas written out with the library's functions.
     #[test]

@@ -1,5 +1,5 @@
-use super::egru::relax;
-use super::{Neuron, Output, Param, Range, Value};
+use super::egru::{check_zoneout, relax};
+use super::{Neuron, Output, Param, Range, Value, Zoneout};
 use crate::Real;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// | parameter | meaning | default |
 /// |---|---|---|
 /// | `bias_z`, `bias_r`, `bias_g`, `bias_h` | biases of the four inputs | 0 |
+/// | `zoneout` | probability with which a unit keeps its state at a step of training, as in Egru | 0 |
 ///
 /// Source: Cho et al. 2014, with the reset gate after the matrix product.
 ///
@@ -31,12 +32,14 @@ pub struct Gru {
     pub bias_g: Value,
     /// Bias of the part of the candidate that the reset gate scales.
     pub bias_h: Value,
+    /// Probability with which a unit keeps its state at a step of training: see [`Zoneout`].
+    pub zoneout: f64,
 }
 
 impl Default for Gru {
     fn default() -> Self {
         let zero = || Value::Shared(0.0);
-        Gru { bias_z: zero(), bias_r: zero(), bias_g: zero(), bias_h: zero() }
+        Gru { bias_z: zero(), bias_r: zero(), bias_g: zero(), bias_h: zero(), zoneout: 0.0 }
     }
 }
 
@@ -47,8 +50,9 @@ impl Neuron for Gru {
     const PORTS: &'static [&'static str] = &["z", "r", "g", "h"];
     type State<R: Real> = [R; 1];
     type Inputs<R: Real> = [R; 4];
+    const ZONEOUT: Option<Zoneout> = Some(Zoneout { constant: 4, port: 0 });
     type Params<R: Real> = [R; 4];
-    type Consts<R: Real> = [R; 4];
+    type Consts<R: Real> = [R; 5];
 
     fn params(&self) -> Vec<Param<'_>> {
         vec![
@@ -59,13 +63,21 @@ impl Neuron for Gru {
         ]
     }
 
-    fn derive<R: Real>(&self, biases: [R; 4], _: f64) -> [R; 4] {
-        biases
+    fn derive<R: Real>(&self, [z, r, g, h]: [R; 4], _: f64) -> [R; 5] {
+        [z, r, g, h, R::of(self.zoneout)]
+    }
+
+    fn zoneout(&self) -> f64 {
+        self.zoneout
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_zoneout(self.zoneout)
     }
 
     #[inline(always)]
-    fn step<R: Real>(bias: [R; 4], [c]: [R; 1], _: R, x: [R; 4]) -> ([R; 1], R) {
-        let c = relax(c, std::array::from_fn(|k| x[k] + bias[k]));
+    fn step<R: Real>(consts: [R; 5], [c]: [R; 1], _: R, x: [R; 4]) -> ([R; 1], R) {
+        let c = relax(c, std::array::from_fn(|k| x[k] + consts[k]), consts[4]);
         ([c], c)
     }
 }
@@ -78,9 +90,9 @@ mod tests {
     /// Without an event before it, a step of the event-based unit is one of this.
     #[test]
     fn it_is_an_event_based_unit_without_events() {
-        let gru = Gru { bias_z: 0.3.into(), bias_r: (-0.2).into(), bias_g: 0.1.into(), bias_h: 0.4.into() };
-        let Gru { bias_z, bias_r, bias_g, bias_h } = gru.clone();
-        let egru = Egru { bias_z, bias_r, bias_g, bias_h, ..Egru::default() };
+        let gru = Gru { bias_z: 0.3.into(), bias_r: (-0.2).into(), bias_g: 0.1.into(), bias_h: 0.4.into(), zoneout: 0.3 };
+        let Gru { bias_z, bias_r, bias_g, bias_h, zoneout } = gru.clone();
+        let egru = Egru { bias_z, bias_r, bias_g, bias_h, zoneout, ..Egru::default() };
         let x = [0.4, -1.2, 0.8, 0.7];
         let (a, y) = Gru::step(gru.consts::<f64>(0, 1.0), [0.6], 0.0, x);
         assert_eq!((a, y), (Egru::step(egru.consts::<f64>(0, 1.0), [0.6], 0.0, x).0, a[0]));

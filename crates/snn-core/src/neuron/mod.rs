@@ -26,6 +26,8 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     /// Whether the sign of a weight chooses the port, of two: synapses with reversal potentials of their own. The first input is then the sum of what came
     /// over positive weights, the second, 0 or less, of what came over negative ones.
     const APART: bool = false;
+    /// How it can keep its state by chance while it learns, if it can: see [`Zoneout`].
+    const ZONEOUT: Option<Zoneout> = None;
     /// State variables, at most [`MAX_STATE`].
     type State<R: Real>: Vars<R>;
     /// One number for each of [`PORTS`](Neuron::PORTS).
@@ -51,6 +53,10 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     /// Steps at the end of a period in which it never fires.
     fn silent(&self) -> usize {
         0
+    }
+    /// The probability with which each neuron keeps its state at a step while it learns: of a model with [`ZONEOUT`](Neuron::ZONEOUT).
+    fn zoneout(&self) -> f64 {
+        0.0
     }
     /// The parameters of neuron `j`.
     fn values(&self, j: usize) -> Self::Params<f64> {
@@ -89,6 +95,23 @@ pub trait Neuron: Clone + Send + Sync + 'static {
     fn ceiling<R: Real>(_c: Self::Consts<R>, _s: Self::State<R>) -> R {
         R::of(f64::INFINITY)
     }
+}
+
+/// How a model keeps its state by chance (Krueger et al. 2017, arXiv:1606.01305): while it learns, each neuron does so with a probability `p` at every step; else all keep the share `p`
+/// of it.
+///
+/// The equation has the share as a constant. An engine that draws puts 0 in its place, and adds [`KEEP`](Self::KEEP) to an input where a neuron is to keep its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zoneout {
+    /// Which of the constants is `p`.
+    pub constant: usize,
+    /// Which input closes a neuron, where it is large.
+    pub port: usize,
+}
+
+impl Zoneout {
+    /// An input that leaves nothing open: `σ(KEEP)` is 1, and its derivative 0, in f32 and f64.
+    pub const KEEP: f64 = 1e4;
 }
 
 /// What a neuron's output `z` is, given `u`.
@@ -230,6 +253,18 @@ impl Model {
             type Out = usize;
             fn visit<N: Neuron>(self, model: &N) -> usize {
                 model.period()
+            }
+        }
+        self.visit(Of)
+    }
+
+    /// With which probability its neurons keep their state while they learn, and how: see [`Zoneout`]; `None` if they never do.
+    pub fn zoneout(&self) -> Option<(f64, Zoneout)> {
+        struct Of;
+        impl Visit for Of {
+            type Out = Option<(f64, Zoneout)>;
+            fn visit<N: Neuron>(self, model: &N) -> Self::Out {
+                N::ZONEOUT.map(|how| (model.zoneout(), how)).filter(|(p, _)| *p > 0.0)
             }
         }
         self.visit(Of)

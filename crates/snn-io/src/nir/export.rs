@@ -66,12 +66,19 @@ impl Default for Export {
 /// ```
 ///
 /// # Errors
-/// [`NirError::Node`] by the name of the population or projection for what NIR does not have: other models, refractory periods, escape noise, drives, ports, delays of each link,
+/// [`NirError::Node`] by the name of the population or projection for what NIR does not have: other models, refractory periods, escape noise, drives, ports, weights that are tied to others, delays of each link,
 /// resets by subtraction beside resets to a value, and shapes that do not fit (NIR cannot make an image of a list).
 pub fn export(net: &Network, settings: &Export) -> Result<Graph, NirError> {
     let draft = net.draft();
     if let Some(drive) = draft.drives.first() {
         return Err(Fault::at(&drive.to, "its Poisson drive is not in NIR").into());
+    }
+    if let Some((p, other)) = draft.tied() {
+        let why = format!(
+            "its weights are tied to those of {} -> {}, and nodes of NIR have weights of their own; leave out `tied`",
+            other.from, other.to
+        );
+        return Err(Fault::at(format!("{} -> {}", p.from, p.to), why).into());
     }
     let (graph, exits, relays) = Default::default();
     let mut out = Writer { net, settings, graph, shapes: shapes(net)?, exits, relays, reset: None, spikes: None };

@@ -155,7 +155,7 @@ impl<'a> Lower<'a> {
             // One of another size is refused with the projection.
             p.current = if bias.fits(p.size) { shared((0..p.size).map(|j| p.current.at(j) + bias.at(j)).collect()) } else { bias };
         }
-        self.draft.projections.push(Projection { from, to, port: None, delay, fixed: false, links, weights });
+        self.draft.projections.push(Projection { from, to, port: None, delay, fixed: false, tied: None, links, weights });
     }
 
     fn add_populations(&mut self, i: usize) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! Dense backpropagation through time: the honest baseline, and the oracle of the sparse rules.
 
 use super::adjoint::{Adjoint, Carry, DenseStep, Weighted, with_states};
+use super::trial::noise;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads};
 use crate::gemm::{Field, add_product, matrix, matrix_mut};
 use crate::in_the_loop::Station;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use snn_core::neuron::Output;
 use snn_core::{Raster, Surrogate};
 use snn_sparse::lanes::{Isa, Kernel, Simd, blocks, flat, flat_mut, valid_lanes};
-use snn_sparse::{Block, Cells, Clocked, DenseRow, LANES, Link, Local, Scalar, Source, Synapses};
+use snn_sparse::{Block, Cells, Clocked, DenseRow, LANES, Link, Local, Past, Scalar, Source, Synapses};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -85,6 +86,8 @@ impl<F: Field> Rule<F> for Bptt {
             input: Vec::new(),
             rasters: Vec::new(),
             station: None,
+            pasts: Vec::new(),
+            first: 0,
             recorded: Vec::new(),
             weights: Vec::new(),
             gradient: Vec::new(),
@@ -94,6 +97,9 @@ impl<F: Field> Rule<F> for Bptt {
     }
     fn takes_device(&self) -> bool {
         !self.smooth // the smoothed network has no events
+    }
+    fn carries(&self) -> bool {
+        !self.smooth
     }
 }
 
@@ -172,6 +178,9 @@ struct Dense<F: Scalar> {
     rasters: Vec<Raster>,
     /// The device that runs trials; `None`: the dense products do.
     station: Option<Station>,
+    /// Where the trials to learn from begin, one for each; none: at rest.
+    pasts: Vec<Past<F>>,
+    first: usize,               // steps in front of a trial that goes on, of the one before it
     recorded: Vec<Vec<Raster>>, // by trial and population, of a device
     weights: Vec<Vec<F>>,
     gradient: Vec<F>,
@@ -234,10 +243,12 @@ impl<F: Scalar> Kernel for Emit<'_, F> {
 
 impl<F: Field> Worker<F> for Dense<F> {
     fn learn(&mut self, job: &Job<'_, F>, trials: &[usize], gradients: &mut Gradients<F>) -> Stats {
-        let (engine, steps, m) = (job.engine, job.data.steps(), trials.len());
+        let (engine, m) = (job.engine, trials.len());
+        self.first = if self.pasts.is_empty() { 0 } else { engine.history() };
+        let (first, steps) = (self.first, self.first + job.data.steps());
         let count = engine.cells().len();
         let mut stats = Stats::of(count);
-        if m == 0 || steps == 0 {
+        if m == 0 || steps == first {
             return stats;
         }
         self.load(job, trials);
@@ -248,7 +259,8 @@ impl<F: Field> Worker<F> for Dense<F> {
                 self.rasters.iter().zip(trials).map(|(raster, &trial)| station.run(engine, raster, trial).into_iter().cloned().collect());
             self.recorded.extend(runs);
         }
-        self.forward(engine, steps, m);
+        self.forward(job, trials, steps);
+        self.keep(engine, steps, m);
         let middle = Instant::now();
         self.judge(job, trials, &mut stats);
         let judged = Instant::now();
@@ -257,8 +269,11 @@ impl<F: Field> Worker<F> for Dense<F> {
         stats.backward_s = judged.elapsed().as_secs_f64();
         for link in engine.links() {
             let rows = match link.from {
-                Source::Input(_) if self.rule.events_in => self.rasters[..m].iter().map(Raster::len).sum(),
-                from => steps.saturating_sub(link.delay) * m * engine.size(from),
+                Source::Input(_) if self.rule.events_in => {
+                    let heard = first.saturating_sub(link.delay)..steps;
+                    self.rasters[..m].iter().map(|raster| heard.clone().map(|t| raster.at(t).len()).sum::<usize>()).sum()
+                }
+                from => (steps - first.max(link.delay).min(steps)) * m * engine.size(from),
             };
             let cells = (rows * engine.cells()[link.to].size()) as u64;
             stats.macs_forward += cells;
@@ -269,6 +284,10 @@ impl<F: Field> Worker<F> for Dense<F> {
 
     fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
         std::mem::replace(&mut self.station, station)
+    }
+
+    fn go_on_from(&mut self, pasts: Vec<Past<F>>) -> Vec<Past<F>> {
+        std::mem::replace(&mut self.pasts, pasts)
     }
 
     fn bytes(&self) -> usize {
@@ -296,9 +315,14 @@ impl<F: Field> Worker<F> for Dense<F> {
 impl<F: Field> Dense<F> {
     /// The inputs as a dense tensor, the weights as dense matrices.
     fn load(&mut self, job: &Job<'_, F>, trials: &[usize]) {
-        let (n, m, steps) = (job.data.inputs(), trials.len(), job.data.steps());
+        let (n, m, steps) = (job.data.inputs(), trials.len(), self.first + job.data.steps());
         self.rasters.resize_with(m.max(self.rasters.len()), Raster::default);
         self.rasters.iter_mut().zip(trials).for_each(|(raster, &trial)| job.data.load(trial, raster));
+        let mut next = Raster::default();
+        for (raster, past) in self.rasters.iter_mut().zip(&self.pasts) {
+            std::mem::swap(raster, &mut next);
+            past.lead(job.engine, 0, &next, raster);
+        }
         self.input.clear();
         if !self.rule.events_in {
             self.input.resize(steps * m * n, F::default());
@@ -319,7 +343,8 @@ impl<F: Field> Dense<F> {
         }
     }
 
-    fn forward(&mut self, engine: &Clocked<F>, steps: usize, m: usize) {
+    fn forward(&mut self, job: &Job<'_, F>, trials: &[usize], steps: usize) {
+        let (engine, m) = (job.engine, trials.len());
         for (layer, cells) in self.layers.iter_mut().zip(engine.cells()) {
             let size = steps * m * layer.width;
             let values = layer.weighted.iter_mut().flat_map(|values| [&mut values.worth, &mut values.heard]);
@@ -336,19 +361,24 @@ impl<F: Field> Dense<F> {
             layer.state.resize(m * layer.width * cells.states(), Block::zero());
             layer.before.resize(if cells.local().affine { 0 } else { size * (cells.states() + cells.ports()) }, Block::zero());
         }
+        self.begin_from_pasts(engine, m);
+        let first = self.first;
+        for (p, port) in (0..self.layers.len()).filter_map(|p| Some((p, engine.zoneout_port(p)?))) {
+            self.zone_out(job, trials, p, port, steps);
+        }
         for component in engine.components() {
             let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
             for &p in &component.populations {
                 for &k in engine.incoming(p) {
                     if !inside(engine.links()[k].from) {
-                        self.deliver(engine, k, 0..steps, m);
+                        self.deliver(engine, k, first..steps, m);
                     }
                 }
                 if !component.recurrent {
-                    (0..steps).for_each(|t| self.step(engine, p, t, m));
+                    (first..steps).for_each(|t| self.step(engine, p, t, m));
                 }
             }
-            for t in (0..steps).filter(|_| component.recurrent) {
+            for t in (first..steps).filter(|_| component.recurrent) {
                 for &p in &component.populations {
                     for &k in engine.incoming(p) {
                         if inside(engine.links()[k].from) {
@@ -358,6 +388,69 @@ impl<F: Field> Dense<F> {
                     self.step(engine, p, t, m);
                 }
             }
+        }
+    }
+
+    /// Puts the pasts where trials begin: states, and the events of the steps in front.
+    fn begin_from_pasts(&mut self, engine: &Clocked<F>, m: usize) {
+        for (k, past) in self.pasts.iter().enumerate() {
+            for (p, (layer, cells)) in self.layers.iter_mut().zip(engine.cells()).enumerate() {
+                let (w, states) = (layer.width, past.state(p));
+                let each = w * cells.states();
+                flat_mut(&mut layer.state[k * each..(k + 1) * each]).iter_mut().zip(states).for_each(|(to, from)| *to = *from);
+                for &(t, unit, value) in past.events(p) {
+                    let (row, lane) = ((t as usize * m + k) * w + unit as usize / LANES, unit as usize % LANES);
+                    // What spikes is handed its own output, what is weighted sends a value besides.
+                    layer.z[row].0[lane] = F::of(if layer.weighted.is_some() { 1.0 } else { value });
+                    layer.weighted.iter_mut().for_each(|values| values.heard[row].0[lane] = F::of(value));
+                }
+            }
+        }
+    }
+
+    /// Draws which units of population `p` keep their state, and closes them.
+    fn zone_out(&mut self, job: &Job<'_, F>, trials: &[usize], p: usize, port: usize, steps: usize) {
+        let (layer, m) = (&mut self.layers[p], trials.len());
+        let plane = if port == 0 { &mut layer.u } else { &mut layer.more[port - 1] };
+        for (k, &trial) in trials.iter().enumerate() {
+            let clock = self.pasts.get(k).map_or(0, |past| past.clock().wrapping_sub(self.first));
+            for t in self.first..steps {
+                let row = (t * m + k) * layer.width;
+                let blocks = plane[row..row + layer.width].iter_mut().enumerate();
+                blocks.for_each(|(b, into)| job.engine.zone_out(p, noise(job, trial), clock.wrapping_add(t), b, into));
+            }
+        }
+    }
+
+    /// Moves the pasts to where the trials end. The smoothed network has no events to go on from.
+    fn keep(&mut self, engine: &Clocked<F>, steps: usize, m: usize) {
+        if self.rule.smooth {
+            return;
+        }
+        for (k, past) in self.pasts.iter_mut().enumerate() {
+            let events = |(layer, cells): (&Layer<F>, &Box<dyn Cells<F>>)| {
+                let mut raster = Raster::new(cells.size(), self.first);
+                for t in 0..self.first {
+                    let row = ((steps - self.first + t) * m + k) * layer.width;
+                    let (z, sent) = (flat(&layer.z[row..row + layer.width]), flat(&layer.sent()[row..row + layer.width]));
+                    let fired = (0..cells.size()).filter(|&j| z[j] != F::default());
+                    match cells.output().has_values() {
+                        true => raster.push_values(t, |units, values| {
+                            units.extend(fired.clone().map(|j| j as u32));
+                            values.extend(fired.map(|j| sent[j].value()));
+                        }),
+                        false => raster.push_step(t, |units| units.extend(fired.map(|j| j as u32))),
+                    }
+                }
+                raster
+            };
+            let events: Vec<Raster> = self.layers.iter().zip(engine.cells()).map(events).collect();
+            let state = |(layer, cells): (&Layer<F>, &Box<dyn Cells<F>>)| {
+                let each = layer.width * cells.states();
+                flat(&layer.state[k * each..(k + 1) * each]).to_vec()
+            };
+            let states = self.layers.iter().zip(engine.cells()).map(state);
+            *past = past.moved(engine, &[&self.rasters[k]], events.iter().zip(states));
         }
     }
 
@@ -435,7 +528,7 @@ impl<F: Field> Dense<F> {
 
     fn judge(&mut self, job: &Job<'_, F>, trials: &[usize], stats: &mut Stats) {
         let engine = job.engine;
-        let (output, m, steps) = (engine.outputs()[0], trials.len(), job.data.steps());
+        let (output, m, first, steps) = (engine.outputs()[0], trials.len(), self.first, self.first + job.data.steps());
         for (p, (layer, cells)) in self.layers.iter_mut().zip(engine.cells()).enumerate() {
             let (w, size) = (layer.width, cells.size());
             for (k, &trial) in trials.iter().enumerate() {
@@ -443,33 +536,34 @@ impl<F: Field> Dense<F> {
                 if p == output {
                     let y = if cells.output().is_events() { layer.sent() } else { &layer.u };
                     self.y.clear();
-                    (0..steps).for_each(|t| self.y.extend_from_slice(&y[row(t)]));
+                    (first..steps).for_each(|t| self.y.extend_from_slice(&y[row(t)]));
                     self.dy.resize(self.y.len(), Block::zero());
                     stats.count(job.loss.evaluate(&self.y, size, job.data.target(trial), job.scale, &mut self.dy));
-                    (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&self.dy[t * w..(t + 1) * w]));
+                    (first..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&self.dy[(t - first) * w..(t - first + 1) * w]));
                 } else if cells.output().is_binary() {
                     let mut counts = vec![Block::<F>::zero(); w];
-                    (0..steps).for_each(|t| counts.iter_mut().zip(&layer.z[row(t)]).for_each(|(c, z)| *c = c.plus(z)));
+                    (first..steps).for_each(|t| counts.iter_mut().zip(&layer.z[row(t)]).for_each(|(c, z)| *c = c.plus(z)));
                     let counts: Vec<f64> = flat(&counts)[..size].iter().map(|c| c.value()).collect();
                     let mut constant = vec![Block::zero(); w];
                     stats.penalise(job, p, &counts, &mut constant);
                     match &mut layer.weighted {
                         Some(values) => values.constant[k * w..(k + 1) * w].copy_from_slice(&constant),
-                        None => (0..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&constant)),
+                        None => (first..steps).for_each(|t| layer.error[row(t)].copy_from_slice(&constant)),
                     }
                 }
             }
-            stats.entries[p] = (steps * m * size) as u64;
+            stats.entries[p] = ((steps - first) * m * size) as u64;
             [stats.spikes[p], stats.active[p]] = layer.counts;
         }
     }
 
     fn backward(&mut self, engine: &Clocked<F>, steps: usize, m: usize, gradients: &mut Gradients<F>) {
+        let first = self.first;
         for component in engine.components().iter().rev() {
             let inside = |from: Source| matches!(from, Source::Population(q) if component.populations.contains(&q));
             self.layers.iter_mut().for_each(|layer| layer.scan.begin(m * layer.width, layer.width));
             if component.recurrent {
-                for t in (0..steps).rev() {
+                for t in (first..steps).rev() {
                     for &p in component.populations.iter().rev() {
                         self.layers[p].back(engine.simd(), &*engine.cells()[p], t, m);
                         for &k in engine.incoming(p) {
@@ -483,12 +577,12 @@ impl<F: Field> Dense<F> {
             for &p in component.populations.iter().rev() {
                 if !component.recurrent {
                     let cells = &*engine.cells()[p];
-                    (0..steps).rev().for_each(|t| self.layers[p].back(engine.simd(), cells, t, m));
+                    (first..steps).rev().for_each(|t| self.layers[p].back(engine.simd(), cells, t, m));
                 }
                 self.parameters(engine, p, gradients);
                 for &k in engine.incoming(p) {
                     if !inside(engine.links()[k].from) {
-                        self.pull_back(engine, k, 0..steps, m);
+                        self.pull_back(engine, k, first..steps, m);
                     }
                     self.correlate(engine, k, steps, m, gradients);
                 }

@@ -36,8 +36,9 @@ use crate::loss::{Loss, Outcome, RateOver, Regulariser};
 use crate::structure::Turnover;
 use snn_core::neuron::Output;
 use snn_core::{Dataset, Raster, Surrogate};
-use snn_sparse::lanes::flat;
-use snn_sparse::{Block, Clocked, Link, Record, Scalar};
+use snn_sparse::lanes::{flat, flat_mut};
+use snn_sparse::{Block, Clocked, Link, Past, Record, Scalar, Store};
+use std::ops::Range;
 
 /// A way to get weight gradients from trials.
 pub trait Rule<F: Scalar>: Send + Sync {
@@ -52,6 +53,10 @@ pub trait Rule<F: Scalar>: Send + Sync {
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>>;
     /// Whether its workers run whole trials where they are told to ([`Worker::play_on`]), so that a device can be in the loop.
     fn takes_device(&self) -> bool {
+        false
+    }
+    /// Whether its workers can let trials go on where others ended ([`Worker::go_on_from`]).
+    fn carries(&self) -> bool {
         false
     }
     /// Links whose weights the rule lets decay, and the share of them that it leaves after every update.
@@ -73,6 +78,9 @@ impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
     fn takes_device(&self) -> bool {
         (**self).takes_device()
     }
+    fn carries(&self) -> bool {
+        (**self).carries()
+    }
     fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
         (**self).decay(engine)
     }
@@ -86,6 +94,11 @@ pub trait Worker<F: Scalar>: Send {
     /// [take devices](Rule::takes_device); the others return what they are given.
     fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
         station
+    }
+    /// From now on the trials it learns from begin at these, one for each, and move them to where they end: no gradient goes back over a beginning. None at all: they begin
+    /// at rest. Returns what it had. For rules that [carry](Rule::carries); the others return what they are given.
+    fn go_on_from(&mut self, pasts: Vec<Past<F>>) -> Vec<Past<F>> {
+        pasts
     }
     /// Bytes of working memory held (training state), without the gradients.
     fn bytes(&self) -> usize;
@@ -215,6 +228,13 @@ fn check_common<F: Scalar>(rule: &'static str, surrogate: &Surrogate, engine: &C
 
 /// For rules that learn weights only, of units with one input whose events count what they are.
 fn check_plain<F: Scalar>(rule: &'static str, engine: &Clocked<F>) -> Result<(), RuleError> {
+    if let Some((p, other)) = engine.network().draft().tied() {
+        let why = format!(
+            "has the weights of `{}` -> `{}`, whose gradients must be exact to be added; take bptt or sparse_bptt",
+            other.from, other.to
+        );
+        return Err(RuleError::Projection { rule, from: p.from.clone(), to: p.to.clone(), why });
+    }
     for p in &engine.network().draft().populations {
         let refuse = |what: String| {
             let why = format!("({}) {what}; take bptt or sparse_bptt", p.model.name());
@@ -273,6 +293,16 @@ impl<F: Scalar> Gradients<F> {
     /// All lists: of weights, then of parameters.
     pub fn lists_mut(&mut self) -> impl Iterator<Item = &mut Vec<Block<F>>> {
         self.links.iter_mut().chain(&mut self.parameters)
+    }
+
+    /// Adds the gradients of weights that are tied to others to those of the others, and sets them to zero.
+    pub fn tie(&mut self, engine: &Clocked<F>) {
+        for (k, link) in engine.links().iter().enumerate() {
+            let (Some(of), Store::Dense(store)) = (link.tied, &link.store) else { continue };
+            let Ok([from, into]) = self.links.get_disjoint_mut([k, of]) else { continue };
+            let (from, into) = (flat_mut(from), flat_mut(into));
+            store.transposed().for_each(|(here, there)| into[there] += std::mem::take(&mut from[here]));
+        }
     }
 
     /// Adds all others to the first, in order, whatever the number of threads, and sets them to zero: each is read and written once.
@@ -365,28 +395,30 @@ impl Stats {
         }
     }
 
-    /// Counts what the populations did in a trial with this input.
-    pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, record: &Record<F>) {
-        for (p, (spikes, trace)) in record.spikes.iter().zip(&record.traces).enumerate() {
-            self.spikes[p] += spikes.len() as u64;
-            self.active[p] += trace.active.len() as u64;
-            self.entries[p] += (spikes.steps() * spikes.units()) as u64;
-        }
+    /// Counts what the populations did from step `begin` on in a trial with this input: what lies before it was counted, but for what was still on its way.
+    pub(crate) fn tally<F: Scalar>(&mut self, engine: &Clocked<F>, input: &Raster, record: &Record<F>, begin: usize) {
         let steps = input.steps();
-        let from = |link: &Link<F>, first: usize| {
+        for (p, (spikes, trace)) in record.spikes.iter().zip(&record.traces).enumerate() {
+            self.spikes[p] += (begin..steps).map(|t| spikes.at(t).len() as u64).sum::<u64>();
+            self.active[p] += trace.active.len() as u64;
+            self.entries[p] += ((steps - begin) * spikes.units()) as u64;
+        }
+        let from = |link: &Link<F>, whole: Range<usize>| {
             let spikes = link.from.spikes(&[input], &record.spikes);
-            (first..steps.saturating_sub(link.delay)).map(|t| link.store.fan_out(spikes.at(t)) as u64).sum::<u64>()
+            let heard = begin.saturating_sub(link.delay)..steps.saturating_sub(link.delay);
+            heard.filter(|t| !whole.contains(t)).map(|t| link.store.fan_out(spikes.at(t)) as u64).sum::<u64>()
         };
-        let mut first = vec![0; engine.links().len()];
+        let mut counted = vec![begin..begin; engine.links().len()];
         for p in 0..engine.cells().len() {
             for (family, fan) in engine.families(p).iter().zip(record.fans(p)) {
                 // Whole rows, as long as the trial goes on for the longest delay.
-                let (spikes, whole) = (family.from.spikes(&[input], &record.spikes), steps.saturating_sub(fan.delay + fan.reach));
-                self.macs_forward += (0..whole).flat_map(|t| spikes.at(t)).map(|&i| fan.row(i).len() as u64).sum::<u64>();
-                family.links.iter().for_each(|&k| first[k] = whole);
+                let spikes = family.from.spikes(&[input], &record.spikes);
+                let whole = begin..steps.saturating_sub(fan.delay + fan.reach).max(begin);
+                self.macs_forward += whole.clone().flat_map(|t| spikes.at(t)).map(|&i| fan.row(i).len() as u64).sum::<u64>();
+                family.links.iter().for_each(|&k| counted[k] = whole.clone());
             }
         }
-        self.macs_forward += engine.links().iter().zip(first).map(|(link, first)| from(link, first)).sum::<u64>();
+        self.macs_forward += engine.links().iter().zip(counted).map(|(link, whole)| from(link, whole)).sum::<u64>();
     }
 
     pub(crate) fn count(&mut self, outcome: Outcome) {

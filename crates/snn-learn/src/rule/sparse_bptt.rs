@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use snn_core::neuron::{MAX_PORTS, Output};
 use snn_core::{Raster, Real, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, bits, blocks, flat, flat_mut};
-use snn_sparse::{Block, Clocked, Image, LANES, Link, Record, Scalar, Source, Store, Synapses};
+use snn_sparse::{Block, Clocked, Image, LANES, Link, Past, Record, Scalar, Source, Store, Synapses};
 use std::ops::Range;
 
 /// Sparse spiking gradient descent (Perez-Nieves & Goodman 2021, arXiv 2105.08810): the gradient of BPTT with a surrogate of finite width,
@@ -65,6 +65,9 @@ impl<F: Scalar> Rule<F> for SparseBptt {
     fn takes_device(&self) -> bool {
         true
     }
+    fn carries(&self) -> bool {
+        true
+    }
 }
 
 /// A way by which errors at the inputs of a population reach the outputs of another.
@@ -116,6 +119,8 @@ type Group = (Vec<usize>, bool);
 /// The worker of every rule that goes back over a whole trial.
 pub(super) struct Sparse<F: Scalar> {
     pub trial: Trial<F>,
+    /// Where the trials to learn from begin, one for each; none: at rest.
+    pasts: Vec<Past<F>>,
     /// The population that the errors of [`Trial::output`] are of.
     pub taught: usize,
     backward: Vec<Box<dyn Backward<F>>>,
@@ -210,12 +215,15 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
         let engine = job.engine;
         let mut stats = Stats::of(engine.cells().len());
         self.begin(engine, job.updates);
-        for &trial in trials {
-            let middle = self.trial.run(job, trial, &mut stats);
+        for (k, &trial) in trials.iter().enumerate() {
+            let middle = match self.pasts.get_mut(k) {
+                Some(past) => self.trial.go_on(job, trial, past, &mut stats),
+                None => self.trial.run(job, trial, &mut stats),
+            };
             self.look_at();
             stats.macs_backward += self.back_all(engine, gradients);
             stats.backward_s += middle.elapsed().as_secs_f64();
-            stats.tally(engine, &self.trial.input, &self.trial.record);
+            stats.tally(engine, &self.trial.input, &self.trial.record, self.trial.first);
         }
         self.hand_on(engine, gradients);
         stats
@@ -223,6 +231,10 @@ impl<F: Scalar> Worker<F> for Sparse<F> {
 
     fn play_on(&mut self, station: Option<Station>) -> Option<Station> {
         std::mem::replace(&mut self.trial.station, station)
+    }
+
+    fn go_on_from(&mut self, pasts: Vec<Past<F>>) -> Vec<Past<F>> {
+        std::mem::replace(&mut self.pasts, pasts)
     }
 
     fn bytes(&self) -> usize {
@@ -255,6 +267,7 @@ impl<F: Scalar> Sparse<F> {
         let count = engine.cells().len();
         Sparse {
             trial: Trial::new(engine, surrogate),
+            pasts: Vec::new(),
             taught: engine.outputs()[0],
             backward: (0..count).map(backward).collect(),
             ways,
@@ -341,7 +354,7 @@ impl<F: Scalar> Sparse<F> {
 
     /// Takes these groups back over the trial, one after the other.
     fn back_over(&mut self, engine: &Clocked<F>, groups: &[Group], gradients: &mut Gradients<F>) -> u64 {
-        let steps = self.trial.input.steps();
+        let (first_step, steps) = (self.trial.first, self.trial.input.steps());
         let blocks = |p: usize| blocks(engine.cells()[p].size());
         (0..self.backward.len()).for_each(|p| self.backward[p].begin(blocks(p)));
         self.recent.iter_mut().for_each(Recent::begin);
@@ -352,7 +365,7 @@ impl<F: Scalar> Sparse<F> {
                 // One block over all steps, then the next: `∂L/∂x` of a block is used while it is in cache.
                 for &p in populations {
                     for b in 0..blocks(p) {
-                        macs += self.sweep(engine, p, b..b + 1, 0, 0..steps);
+                        macs += self.sweep(engine, p, b..b + 1, 0, first_step..steps);
                         macs += self.correlate(engine, p, b, 0, gradients);
                     }
                 }
@@ -363,8 +376,8 @@ impl<F: Scalar> Sparse<F> {
             let ports = |p: usize| engine.cells()[p].ports();
             let lists = |p: usize| blocks(p) * ports(p);
             let first: Vec<usize> = populations.iter().scan(0, |sum, &p| Some(std::mem::replace(sum, *sum + lists(p)))).collect();
-            let stride = if *recurrent { 1 } else { steps.max(1) };
-            for t in (0..steps).step_by(stride).rev() {
+            let stride = if *recurrent { 1 } else { (steps - first_step).max(1) };
+            for t in (first_step..steps).step_by(stride).rev() {
                 for (&p, &first) in populations.iter().zip(&first).rev() {
                     let steps = t..t + stride;
                     macs += self.sweep(engine, p, 0..blocks(p), first, steps.clone());
@@ -372,6 +385,10 @@ impl<F: Scalar> Sparse<F> {
                         macs += self.rows(engine, p, first, steps, gradients);
                     }
                 }
+            }
+            // What was on its way when the trial began.
+            for (&p, &first) in populations.iter().zip(&first).filter(|_| rows && first_step > 0) {
+                macs += self.rows(engine, p, first, 0..first_step, gradients);
             }
             for (&p, &first) in populations.iter().zip(&first) {
                 macs += (0..blocks(p)).map(|b| self.correlate(engine, p, b, first + b * ports(p), gradients)).sum::<u64>();
@@ -384,6 +401,11 @@ impl<F: Scalar> Sparse<F> {
     fn sweep(&mut self, engine: &Clocked<F>, p: usize, blocks: Range<usize>, place: usize, steps: Range<usize>) -> u64 {
         let (all, lists) = (self.trial.input.steps(), blocks.len() * engine.cells()[p].ports());
         self.delta.resize(self.delta.len().max((place + lists) * all), Block::zero());
+        let before = self.trial.first;
+        if before > 0 && steps.end == all {
+            // No error there.
+            (place..place + lists).for_each(|list| self.delta[list * all..list * all + before].fill(Block::zero()));
+        }
         let output = (p == self.taught).then_some(&self.trial.output[..]);
         let delta = &mut self.delta[place * all..(place + lists) * all];
         let (ways, constant) = (&self.ways[p][..], &self.trial.constant[p][..]);
@@ -490,7 +512,8 @@ impl<F: Scalar> Sparse<F> {
                 Some(image) => (image.store(), &mut self.images[k]),
                 None => (&link.store, &mut gradients.links[k]),
             };
-            macs += engine.simd().run(Correlate { store, block: b, trains, delta, gradient });
+            let since = self.trial.first.saturating_sub(link.delay);
+            macs += engine.simd().run(Correlate { store, block: b, trains, since, delta, gradient });
         }
         macs * lanes(engine, p, b)
     }
@@ -510,13 +533,15 @@ pub(super) fn correlate<F: Scalar>(
     delta: &[Block<F>],
     gradient: &mut [Block<F>],
 ) -> u64 {
-    engine.simd().run(Correlate { store: &link.store, block: b, trains, delta, gradient }) * lanes(engine, link.to, b)
+    engine.simd().run(Correlate { store: &link.store, block: b, trains, since: 0, delta, gradient }) * lanes(engine, link.to, b)
 }
 
 struct Correlate<'a, F> {
     store: &'a Store<F>,
     block: usize,
     trains: &'a Trains,
+    /// Events before this step are not heard any more.
+    since: usize,
     delta: &'a [Block<F>],
     gradient: &'a mut [Block<F>],
 }
@@ -530,10 +555,11 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
         let mut spikes = 0;
         for i in 0..self.trains.units() {
             let times = self.trains.at(i);
-            let heard = &times[..times.partition_point(|&t| (t as usize) < self.delta.len())];
+            let first = if self.since == 0 { 0 } else { times.partition_point(|&t| (t as usize) < self.since) };
+            let heard = &times[first..times.partition_point(|&t| (t as usize) < self.delta.len()).max(first)];
             if !heard.is_empty() {
                 let values = self.trains.values_at(i);
-                let values = values.get(..heard.len()).unwrap_or(values);
+                let values = values.get(first..first + heard.len()).unwrap_or(values);
                 self.store.learn(self.block, i, heard, values, self.delta, self.gradient);
                 spikes += heard.len() as u64;
             }

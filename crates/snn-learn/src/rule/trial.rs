@@ -4,7 +4,7 @@ use super::{Job, Stats};
 use crate::in_the_loop::Station;
 use snn_core::{Dataset, Raster, Seed, Surrogate};
 use snn_sparse::lanes::blocks;
-use snn_sparse::{Block, Clocked, Record, Scalar, Wants};
+use snn_sparse::{Block, Clocked, Past, Record, Scalar, Wants};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -15,6 +15,8 @@ pub(super) struct Trial<F: Scalar> {
     pub record: Record<F>,
     /// The device that runs trials; `None`: the engine does.
     pub station: Option<Station>,
+    /// Steps in front of the trial, of the one before it: 0, unless it [goes on](Self::go_on). There is nothing to learn from them but what they still bring.
+    pub first: usize,
     /// `∂L/∂y[t][block]` of the output population.
     pub output: Vec<Block<F>>,
     /// By population: `∂L/∂z[block]` that holds at every step, the regulariser's.
@@ -37,11 +39,14 @@ struct Pieces {
 impl<F: Scalar> Trial<F> {
     /// No trial yet.
     pub fn new(engine: &Clocked<F>, surrogate: Surrogate) -> Self {
+        let mut record = Record::new(engine);
+        record.learning = true;
         Trial {
             wants: Wants::Active(surrogate),
             input: Raster::default(),
-            record: Record::new(engine),
+            record,
             station: None,
+            first: 0,
             output: Vec::new(),
             constant: engine.cells().iter().map(|c| vec![Block::zero(); blocks(c.size())]).collect(),
             y: Vec::new(),
@@ -61,10 +66,11 @@ impl<F: Scalar> Trial<F> {
         let engine = job.engine;
         let Pieces { input, reached, here, counts, .. } = &mut self.pieces;
         job.data.load(index, input);
-        let room = window + history(engine);
+        let room = window + engine.history();
         self.input.reset(input.units(), room);
         self.record.noise = noise(job, index);
         engine.begin(room, self.wants, &mut self.record);
+        self.first = 0;
         (*reached, *here) = (0, 0);
         counts.resize_with(engine.cells().len(), Vec::new);
         for (p, counts) in counts.iter_mut().enumerate() {
@@ -89,7 +95,7 @@ impl<F: Scalar> Trial<F> {
             return None;
         }
         let start = Instant::now();
-        let by = here.saturating_sub(history(engine));
+        let by = here.saturating_sub(engine.history());
         if by > 0 {
             self.record.shift(by);
             self.input.shift(by);
@@ -145,8 +151,25 @@ impl<F: Scalar> Trial<F> {
         middle
     }
 
+    /// As [`run`](Self::run), but the trial goes on from `past`, which becomes where it ends.
+    pub fn go_on(&mut self, job: &Job<'_, F>, index: usize, past: &mut Past<F>, stats: &mut Stats) -> Instant {
+        let engine = job.engine;
+        job.data.load(index, &mut self.pieces.input);
+        past.lead(engine, 0, &self.pieces.input, &mut self.input);
+        self.record.noise = noise(job, index);
+        self.first = engine.history();
+        let start = Instant::now();
+        engine.go_on(past, &[&self.input], self.wants, &mut self.record);
+        *past = past.after(engine, &[&self.input], &self.record);
+        let middle = Instant::now();
+        stats.forward_s += (middle - start).as_secs_f64();
+        self.judge(job, index, stats);
+        middle
+    }
+
     /// Runs trial `index` of `data`. Returns when it was over.
     pub fn play(&mut self, engine: &Clocked<F>, data: &dyn Dataset, index: usize, stats: &mut Stats) -> Instant {
+        self.first = 0;
         data.load(index, &mut self.input);
         let start = Instant::now();
         match &mut self.station {
@@ -164,14 +187,16 @@ impl<F: Scalar> Trial<F> {
         let (trace, units) = (&self.record.traces[output], engine.cells()[output].size());
         trace.values(&mut self.y);
         self.output.resize(self.y.len(), Block::zero());
-        stats.count(job.loss.evaluate(&self.y, units, job.data.target(index), job.scale, &mut self.output));
+        let before = self.first * trace.blocks();
+        self.output[..before].fill(Block::zero());
+        stats.count(job.loss.evaluate(&self.y[before..], units, job.data.target(index), job.scale, &mut self.output[before..]));
         for (p, constant) in self.constant.iter_mut().enumerate() {
             constant.fill(Block::zero());
             if p != output && engine.cells()[p].output().is_binary() {
                 let spikes = &self.record.spikes[p];
                 self.counts.clear();
                 self.counts.resize(spikes.units(), 0.0);
-                (0..spikes.steps()).flat_map(|t| spikes.at(t)).for_each(|&j| self.counts[j as usize] += 1.0);
+                (self.first..spikes.steps()).flat_map(|t| spikes.at(t)).for_each(|&j| self.counts[j as usize] += 1.0);
                 stats.penalise(job, p, &self.counts, constant);
             }
         }
@@ -186,12 +211,6 @@ impl<F: Scalar> Trial<F> {
 }
 
 /// Chooses the noise of reads: other numbers for every trial and after every update.
-fn noise<F: Scalar>(job: &Job<'_, F>, index: usize) -> Seed {
+pub(super) fn noise<F: Scalar>(job: &Job<'_, F>, index: usize) -> Seed {
     Seed::new(job.updates).nth(index as u64)
-}
-
-/// Steps that what happens now may depend on.
-fn history<F: Scalar>(engine: &Clocked<F>) -> usize {
-    let delays = engine.links().iter().map(|link| link.delay);
-    delays.chain(engine.cells().iter().map(|cells| cells.refractory())).fold(1, usize::max)
 }

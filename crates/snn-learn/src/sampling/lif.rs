@@ -196,7 +196,7 @@ impl LifSampling {
             rows.iter().for_each(|row| ends.push(ends.last().copied().unwrap_or(0) + row.len() as u32));
             let links = Links::Csr { ends, targets: rows.iter().flatten().map(|link| link.0).collect() };
             let weights = Value::Each(rows.iter().flatten().map(|link| link.1 as f32).collect());
-            Projection { from: from.into(), to: UNITS.into(), port: None, delay: delay.into(), fixed: false, links, weights }
+            Projection { from: from.into(), to: UNITS.into(), port: None, delay: delay.into(), fixed: false, tied: None, links, weights }
         };
         let joined = |i: usize| {
             let mut row: Vec<(u32, f64)> =

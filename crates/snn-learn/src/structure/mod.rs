@@ -186,7 +186,7 @@ impl Update<'_> {
     /// The optimiser's update of `links()[k]`, if its weights are learned.
     pub fn optimise(&mut self, k: usize) {
         let link = &mut self.engine.links_mut()[k];
-        if link.learns {
+        if link.learns && link.tied.is_none() {
             self.moments.update(&self.optimiser, self.factor, k, link.store.weights_mut(), &self.gradients.links[k]);
         }
     }

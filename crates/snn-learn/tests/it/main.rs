@@ -1,6 +1,8 @@
 //! Gradients, online rules and rewiring against their oracles.
 
+mod carried;
 mod common;
+mod drop_connect;
 mod egru;
 mod eprop;
 mod eprop_reference;
@@ -14,5 +16,7 @@ mod stdp_em;
 mod stripes;
 mod structure;
 mod synaptic_sampling;
+mod tied;
 mod trainer;
 mod tssl_bp;
+mod zoneout;

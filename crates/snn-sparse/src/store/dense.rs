@@ -39,6 +39,16 @@ impl<F: Scalar> Dense<F> {
         row * LANES..(row + 1) * LANES
     }
 
+    /// Where every weight stands here, and where its copy stands in the store of the transposed matrix: positions within the flat weights.
+    pub fn transposed(&self) -> impl Iterator<Item = (usize, usize)> + use<F> {
+        let (n, m) = (self.sources, self.targets);
+        let tiles = (0..blocks(m)).flat_map(move |to| (0..blocks(n)).map(move |from| (from * LANES..((from + 1) * LANES).min(n), to)));
+        tiles.flat_map(move |(sources, to)| {
+            let pair = move |i: usize, j: usize| ((to * n + i) * LANES + j % LANES, (i / LANES * m + j) * LANES + i % LANES);
+            sources.flat_map(move |i| (to * LANES..((to + 1) * LANES).min(m)).map(move |j| pair(i, j)))
+        })
+    }
+
     #[inline(always)]
     fn rows(&self, block: usize) -> &[Block<F>] {
         &self.w[block * self.sources..(block + 1) * self.sources]

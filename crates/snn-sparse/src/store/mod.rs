@@ -333,8 +333,16 @@ mod laws {
             let events = prop::sample::subsequence((0..n as u32).collect::<Vec<_>>(), 0..=n);
             (weights, events, prop::collection::vec(-1.0f64..1.0, m)).prop_map(move |(weights, events, delta)| {
                 let (links, weights) = (links.clone(), weights.into());
-                let projection =
-                    Projection { from: "a".into(), to: "b".into(), port: None, delay: 0.0.into(), fixed: false, links, weights };
+                let projection = Projection {
+                    from: "a".into(),
+                    to: "b".into(),
+                    port: None,
+                    delay: 0.0.into(),
+                    fixed: false,
+                    tied: None,
+                    links,
+                    weights,
+                };
                 (projection, triplets.clone(), n, m, events, delta)
             })
         })

@@ -299,7 +299,7 @@ impl<F: Scalar> Worker<F> for Learned<F> {
         self.begin(engine, job.updates);
         for &trial in trials {
             self.update(engine, job.data, trial, &mut stats);
-            stats.tally(engine, &self.first.trial.input, &self.first.trial.record);
+            stats.tally(engine, &self.first.trial.input, &self.first.trial.record, 0);
             self.error.clear();
             let second = Job { engine: &self.after, ..*job };
             let station = self.first.play_on(None).map(|station| station.with_weights(&self.after));

@@ -253,6 +253,7 @@ impl Feedback {
                 port: None,
                 delay: Value::Shared(0.0),
                 fixed: true,
+                tied: None,
                 links: Links::All,
                 weights: Value::Each(b),
             };

@@ -844,7 +844,7 @@ impl<F: Scalar> Worker<F> for Online<F> {
                 self.advance(job, steps, [start == 0, last], gradients, &mut stats);
             }
             stats.backward_s += middle.elapsed().as_secs_f64();
-            stats.tally(engine, &self.trial.input, &self.trial.record);
+            stats.tally(engine, &self.trial.input, &self.trial.record, 0);
         }
         for (links, gradient) in self.links.iter_mut().zip(&mut gradients.links) {
             links.iter_mut().for_each(|links| links.end(gradient));

@@ -211,7 +211,7 @@ impl<F: Scalar> Worker<F> for Counting<F> {
                 component.populations.iter().for_each(|&p| stats.macs_backward += self.back(engine, p, gradients));
             }
             stats.backward_s += middle.elapsed().as_secs_f64();
-            stats.tally(engine, &self.trial.input, &self.trial.record);
+            stats.tally(engine, &self.trial.input, &self.trial.record, 0);
             // Every neuron has the derivative of its count.
             stats.active.iter_mut().zip(engine.cells()).for_each(|(active, cells)| *active += cells.size() as u64);
         }
