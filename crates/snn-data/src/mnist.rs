@@ -1,6 +1,6 @@
-//! MNIST and its relatives: 28×28 grey images of ten classes in four idx files.
+//! MNIST and its relatives: grey images of one shape and their classes in four idx files.
 
-use crate::{Split, encode::Encoder, error::DataError, images::ImageSet};
+use crate::{Split, encode::Encoder, error::DataError, images::ImageSet, source::Source};
 use snn_core::{Raster, Seed};
 use snn_io::{IoError, idx};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 const SIDE: usize = 28;
 const CLASSES: usize = 10;
 
-/// The images and labels of one part of a data set, as the bytes of the files: 785 bytes per image.
+/// The images and labels of one part of a data set, as the bytes of the files: 785 bytes per image of 28 × 28 pixels.
 #[derive(Clone, Debug)]
 pub struct Images {
     name: String,
+    shape: (usize, usize),
+    classes: usize,
     pixels: Vec<u8>,
     labels: Vec<u8>,
 }
@@ -39,30 +41,31 @@ impl Images {
         )
     }
 
+    /// Images of any shape and any number of classes, read from `dir` itself: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same with
+    /// `t10k` for the test part, plain or `.gz`. The classes are those of the training labels.
+    ///
+    /// ```no_run
+    /// use snn_data::{Images, ImageSet, Split};
+    /// let train = Images::idx("my-pictures", Split::Train)?;
+    /// println!("{} pictures of {:?} pixels, {} classes", train.len(), train.shape(), train.classes());
+    /// # Ok::<(), snn_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Images::fashion_mnist`]; [`DataError::Contents`] for a test image of another shape or class than the training images.
+    pub fn idx(dir: impl AsRef<Path>, split: Split) -> Result<Self, DataError> {
+        let (dir, source) = (dir.as_ref(), Source { set: "idx", from: "whoever wrote them; `cargo xtask data fetch fashion-mnist --data DIR` gets a set of this layout" });
+        let name = dir.file_name().map_or("idx".into(), |name| name.to_string_lossy().into_owned());
+        let train = Files::read(dir, Split::Train, source)?;
+        let shape = train.shape;
+        let classes = train.labels.iter().max().map_or(0, |&label| usize::from(label) + 1);
+        let files = if split == Split::Train { train } else { Files::read(dir, split, source)? };
+        files.images(name, split, shape, classes, source)
+    }
+
     fn open(set: &'static str, from: &'static str, dir: &Path, split: Split) -> Result<Self, DataError> {
-        let dir = dir.join(set);
-        let part = if split == Split::Train { "train" } else { "t10k" };
-        let read = |stem: &str| match idx::read_either(&dir, &format!("{part}-{stem}")) {
-            Err(source @ IoError::NotFound { .. }) => Err(DataError::Missing { set, from, source }),
-            other => Ok(other?),
-        };
-        let (images_path, images) = read("images-idx3-ubyte")?;
-        let (labels_path, labels) = read("labels-idx1-ubyte")?;
-        let wrong =
-            |path: &PathBuf, found, expected: &str| Err(DataError::Contents { path: path.clone(), found, expected: expected.into(), from });
-        let &[n, SIDE, SIDE] = &images.dims[..] else {
-            return wrong(&images_path, format!("an array of shape {:?}", images.dims), "images of 28 × 28 pixels");
-        };
-        if n == 0 {
-            return wrong(&images_path, "no images".into(), "at least one");
-        }
-        if labels.dims != [n] {
-            return wrong(&labels_path, format!("labels of shape {:?}", labels.dims), &format!("one for each of the {n} images beside it"));
-        }
-        if let Some(i) = labels.data.iter().position(|&label| usize::from(label) >= CLASSES) {
-            return wrong(&labels_path, format!("label {} at index {i}", labels.data[i]), "labels from 0 to 9");
-        }
-        Ok(Images { name: format!("{set}/{}", split.name()), pixels: images.data, labels: labels.data })
+        let source = Source { set, from };
+        Files::read(&dir.join(set), split, source)?.images(set.into(), split, (SIDE, SIDE), CLASSES, source)
     }
 
     /// Name and part, for example `fashion-mnist/train`.
@@ -80,14 +83,92 @@ impl Images {
         self.labels.is_empty()
     }
 
-    /// The 784 pixels of image `index`, row by row, 0 (dark) to 255.
+    /// The pixels of image `index`, row by row, 0 (dark) to 255.
     pub fn pixels(&self, index: usize) -> &[u8] {
-        &self.pixels[index * SIDE * SIDE..][..SIDE * SIDE]
+        let each = self.shape.0 * self.shape.1;
+        &self.pixels[index * each..][..each]
     }
 
-    /// The class of image `index`, 0 to 9.
+    /// The class of image `index`, from 0.
     pub fn label(&self, index: usize) -> usize {
         self.labels[index].into()
+    }
+}
+
+/// Writes pictures and their classes as the two idx files of a part, in the layout of MNIST, for [`Images::idx`] and for other tools: intensities from 0 to 1
+/// become bytes.
+///
+/// ```
+/// use snn_core::Seed;
+/// use snn_data::{ImageSet, Images, Split, StrokeParams, write_idx};
+/// let dir = tempfile::tempdir()?;
+/// let drawn = StrokeParams { side: 8, ..StrokeParams::default() }.images(Seed::new(1), 0..20)?;
+/// write_idx(&drawn, dir.path(), Split::Train)?;
+/// let read = Images::idx(dir.path(), Split::Train)?;
+/// assert_eq!((read.len(), read.shape(), read.label(3)), (20, (8, 8), drawn.label(3)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`DataError::Parameter`] for more than 256 classes; [`DataError::Io`] if a file cannot be written.
+pub fn write_idx(images: &dyn ImageSet, dir: impl AsRef<Path>, split: Split) -> Result<(), DataError> {
+    crate::error::check(images.classes() <= 256, "write_idx", "classes", images.classes(), "at most 256, as a label is a byte")?;
+    let (rows, columns) = images.shape();
+    let data = images.numbers(0..images.len()).into_iter().map(|x| (255.0 * x.clamp(0.0, 1.0)).round() as u8).collect();
+    idx::write(file(dir.as_ref(), split, PIXELS), &idx::Idx { dims: vec![images.len(), rows, columns], data })?;
+    let data = (0..images.len()).map(|i| images.label(i) as u8).collect();
+    Ok(idx::write(file(dir.as_ref(), split, LABELS), &idx::Idx { dims: vec![images.len()], data })?)
+}
+
+const PIXELS: &str = "images-idx3-ubyte";
+const LABELS: &str = "labels-idx1-ubyte";
+
+/// The name of a file, as MNIST has it.
+fn file(dir: &Path, split: Split, what: &str) -> PathBuf {
+    dir.join(format!("{}-{what}", if split == Split::Train { "train" } else { "t10k" }))
+}
+
+/// The two files of a part: bytes, one label for each image.
+struct Files {
+    paths: [PathBuf; 2],
+    shape: (usize, usize),
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+}
+
+impl Files {
+    fn read(dir: &Path, split: Split, source: Source) -> Result<Self, DataError> {
+        let Source { set, from } = source;
+        let read = |what: &str| match idx::read_either(dir, &file(Path::new(""), split, what).to_string_lossy()) {
+            Err(source @ IoError::NotFound { .. }) => Err(DataError::Missing { set, from, source }),
+            other => Ok(other?),
+        };
+        let (images_path, images) = read(PIXELS)?;
+        let (labels_path, labels) = read(LABELS)?;
+        let &[n, rows, columns] = &images.dims[..] else {
+            return source.wrong(&images_path, format!("an array of shape {:?}", images.dims), "images, [n, rows, columns]");
+        };
+        if n * rows * columns == 0 {
+            return source.wrong(&images_path, if n == 0 { "no images".into() } else { "no pixels".into() }, "at least one");
+        }
+        if labels.dims != [n] {
+            let expected = format!("one for each of the {n} images beside it");
+            return source.wrong(&labels_path, format!("labels of shape {:?}", labels.dims), expected);
+        }
+        Ok(Files { paths: [images_path, labels_path], shape: (rows, columns), pixels: images.data, labels: labels.data })
+    }
+
+    /// What they hold, if it is images of this shape and these classes.
+    fn images(self, set: String, split: Split, shape: (usize, usize), classes: usize, source: Source) -> Result<Images, DataError> {
+        let Files { paths: [images_path, labels_path], shape: found, pixels, labels } = self;
+        if found != shape {
+            let found = format!("an array of shape [{}, {}, {}]", labels.len(), found.0, found.1);
+            return source.wrong(&images_path, found, format!("images of {} × {} pixels", shape.0, shape.1));
+        }
+        if let Some(i) = labels.iter().position(|&label| usize::from(label) >= classes) {
+            return source.wrong(&labels_path, format!("label {} at index {i}", labels[i]), format!("labels from 0 to {}", classes - 1));
+        }
+        Ok(Images { name: format!("{set}/{}", split.name()), shape, classes, pixels, labels })
     }
 }
 
@@ -99,10 +180,10 @@ impl ImageSet for Images {
         self.labels.len()
     }
     fn shape(&self) -> (usize, usize) {
-        (SIDE, SIDE)
+        self.shape
     }
     fn classes(&self) -> usize {
-        CLASSES
+        self.classes
     }
     fn label(&self, index: usize) -> usize {
         self.labels[index].into()
@@ -192,6 +273,26 @@ mod tests {
         assert!(refused(dir.path()).contains("no images"));
         fs::write(&images, b"<html>").unwrap();
         assert!(refused(dir.path()).contains("a web page"));
+    }
+
+    #[test]
+    fn other_shapes_and_classes() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = |split: Split, dims: &[u32], labels: &[u8]| {
+            let pixels = vec![7; dims.iter().product::<u32>() as usize];
+            fs::write(file(dir.path(), split, PIXELS), idx_bytes(dims, &pixels)).unwrap();
+            fs::write(file(dir.path(), split, LABELS), idx_bytes(&[labels.len() as u32], labels)).unwrap();
+        };
+        part(Split::Train, &[3, 2, 5], &[0, 3, 1]);
+        part(Split::Test, &[1, 2, 5], &[3]);
+        let (train, test) = (Images::idx(dir.path(), Split::Train).unwrap(), Images::idx(dir.path(), Split::Test).unwrap());
+        assert_eq!((train.shape(), train.classes(), train.pixels(2).len()), ((2, 5), 4, 10));
+        assert_eq!((test.classes(), test.label(0), test.len()), (4, 3, 1));
+        let refused = || Images::idx(dir.path(), Split::Test).unwrap_err().to_string();
+        part(Split::Test, &[1, 2, 5], &[4]);
+        assert!(refused().contains("label 4 at index 0, expected labels from 0 to 3"), "{}", refused());
+        part(Split::Test, &[1, 5, 2], &[3]);
+        assert!(refused().contains("shape [1, 5, 2], expected images of 2 × 5"), "{}", refused());
     }
 
     #[test]

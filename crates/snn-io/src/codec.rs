@@ -43,6 +43,16 @@ pub fn save<T: Serialize + ?Sized>(path: impl AsRef<Path>, value: &T) -> Result<
     atomic::write(path, &bytes)
 }
 
+/// Whether a checkpoint is whole, whatever it is of: the bytes of its payload.
+///
+/// # Errors
+/// As [`load`], but for [`IoError::Value`].
+pub fn verify(path: impl AsRef<Path>) -> Result<u64, IoError> {
+    let path = path.as_ref();
+    let bytes = fs::read(path).map_err(|e| IoError::reading(path, EXPECTED, e))?;
+    Ok(payload(path, &bytes)?.len() as u64)
+}
+
 /// Loads what [`save`] has written.
 ///
 /// # Errors
@@ -54,7 +64,8 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, IoError> {
     decode(path, &bytes)
 }
 
-fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, IoError> {
+/// What stands behind a header that tells the truth.
+fn payload<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], IoError> {
     if !bytes.starts_with(MAGIC) {
         return Err(IoError::Format { path: path.into(), expected: EXPECTED, found: describe(&bytes[..bytes.len().min(256)]) });
     }
@@ -77,6 +88,11 @@ fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, IoError> 
     if found != crc {
         return Err(IoError::Checksum { path: path.into(), expected: crc, found });
     }
+    Ok(payload)
+}
+
+fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, IoError> {
+    let payload = payload(path, bytes)?;
     let config = bincode::config::standard().with_limit::<MAX_DECODED>();
     let (value, used) = bincode::serde::decode_from_slice(payload, config).map_err(|e| not_a::<T>(path, e))?;
     if used != payload.len() {

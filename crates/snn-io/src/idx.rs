@@ -53,6 +53,31 @@ pub fn read_either(dir: impl AsRef<Path>, stem: &str) -> Result<(PathBuf, Idx), 
     }
 }
 
+/// Writes an idx file, plain.
+///
+/// ```
+/// use snn_io::idx::{self, Idx};
+/// let dir = tempfile::tempdir()?;
+/// let labels = Idx { dims: vec![3], data: vec![0, 2, 1] };
+/// idx::write(dir.path().join("train-labels-idx1-ubyte"), &labels)?;
+/// assert_eq!(idx::read(dir.path().join("train-labels-idx1-ubyte"))?, labels);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`IoError::Os`].
+///
+/// # Panics
+/// If the dimensions are not those of the data, or do not fit into the format (255 of them, each below 2³²).
+#[track_caller]
+pub fn write(path: impl AsRef<Path>, idx: &Idx) -> Result<(), IoError> {
+    assert_eq!(idx.dims.iter().product::<usize>(), idx.data.len(), "an array of shape {:?}", idx.dims);
+    let mut bytes = vec![0, 0, 8, u8::try_from(idx.dims.len()).expect("at most 255 dimensions")];
+    idx.dims.iter().for_each(|&n| bytes.extend(u32::try_from(n).expect("a dimension below 2³²").to_be_bytes()));
+    bytes.extend(&idx.data);
+    crate::atomic::write(path, &bytes)
+}
+
 fn decode(path: &Path, mut raw: impl BufRead) -> Result<Idx, IoError> {
     let os = |e| IoError::os(path, "read it", e);
     if raw.fill_buf().map_err(os)?.starts_with(&[0x1f, 0x8b]) {

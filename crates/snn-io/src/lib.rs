@@ -2,7 +2,7 @@
 //!
 //! | module | files | |
 //! |---|---|---|
-//! | [`idx`] | the MNIST family, plain or gzip | read |
+//! | [`idx`] | the MNIST family, plain or gzip | read, write |
 //! | [`aer`] | address events: N-MNIST, N-Caltech101 | read, write |
 //! | [`wav`] | sound: PCM and 32-bit float | read |
 //! | [`hdf5`] | event data sets in the layout of SHD and SSC, arrays; plain or gzip | read, write |
@@ -12,6 +12,8 @@
 //! | [`csv`] | tables of numbers with a header, plain or gzip | read |
 //! | [`codec`] | our own binary checkpoints | read, write |
 //! | [`json`] | descriptions and results | read, write |
+//! | [`tensorboard`] | event files of TensorBoard | write |
+//! | [`kind`](fn@kind) | what a file is, by its contents | |
 //! | [`atomic`] | what all of them write through | |
 //!
 //! Whatever the bytes are, a reader answers with a value or an [`IoError`] that names the file, the place and what to change; it does not
@@ -43,15 +45,18 @@ mod error;
 pub mod hdf5;
 pub mod idx;
 pub mod json;
+mod kind;
 pub mod nir;
 pub mod npy;
 mod number;
 pub mod onnx;
+pub mod tensorboard;
 pub mod wav;
 
 pub use aer::Event;
 pub use error::IoError;
 pub use hdf5::SpikeTrains;
 pub use idx::Idx;
+pub use kind::{Kind, kind};
 pub use number::Real;
 pub use wav::Wav;

@@ -14,7 +14,7 @@ use ndarray_npy::{NpzWriter, WritableElement, WriteNpyExt, npy::header::Header};
 use std::{
     fs,
     io::{Cursor, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use zip::{ZipArchive, result::ZipError};
 
@@ -77,7 +77,49 @@ pub fn npz_names(path: impl AsRef<Path>) -> Result<Vec<String>, IoError> {
 /// As [`read`]; [`IoError::Content`] also for a damaged archive, a checksum that disagrees or a name that is not there, and
 /// [`IoError::TooLarge`] for an array of more than 4 GiB.
 pub fn read_npz<T: Real>(path: impl AsRef<Path>, name: &str) -> Result<ArrayD<T>, IoError> {
+    let (path, plain) = member(path.as_ref(), name)?;
+    decode(&path, &plain)
+}
+
+/// The type of the elements of an array as NumPy writes it, `<f4` or `|u1`: of a `.npy`, or of the array `name` of an archive.
+///
+/// # Errors
+/// As [`read`] and [`read_npz`].
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("whole.npy");
+/// snn_io::npy::write(&path, &ndarray::arr1(&[1i64, -2]))?;
+/// assert_eq!(snn_io::npy::element_type(&path, None)?, "<i8");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn element_type(path: impl AsRef<Path>, name: Option<&str>) -> Result<String, IoError> {
     let path = path.as_ref();
+    let (path, bytes) = match name {
+        Some(name) => member(path, name)?,
+        None => (path.into(), fs::read(path).map_err(|e| IoError::reading(path, EXPECTED, e))?),
+    };
+    let (header, _) = header(&path, &bytes)?;
+    let descriptor = header.type_descriptor;
+    Ok(descriptor.as_string().map_or_else(|| descriptor.to_string(), Clone::clone))
+}
+
+/// Writes named arrays of one type as an archive (stored, not compressed), atomically; folders are created.
+///
+/// # Errors
+/// [`IoError::Content`] for a name that occurs twice or what the format cannot hold, [`IoError::Os`] from the system.
+pub fn write_npz<A: WritableElement, D: Dimension>(path: impl AsRef<Path>, arrays: &[(&str, &ArrayRef<A, D>)]) -> Result<(), IoError> {
+    let path = path.as_ref();
+    let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
+    for &(name, array) in arrays {
+        archive.add_array(name, array).map_err(|e| IoError::content(path, format!("array `{name}`"), e.to_string()))?;
+    }
+    let bytes = archive.finish().map_err(|e| IoError::content(path, "archive", e.to_string()))?;
+    atomic::write(path, bytes.get_ref())
+}
+
+/// The bytes of an array of an archive, and what errors call it.
+fn member(path: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), IoError> {
     let bytes = fs::read(path).map_err(|e| IoError::reading(path, EXPECTED_NPZ, e))?;
     let inside = format!("{name}.npy");
     let mut archive = open(path, &bytes)?;
@@ -97,21 +139,7 @@ pub fn read_npz<T: Real>(path: impl AsRef<Path>, name: &str) -> Result<ArrayD<T>
     if plain.len() as u64 > size {
         return Err(IoError::Trailing { path, what: "the array", expected: size });
     }
-    decode(&path, &plain)
-}
-
-/// Writes named arrays of one type as an archive (stored, not compressed), atomically; folders are created.
-///
-/// # Errors
-/// [`IoError::Content`] for a name that occurs twice or what the format cannot hold, [`IoError::Os`] from the system.
-pub fn write_npz<A: WritableElement, D: Dimension>(path: impl AsRef<Path>, arrays: &[(&str, &ArrayRef<A, D>)]) -> Result<(), IoError> {
-    let path = path.as_ref();
-    let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
-    for &(name, array) in arrays {
-        archive.add_array(name, array).map_err(|e| IoError::content(path, format!("array `{name}`"), e.to_string()))?;
-    }
-    let bytes = archive.finish().map_err(|e| IoError::content(path, "archive", e.to_string()))?;
-    atomic::write(path, bytes.get_ref())
+    Ok((path, plain))
 }
 
 fn open<'a>(path: &Path, bytes: &'a [u8]) -> Result<ZipArchive<Cursor<&'a [u8]>>, IoError> {
@@ -125,7 +153,8 @@ fn damaged(path: &Path, error: impl ToString) -> IoError {
     IoError::content(path, "archive", format!("{}; expected {EXPECTED_NPZ}: copy or download it again", error.to_string()))
 }
 
-fn decode<T: Real>(path: &Path, bytes: &[u8]) -> Result<ArrayD<T>, IoError> {
+/// The header of an array, and the bytes of its elements.
+fn header<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Header, &'a [u8]), IoError> {
     if !bytes.starts_with(MAGIC) {
         return Err(IoError::format(path, EXPECTED, bytes));
     }
@@ -148,6 +177,16 @@ fn decode<T: Real>(path: &Path, bytes: &[u8]) -> Result<ArrayD<T>, IoError> {
         return Err(nonsense("nested".into()));
     }
     let header = Header::from_reader(&mut &head[..]).map_err(|e| nonsense(e.to_string()))?;
+    Ok((header, elements))
+}
+
+fn decode<T: Real>(path: &Path, bytes: &[u8]) -> Result<ArrayD<T>, IoError> {
+    let (header, elements) = header(path, bytes)?;
+    let truncated = |what, expected: usize, found: usize| {
+        let (expected, found) = (expected as u64, found as u64);
+        IoError::Truncated { path: path.into(), what, expected, found }
+    };
+    let nonsense = |reason: String| IoError::content(path, "header", format!("{reason}; expected {EXPECTED} of plain numbers"));
     let stored = header.type_descriptor.as_string().and_then(|descriptor| stored(descriptor));
     let Some(stored) = stored else { return Err(nonsense(format!("elements of type {}", header.type_descriptor))) };
     let Some(size) = header.shape.iter().try_fold(stored.size, |product, &n| product.checked_mul(n)) else {

@@ -107,6 +107,28 @@ pub enum LabError {
         /// What it said.
         cause: anyhow::Error,
     },
+    /// A recipe says something that cannot be understood.
+    #[error("{}, line {line}: {why}", path.display())]
+    Recipe {
+        /// The recipe.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong, and what is known.
+        why: String,
+    },
+    /// A training failed.
+    #[error("{cause:#}")]
+    Training {
+        /// What went wrong.
+        cause: anyhow::Error,
+    },
+    /// A folder that holds something else than the result of a training.
+    #[error("{} holds other files than the result of a training, which would be replaced: give another --out, or remove it", path.display())]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A document lacks the markers between which generated text goes.
     #[error("{} has no line \"{marker}\" followed by a line \"<!-- end -->\"; add both where the generated part belongs", path.display())]
     NoMarkers {

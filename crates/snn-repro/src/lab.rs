@@ -177,6 +177,12 @@ impl Lab {
         std::fs::write(&path, bytes).map_err(LabError::io("write", &path))
     }
 
+    /// Writes a file of the result that grows while the run goes on: it can be looked at meanwhile, in `OUT.partial/files/`.
+    pub(crate) fn rewrite(&mut self, name: &str, bytes: &[u8]) -> Result<(), LabError> {
+        let path = if self.files.iter().any(|file| file == name) { self.store.files().join(name) } else { self.file(name)? };
+        std::fs::write(&path, bytes).map_err(LabError::io("write", &path))
+    }
+
     /// Draws lines, one per `(label, points)`, to `NAME.svg` and `NAME.png`, and writes their points to `NAME.csv`.
     ///
     /// Points that are not numbers, or not positive on a logarithmic axis, are left out and interrupt the line.

@@ -59,15 +59,38 @@ type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType
 
 /// Draws `picture` to two files.
 pub(crate) fn draw(picture: &impl Picture, svg: &Path, png: &Path) -> Result<(), LabError> {
+    to_svg(picture, svg)?;
+    to_png(picture, png)
+}
+
+/// Draws `picture` to a file whose name ends in `.svg` or `.png`.
+pub(crate) fn draw_one(picture: &impl Picture, to: &Path) -> Result<(), LabError> {
+    match to.extension().and_then(|kind| kind.to_str()) {
+        Some("svg") => to_svg(picture, to),
+        Some("png") => to_png(picture, to),
+        _ => Err(LabError::Plot { path: to.into(), why: "give a name that ends in .svg or .png".into() }),
+    }
+}
+
+fn to_svg(picture: &impl Picture, to: &Path) -> Result<(), LabError> {
+    let area = SVGBackend::new(to, SIZE).into_drawing_area();
+    drawn(to, with_font(|| picture.draw(&area, 1)).and_then(|()| area.present()))
+}
+
+fn to_png(picture: &impl Picture, to: &Path) -> Result<(), LabError> {
+    let area = BitMapBackend::new(to, (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE)).into_drawing_area();
+    drawn(to, with_font(|| picture.draw(&area, PNG_SCALE)).and_then(|()| area.present()))
+}
+
+fn drawn(path: &Path, outcome: Result<(), impl std::fmt::Display>) -> Result<(), LabError> {
+    outcome.map_err(|error| LabError::Plot { path: path.into(), why: error.to_string() })
+}
+
+fn with_font<T>(draw: impl FnOnce() -> T) -> T {
     static FONT: Once = Once::new();
-    // The bytes are a font of a crate that is tested with them; if they were none, drawing text would say so below.
+    // The bytes are a font of a crate that is tested with them; if they were none, drawing text would say so.
     FONT.call_once(|| drop(register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)));
-    let failed = |path: &Path, why: String| LabError::Plot { path: path.into(), why };
-    let to_svg = |area: DrawingArea<SVGBackend, Shift>| picture.draw(&area, 1).and_then(|()| area.present());
-    to_svg(SVGBackend::new(svg, SIZE).into_drawing_area()).map_err(|error| failed(svg, error.to_string()))?;
-    let to_png = |area: DrawingArea<BitMapBackend, Shift>| picture.draw(&area, PNG_SCALE).and_then(|()| area.present());
-    let pixels = (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE);
-    to_png(BitMapBackend::new(png, pixels).into_drawing_area()).map_err(|error| failed(png, error.to_string()))
+    draw()
 }
 
 type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<Axis, Axis>>;

@@ -116,16 +116,8 @@ fn one_seed(paper: &'static Paper, settings: &Settings, seed: u64) -> Result<Run
     if resumed {
         lab.note("continued from an interrupted run: times and memory are those of the last part");
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| (paper.run)(&mut lab))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Err(anyhow::anyhow!("its code panicked, which is a bug: {}", text.unwrap_or("no message")))
-    });
-    if let Err(cause) = outcome {
-        let said = cause.downcast_ref();
-        if lab.has_checkpoints() && !matches!(said, Some(LabError::Checkpoint { .. })) {
-            say(format_args!("{}: what it had saved is kept; --resume goes on from there", paper.id));
-        }
-        return Err(match said {
+    if let Err(cause) = attempt(&mut lab, paper.id, paper.run) {
+        return Err(match cause.downcast_ref() {
             Some(LabError::Interrupted) => LabError::Interrupted,
             _ => LabError::Paper { paper: paper.id, scale: settings.scale, seed, cause },
         });
@@ -141,6 +133,21 @@ fn one_seed(paper: &'static Paper, settings: &Settings, seed: u64) -> Result<Run
     result.write(&store.files().join("result.json"))?;
     store.commit()?;
     Ok(result)
+}
+
+/// Does `work` in the lab; of a failure that leaves something to go on from, says so.
+pub(crate) fn attempt(lab: &mut Lab, what: &str, work: impl FnOnce(&mut Lab) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(lab))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(anyhow::anyhow!("its code panicked, which is a bug: {}", text.unwrap_or("no message")))
+    });
+    if let Err(cause) = &outcome
+        && lab.has_checkpoints()
+        && !matches!(cause.downcast_ref(), Some(LabError::Checkpoint { .. }))
+    {
+        say(format_args!("{what}: what it had saved is kept; --resume goes on from there"));
+    }
+    outcome
 }
 
 /// The result in `dir`, if it is what a run with these settings would be about.
@@ -213,10 +220,10 @@ fn figure(one: &ClaimResult) -> Option<Option<f64>> {
 
 impl Settings {
     fn begun(&self) -> Begun {
-        Begun { version: env!("CARGO_PKG_VERSION").into(), data: self.data.clone() }
+        Begun { version: env!("CARGO_PKG_VERSION").into(), data: self.data.clone(), recipe: None }
     }
 }
 
-fn path_text(path: &Path) -> String {
+pub(crate) fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

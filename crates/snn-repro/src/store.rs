@@ -15,13 +15,18 @@ use crate::LabError;
 pub(crate) struct Begun {
     pub(crate) version: String,
     pub(crate) data: Option<PathBuf>,
+    /// Of a training: the digest of its recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recipe: Option<String>,
 }
 
 impl std::fmt::Display for Begun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.data {
-            Some(data) => write!(f, "by version {} with data {}", self.version, data.display()),
-            None => write!(f, "by version {} without data", self.version),
+        write!(f, "by version {}", self.version)?;
+        match (&self.recipe, &self.data) {
+            (Some(digest), _) => write!(f, " from the recipe with digest {}", &digest[..digest.len().min(12)]),
+            (None, Some(data)) => write!(f, " with data {}", data.display()),
+            (None, None) => write!(f, " without data"),
         }
     }
 }
@@ -238,7 +243,7 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let dir = out.path().join("smoke-1");
         let commit = |k: usize| {
-            let store = Store::open(&dir, &Begun { version: "1".into(), data: None }, false).unwrap();
+            let store = Store::open(&dir, &Begun { version: "1".into(), data: None, recipe: None }, false).unwrap();
             fs::write(store.files().join("result.json"), k.to_string()).unwrap();
             store.commit().unwrap();
         };
@@ -261,7 +266,7 @@ mod tests {
     fn state_begun_with_other_arguments_is_refused_and_kept() {
         let out = tempfile::tempdir().unwrap();
         let dir = out.path().join("smoke-1");
-        let begun = |version: &str| Begun { version: version.into(), data: None };
+        let begun = |version: &str| Begun { version: version.into(), data: None, recipe: None };
         let store = Store::open(&dir, &begun("1"), false).unwrap();
         fs::write(store.checkpoint("training").unwrap().join("one.ckpt"), "x").unwrap();
         assert!(matches!(Store::open(&dir, &begun("1"), true), Err(LabError::Busy { .. })));

@@ -7,10 +7,11 @@ use ndarray::ArrayView;
 use ndarray_npy::NpzWriter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use snn_core::Dataset;
 use snn_core::net::Links;
 use snn_core::stats::mean;
+use snn_core::{Dataset, Network, Raster};
 use snn_learn::{Stats, Trainer, Turnover};
+use snn_sparse::{Clocked, Wants};
 
 use crate::Lab;
 use crate::checkpoint::file_name;
@@ -115,15 +116,30 @@ impl Lab {
         name: &str,
         trainer: &mut Trainer,
         epochs: usize,
+        draw: impl FnMut(usize) -> anyhow::Result<Box<dyn Dataset + 'a>>,
+        held_out: Option<&dyn Dataset>,
+        measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
+    ) -> anyhow::Result<Vec<Epoch>> {
+        self.train_watched(name, trainer, epochs, draw, held_out, measure, |_, _| Ok(()))
+    }
+
+    /// As [`Lab::train_drawn`]; `watch` sees the history so far, after every epoch and when a training goes on.
+    pub(crate) fn train_watched<'a>(
+        &mut self,
+        name: &str,
+        trainer: &mut Trainer,
+        epochs: usize,
         mut draw: impl FnMut(usize) -> anyhow::Result<Box<dyn Dataset + 'a>>,
         held_out: Option<&dyn Dataset>,
         mut measure: impl FnMut(&Trainer) -> anyhow::Result<Option<f64>>,
+        mut watch: impl FnMut(&mut Lab, &[Epoch]) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Epoch>> {
         let mut checkpoint = self.checkpoint_of("training", name, epochs as u64, "epochs")?;
         let mut history: Vec<Epoch> = Vec::new();
         if let Some((done, state)) = checkpoint.load()? {
             trainer.restore(&state).map_err(|cause| checkpoint.refused(cause))?;
             history = done;
+            watch(self, &history)?;
         }
         let mut data = draw(history.len())?;
         let progress = self.progress(name, (epochs * data.len()) as u64);
@@ -148,6 +164,7 @@ impl Lab {
                 progress.message(format!("loss {:.4}, {:.2} %{held}, active {} %", epoch.loss, 100.0 * epoch.accuracy, active.join(" ")));
                 epoch.measured = measure(trainer)?;
                 history.push(epoch);
+                watch(self, &history)?;
                 if number < epochs {
                     data = draw(number)?;
                 }
@@ -200,6 +217,11 @@ fn npz(trainer: &Trainer) -> anyhow::Result<Vec<u8>> {
 /// The mean over epochs of the share of active entries in population `p`.
 pub fn mean_active(history: &[Epoch], p: usize) -> f64 {
     mean(history.iter().map(|e| e.active[p]))
+}
+
+/// Spikes of population `p` in the first trial of `data`.
+pub(crate) fn first_spikes(net: &Network, data: &dyn Dataset, p: usize) -> Raster {
+    Clocked::<f32>::compile(net).trial(data, 0, Wants::Spikes).1.spikes.swap_remove(p)
 }
 
 /// Accuracy on the held-out data after the last epoch, in percent; not a number if there is none.

@@ -20,14 +20,13 @@ use anyhow::Result;
 use snn_core::net::{Connect, Init};
 use snn_core::neuron::{Li, Lif, decay};
 use snn_core::stats::mean;
-use snn_core::{Dataset, Net, Network, Raster, Seed, Surrogate, ms};
+use snn_core::{Dataset, Net, Network, Seed, Surrogate, ms};
 use snn_data::{Images, Latency, LatencyImages, Nmnist, NmnistParams, Split, SpokenDigits, SpokenParams, TemplateParams};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SparseBptt, TrainError, Trainer};
-use snn_sparse::{Clocked, Wants};
 
 use crate::plot::numbered;
 use crate::table::list;
-use crate::train::{Epoch, accuracy, mean_active};
+use crate::train::{Epoch, accuracy, first_spikes, mean_active};
 use crate::{Axes, Bound, Claim, Cost, Lab, Paper, Scale};
 
 const PARITY: &str = "templates: sparse − dense test accuracy";
@@ -206,7 +205,7 @@ fn templates(lab: &mut Lab) -> Result<()> {
                         "raster",
                         "templates: first hidden layer in one test trial",
                         ms(1.0),
-                        &hidden_spikes(&sparse.network()?, &test),
+                        &first_spikes(&sparse.network()?, &test, 0),
                     )?;
                     main = history;
                 }
@@ -292,7 +291,7 @@ fn fashion(lab: &mut Lab, train: Images, test: Images) -> Result<()> {
     lab.report(F_PARITY, accuracy(&ours) - accuracy(&full))?;
     lab.note(format!("Fashion-MNIST, {pair} epochs: test accuracy {:.2} % sparse, {:.2} % dense", accuracy(&ours), accuracy(&full)));
     curves(lab, "Fashion-MNIST", &main, &full)?;
-    lab.raster("fashion-mnist-raster", "Fashion-MNIST: first hidden layer for one test image", ms(1.0), &hidden_spikes(&trained, &test))?;
+    lab.raster("fashion-mnist-raster", "Fashion-MNIST: first hidden layer for one test image", ms(1.0), &first_spikes(&trained, &test, 0))?;
     Ok(())
 }
 
@@ -343,7 +342,7 @@ fn recorded(lab: &mut Lab, data: Recorded, study: Study) -> Result<()> {
         activity.push(active(&main));
         if repeat == 0 {
             curves(lab, name, &main, &full)?;
-            let raster = hidden_spikes(&sparse.network()?, &*test);
+            let raster = first_spikes(&sparse.network()?, &*test, 0);
             lab.raster(&format!("{}-raster", name.to_lowercase()), &format!("{name}: first hidden layer in one test trial"), dt, &raster)?;
         }
     }
@@ -386,9 +385,4 @@ fn fidelity(net: &Network, data: &dyn Dataset, seed: Seed) -> Result<f64> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     let cosine = |k: usize| dot(&sparse[k], &full[k]) / (dot(&sparse[k], &sparse[k]) * dot(&full[k], &full[k])).sqrt();
     Ok(cosine(0).min(cosine(1)))
-}
-
-/// Spikes of the first hidden layer in the first trial of `data`.
-fn hidden_spikes(net: &Network, data: &dyn Dataset) -> Raster {
-    Clocked::<f32>::compile(net).trial(data, 0, Wants::Spikes).1.spikes.swap_remove(0)
 }

@@ -7,4 +7,5 @@ mod lab;
 mod made_up;
 mod matrix;
 mod pcm;
+mod recipe;
 mod reward;
