@@ -7,6 +7,7 @@
 use crate::{
     IoError, Real, atomic,
     bytes::MAX_EXPANDED,
+    error::shortened,
     number::{Kind, Stored},
 };
 use ndarray::{ArrayD, ArrayRef, Dimension, IxDyn, ShapeBuilder};
@@ -14,7 +15,7 @@ use ndarray_npy::{NpzWriter, WritableElement, WriteNpyExt, npy::header::Header};
 use std::{
     fs,
     io::{Cursor, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use zip::{ZipArchive, result::ZipError};
 
@@ -84,9 +85,9 @@ pub fn read_npz<T: Real>(path: impl AsRef<Path>, name: &str) -> Result<ArrayD<T>
     let names: Vec<String> = archive.file_names().map(Into::into).collect();
     let mut file = archive.by_name(&inside).map_err(|e| match e {
         ZipError::FileNotFound => IoError::content(path, "archive", format!("no array `{inside}`, expected one of {names:?}")),
-        e => damaged(&path.join(&inside), e),
+        e => damaged(&within(path, &inside), e),
     })?;
-    let path = path.join(inside);
+    let path = within(path, &inside);
     let size = file.size();
     if size > MAX_EXPANDED {
         return Err(IoError::TooLarge { path, what: "the array".into(), limit: MAX_EXPANDED });
@@ -112,6 +113,14 @@ pub fn write_npz<A: WritableElement, D: Dimension>(path: impl AsRef<Path>, array
     }
     let bytes = archive.finish().map_err(|e| IoError::content(path, "archive", e.to_string()))?;
     atomic::write(path, bytes.get_ref())
+}
+
+/// The path that errors name: also where an archive calls an array `/a.npy` or `../a.npy`.
+fn within(path: &Path, name: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push("/");
+    whole.push(shortened(name.into()));
+    whole.into()
 }
 
 fn open<'a>(path: &Path, bytes: &'a [u8]) -> Result<ZipArchive<Cursor<&'a [u8]>>, IoError> {
