@@ -4,6 +4,8 @@ mod data;
 mod fmt;
 mod layers;
 mod links;
+mod manifest;
+mod packages;
 mod record;
 mod tidy;
 
