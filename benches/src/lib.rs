@@ -72,3 +72,8 @@ fn on_threads(count: usize) -> rayon::ThreadPool {
 fn row<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

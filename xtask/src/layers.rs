@@ -5,15 +5,12 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use crate::manifest::{self, strings};
+
 /// Checks the manifests of the workspace at `root`.
 pub fn check(root: &Path) -> Result<(), String> {
-    let workspace = read(&root.join("Cargo.toml"))?;
-    let mut packages = Vec::new();
-    for member in strings(workspace.get("workspace").and_then(|w| w.get("members"))) {
-        for folder in expand(root, &member)? {
-            packages.push(read(&folder.join("Cargo.toml"))?);
-        }
-    }
+    let workspace = manifest::read(&root.join("Cargo.toml"))?;
+    let packages: Vec<Table> = manifest::members(root)?.into_iter().map(|(_, package)| package).collect();
     let problems = problems(&workspace, &packages)?;
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n    ")) }
 }
@@ -76,25 +73,6 @@ fn own_dependencies(workspace: &Table, package: &Table, names: &[&str]) -> Vec<(
         }
     }
     found
-}
-
-fn read(path: &Path) -> Result<Table, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    text.parse().map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The folders a member entry stands for: itself, or for `folder/*` every package in the folder.
-fn expand(root: &Path, member: &str) -> Result<Vec<std::path::PathBuf>, String> {
-    let Some(folder) = member.strip_suffix("/*") else { return Ok(vec![root.join(member)]) };
-    let entries = std::fs::read_dir(root.join(folder)).map_err(|error| format!("cannot read the folder {folder}: {error}"))?;
-    let mut folders: Vec<_> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("Cargo.toml").is_file()).collect();
-    folders.sort();
-    Ok(folders)
-}
-
-fn strings(list: Option<&Value>) -> Vec<String> {
-    list.and_then(Value::as_array).into_iter().flatten().filter_map(|value| value.as_str().map(String::from)).collect()
 }
 
 #[cfg(test)]

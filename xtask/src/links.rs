@@ -1,17 +1,19 @@
-//! Relative links in the documents lead somewhere.
+//! Relative links in the documents lead somewhere, and no page of the book is out of reach.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Checks README.md and docs/*.md.
+/// Folders whose Markdown files are documents: with those below them, but for what is built or installed there.
+const FOLDERS: [&str; 6] = ["docs", "crates", "benches", "fuzz", "xtask", ".github"];
+
+/// Checks README.md and every Markdown file of [`FOLDERS`].
 pub fn check(root: &Path) -> Result<(), String> {
     let mut documents = vec![root.join("README.md")];
-    if let Ok(entries) = std::fs::read_dir(root.join("docs")) {
-        documents.extend(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|e| e == "md")));
-    }
+    FOLDERS.iter().for_each(|folder| markdown(&root.join(folder), &mut documents));
     documents.sort();
     let mut broken = Vec::new();
-    for document in documents {
-        let text = std::fs::read_to_string(&document).map_err(|error| format!("cannot read {}: {error}", document.display()))?;
+    for document in &documents {
+        let text = std::fs::read_to_string(document).map_err(|error| format!("cannot read {}: {error}", document.display()))?;
         let folder = document.parent().unwrap_or(root);
         for (line, target) in relative_links(&text) {
             if !resolve(root, folder, &target).exists() {
@@ -19,7 +21,33 @@ pub fn check(root: &Path) -> Result<(), String> {
             }
         }
     }
+    broken.extend(lost(root, &documents).iter().map(|document| format!("{}: no link leads to it from README.md", document.display())));
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n    ")) }
+}
+
+/// The documents in `docs` that nobody finds who begins at README.md.
+fn lost<'a>(root: &Path, documents: &'a [PathBuf]) -> Vec<&'a PathBuf> {
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+    let (mut found, mut next) = (BTreeSet::new(), vec![place(&root.join("README.md"))]);
+    while let Some(document) = next.pop() {
+        if found.insert(document.clone()) && document.extension().is_some_and(|extension| extension == "md") {
+            let text = std::fs::read_to_string(&document).unwrap_or_default();
+            let folder = document.parent().unwrap_or(root);
+            next.extend(relative_links(&text).iter().map(|(_, target)| place(&resolve(root, folder, target))));
+        }
+    }
+    documents.iter().filter(|document| document.starts_with(root.join("docs")) && !found.contains(&place(document))).collect()
+}
+
+/// The Markdown files in a folder and below it.
+fn markdown(folder: &Path, into: &mut Vec<PathBuf>) {
+    for path in std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.is_dir() && !path.ends_with("target") {
+            markdown(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            into.push(path);
+        }
+    }
 }
 
 fn resolve(root: &Path, folder: &Path, target: &str) -> PathBuf {
@@ -92,7 +120,10 @@ mod tests {
         std::fs::write(root.join("README.md"), "[good](docs/a.md)\n").unwrap();
         std::fs::write(root.join("docs/a.md"), "[good](/README.md) [good](../README.md)\n").unwrap();
         assert_eq!(check(&root), Ok(()));
-        std::fs::write(root.join("docs/a.md"), "\n[bad](missing.md)\n").unwrap();
+        std::fs::write(root.join("docs/b.md"), "nobody knows me\n").unwrap();
+        let lost = check(&root).unwrap_err();
+        assert!(lost.ends_with("b.md: no link leads to it from README.md") && !lost.contains("a.md"), "{lost}");
+        std::fs::write(root.join("docs/a.md"), "\n[bad](missing.md) [good](b.md)\n").unwrap();
         let error = check(&root).unwrap_err();
         std::fs::remove_dir_all(&root).unwrap();
         assert!(error.ends_with("a.md:2: there is no missing.md"), "{error}");

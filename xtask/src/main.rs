@@ -4,6 +4,8 @@ mod data;
 mod fmt;
 mod layers;
 mod links;
+mod manifest;
+mod packages;
 mod record;
 mod tidy;
 
@@ -16,6 +18,8 @@ cargo xtask bench NAME [--record] …
                                  run a benchmark, in release mode; --record files its JSON under benches/records/
 cargo xtask data list|check|fetch …
                                  the data sets: where they come from, whether they are whole, getting them: `cargo xtask data --help`
+cargo xtask fuzz [FORMAT…] [--seconds N]
+                                 broken files for every reader: `cargo xtask fuzz --help`
 cargo xtask fmt                  format every source file, also those that macros declare and `cargo fmt` does not see
 cargo xtask tidy [CHECK…]        checks beyond the tests, all or the named ones:";
 
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
         "bench" if rest.iter().any(|arg| arg == "--record") => record::bench(&root, rest),
         "bench" => snn(&root, command, rest),
         "data" => data::run(&root, rest),
+        "fuzz" => fuzz(&root, rest),
         "fmt" => fmt::run(&root, false).map(|()| 0),
         "tidy" => tidy::run(&root, rest),
         "help" | "--help" | "-h" => {
@@ -90,6 +95,14 @@ fn snn_command(root: &Path, command: &str, rest: &[String]) -> Command {
 fn snn(root: &Path, command: &str, rest: &[String]) -> Result<u8, String> {
     eprintln!("building the program `snn` in release mode, if it is not yet");
     let status = snn_command(root, command, rest).status().map_err(|error| format!("cannot start cargo: {error}"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
+}
+
+/// Runs the program that breaks files, in the profile of the tests: with checks of overflow.
+fn fuzz(root: &Path, rest: &[String]) -> Result<u8, String> {
+    let mut run = cargo();
+    run.args(["run", "--quiet", "--package", "snn-fuzz", "--manifest-path"]).arg(root.join("Cargo.toml")).arg("--").args(rest);
+    let status = run.status().map_err(|error| format!("cannot start cargo: {error}"))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2))
 }
 

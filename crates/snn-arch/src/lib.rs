@@ -45,3 +45,8 @@ pub use agent::Agent;
 pub use closed_loop::ClosedLoop;
 pub use error::ArchError;
 pub use softmax::Softmax;
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

@@ -97,7 +97,7 @@ enum Command {
     #[cfg(feature = "bench")]
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
-    /// Bring the generated tables in README.md and docs/reproductions.md up to date.
+    /// Bring docs/papers and the generated tables in README.md and docs up to date.
     #[command(hide = true)]
     Docs(docs::Args),
 }

@@ -46,3 +46,8 @@ pub use rotations::{relative_error, rotations};
 pub use run::{Outcome, Reading, Runner, Tally};
 pub use scheme::{Amos, FewSpikes, Rate, Scheme};
 pub use unit::{Quality, Unit};
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

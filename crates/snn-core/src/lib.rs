@@ -34,3 +34,8 @@ pub use real::{Dual, Real, Vars};
 pub use seed::Seed;
 pub use surrogate::{Shape, Surrogate};
 pub use value::Value;
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

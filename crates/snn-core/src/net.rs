@@ -376,6 +376,14 @@ pub enum NetworkError {
     /// Nothing in it.
     #[error("`{0}` has size 0; give it at least one unit")]
     Empty(String),
+    /// More units than an index can name.
+    #[error("`{name}` has size {size}; at most {} units have an index (32 bits)", u32::MAX)]
+    Large {
+        /// Input or population.
+        name: String,
+        /// Its size.
+        size: usize,
+    },
     /// Impossible neuron parameter.
     #[error("population `{population}` ({model}): {why}")]
     Parameter {
@@ -449,6 +457,9 @@ impl TryFrom<Draft> for Network {
             }
             if size == 0 {
                 return Err(NetworkError::Empty(name.clone()));
+            }
+            if size > u32::MAX as usize {
+                return Err(NetworkError::Large { name: name.clone(), size });
             }
         }
         let known = groups.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -1155,6 +1166,16 @@ mod tests {
         draft.projections[0].weights = vec![1.0; 30].into();
         let error = Network::try_from(draft).unwrap_err().to_string();
         assert!(error.contains("30 weights for 36 shared weights"), "{error}");
+    }
+
+    #[test]
+    fn sizes_beyond_an_index_are_refused() {
+        let mut draft = Draft::from(good().build(Seed::new(3)).unwrap());
+        for size in [1 << 32, usize::MAX] {
+            (draft.inputs[0].size, draft.populations[0].size) = (size, size);
+            let error = Network::try_from(draft.clone()).unwrap_err().to_string();
+            assert!(error.contains(&format!("`in` has size {size}; at most 4294967295 units")), "{error}");
+        }
     }
 
     #[test]

@@ -65,3 +65,8 @@ modules! {
     beijing_air, bsa, cochlea, crossing, delta, digits, drawn, drive, environment, error, evidence, images, log_mel, mel, mnist, narma, nmnist, packed, pattern, prototype,
     randman, readings, sensor_field, sequential, shd, split, spoken, store_recall, strokes, target_networks, templates, temporal_order, text, tones, volterra, world, xor
 }
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

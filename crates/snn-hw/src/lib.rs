@@ -37,3 +37,8 @@ machines! { ideal::Ideal, pub spinnaker2::Spinnaker2, brainscales::BrainScales, 
 pub fn by_name(name: &str) -> Option<Box<dyn Machine>> {
     all().into_iter().find(|machine| machine.name() == name)
 }
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

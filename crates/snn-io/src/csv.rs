@@ -381,18 +381,5 @@ mod tests {
             let table = check(format!("x,y,z\n{lines}").as_bytes(), &Options::default()).unwrap();
             prop_assert_eq!(table.values, rows.concat());
         }
-
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(prop::sample::select(&b"a,1.\"\n\r;N\xff "[..]), 0..60)) {
-            if let Ok(mut rows) = Rows::new("x", &bytes[..]) {
-                while rows.next().is_ok_and(|more| more) {
-                    let _ = rows.number(0, &["N"]);
-                }
-            }
-            if let Ok(table) = check(&bytes, &Options { missing: &["N"], text: &["a"], ..Options::default() }) {
-                prop_assert_eq!(table.values.len(), table.rows * table.columns.len());
-                prop_assert!(table.texts.iter().all(|(_, entries)| entries.len() == table.rows));
-            }
-        }
     }
 }

@@ -136,7 +136,7 @@ pub enum IoError {
 impl IoError {
     /// `reason` at `place` inside `path`.
     pub(crate) fn content(path: &Path, place: impl Into<String>, reason: impl Into<String>) -> Self {
-        IoError::Content { path: path.into(), place: place.into(), reason: reason.into() }
+        IoError::Content { path: path.into(), place: shortened(place.into()), reason: shortened(reason.into()) }
     }
 
     /// `head`, the first bytes of `path`, is not how the `expected` kind of file begins.
@@ -156,6 +156,19 @@ impl IoError {
             _ => IoError::os(path, "read it", source),
         }
     }
+}
+
+/// Longest text of an error that is given whole (chosen: some ten lines), and what is kept of the beginning and the end of a longer one.
+const LONGEST: usize = 1000;
+const ENDS: [usize; 2] = [600, 300];
+
+/// A text for people: names and lists from a file may be as long as the file.
+pub(crate) fn shortened(text: String) -> String {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let [head, tail] = [text.floor_char_boundary(ENDS[0]), text.ceil_char_boundary(text.len() - ENDS[1])];
+    format!("{} … {}", &text[..head], &text[tail..])
 }
 
 /// What the first bytes of a file of the wrong kind say it is, for people.
@@ -182,4 +195,19 @@ pub(crate) fn known(head: &[u8]) -> Option<String> {
         return None;
     };
     Some(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_keep_their_ends() {
+        let text = format!("unknown field `{}`, expected one of `a`, `b`", "ü".repeat(40_000));
+        let short = shortened(text.clone());
+        assert!(short.len() < LONGEST && short.starts_with("unknown field `ü") && short.ends_with("expected one of `a`, `b`"), "{short}");
+        assert_eq!(shortened(short.clone()), short);
+        let error = IoError::content(Path::new("dir/a"), text.clone(), text).to_string();
+        assert!(error.starts_with("dir/a: unknown") && error.len() < 2 * LONGEST, "{error}");
+    }
 }

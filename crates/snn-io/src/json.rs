@@ -1,6 +1,6 @@
 //! Descriptions and results as JSON that people read.
 
-use crate::{IoError, atomic};
+use crate::{IoError, atomic, error::shortened};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{any::type_name, fs, path::Path};
 
@@ -40,7 +40,7 @@ fn at<T: ?Sized>(path: &Path, error: serde_json::Error) -> IoError {
     let (line, column, mut reason) = (error.line(), error.column(), error.to_string());
     // The place stands in front already.
     reason.truncate(reason.find(&format!(" at line {line} column {column}")).unwrap_or(reason.len()));
-    IoError::Json { path: path.into(), line, column, reason, expected: type_name::<T>() }
+    IoError::Json { path: path.into(), line, column, reason: shortened(reason), expected: type_name::<T>() }
 }
 
 #[cfg(test)]

@@ -60,3 +60,8 @@ pub use idx::Idx;
 pub use kind::{Kind, kind};
 pub use number::Real;
 pub use wav::Wav;
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

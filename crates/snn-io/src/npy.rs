@@ -7,6 +7,7 @@
 use crate::{
     IoError, Real, atomic,
     bytes::MAX_EXPANDED,
+    error::shortened,
     number::{Kind, Stored},
 };
 use ndarray::{ArrayD, ArrayRef, Dimension, IxDyn, ShapeBuilder};
@@ -126,9 +127,9 @@ fn member(path: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), IoError> {
     let names: Vec<String> = archive.file_names().map(Into::into).collect();
     let mut file = archive.by_name(&inside).map_err(|e| match e {
         ZipError::FileNotFound => IoError::content(path, "archive", format!("no array `{inside}`, expected one of {names:?}")),
-        e => damaged(&path.join(&inside), e),
+        e => damaged(&within(path, &inside), e),
     })?;
-    let path = path.join(inside);
+    let path = within(path, &inside);
     let size = file.size();
     if size > MAX_EXPANDED {
         return Err(IoError::TooLarge { path, what: "the array".into(), limit: MAX_EXPANDED });
@@ -140,6 +141,14 @@ fn member(path: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), IoError> {
         return Err(IoError::Trailing { path, what: "the array", expected: size });
     }
     Ok((path, plain))
+}
+
+/// The path that errors name: also where an archive calls an array `/a.npy` or `../a.npy`.
+fn within(path: &Path, name: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push("/");
+    whole.push(shortened(name.into()));
+    whole.into()
 }
 
 fn open<'a>(path: &Path, bytes: &'a [u8]) -> Result<ZipArchive<Cursor<&'a [u8]>>, IoError> {

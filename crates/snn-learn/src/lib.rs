@@ -39,3 +39,8 @@ pub use rule::{
 };
 pub use structure::{DeepR, GradR, GradRByRows, SoftDeepR, Structure, StructureError, Turnover};
 pub use trainer::{Checkpoint, Options, TrainError, Trainer};
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

@@ -49,6 +49,14 @@ pub enum LabError {
         /// What is wrong with it.
         cause: serde_json::Error,
     },
+    /// A result file of a paper that is not on the list.
+    #[error("{} is of the paper \"{paper}\", which there is not; remove it, or correct its name", path.display())]
+    NoPaper {
+        /// The file.
+        path: PathBuf,
+        /// The paper it names.
+        paper: String,
+    },
     /// Another process writes to the same place.
     #[error("another run is writing to {}: wait for it, or give this one another --out", path.display())]
     Busy {

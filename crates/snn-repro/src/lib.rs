@@ -57,7 +57,7 @@ mod store;
 pub mod table;
 mod train;
 
-pub use docs::update;
+pub use docs::{copy_plots, update};
 pub use error::LabError;
 pub use interrupt::Interrupt;
 pub use lab::Lab;
@@ -71,6 +71,6 @@ pub use table::render as render_text;
 pub use train::{Epoch, Training, mean_active};
 
 /// The code of the README is compiled and run with the documentation tests.
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 #[cfg(doctest)]
 pub struct ReadmeCode;

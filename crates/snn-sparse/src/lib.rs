@@ -49,3 +49,8 @@ pub use substrate::{Substrate, SubstrateError, SubstrateState};
 pub use topology::{Component, Group, by_delay};
 pub use trace::{Sink, Trace, Wants};
 pub use windowed::{WindowError, Windowed, Windows};
+
+/// The code of the README is compiled and run with the documentation tests.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeCode;

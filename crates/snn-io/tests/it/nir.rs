@@ -8,7 +8,6 @@ use snn_io::hdf5::{Array, Tree, Values};
 use snn_io::nir::{self, AfterSpike, Convention, Current, Decay, Export, Graph, Integrate, Kind, Node, Primitive, Spikes};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 fn fixture(name: &str) -> PathBuf {
@@ -356,29 +355,6 @@ fn what_cannot_go_out_is_named() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases()))]
 
-    /// Files that somebody has broken: an error that begins with the path, or a graph, and soon.
-    #[test]
-    fn broken_files_do_no_harm(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(0), Just(1), Just(0xff)]), 1..6),
-        cut: Option<prop::sample::Index>,
-    ) {
-        let (dir, start) = (tempfile::tempdir().unwrap(), Instant::now());
-        let (path, mut bytes) = (dir.path().join("broken.nir"), ZOO.clone());
-        for (at, value) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()));
-        }
-        std::fs::write(&path, bytes).unwrap();
-        match nir::read(&path) {
-            Ok(graph) => drop(Convention::of(&graph).and_then(|convention| nir::network(&graph, &convention))),
-            Err(error) => prop_assert!(error.to_string().starts_with(path.to_str().unwrap()), "{error}"),
-        }
-        prop_assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    }
-
     /// Graphs that somebody has broken: an answer, and soon.
     #[test]
     fn broken_graphs_do_no_harm(
@@ -427,8 +403,6 @@ proptest! {
         prop_assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
 }
-
-static ZOO: LazyLock<Vec<u8>> = LazyLock::new(|| std::fs::read(fixture("zoo.nir")).unwrap());
 
 /// More with `PROPTEST_CASES`.
 fn cases() -> u32 {

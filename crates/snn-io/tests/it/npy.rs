@@ -99,6 +99,16 @@ fn archives_that_lie_or_are_damaged_are_refused() {
             Ok(array) => assert_eq!(array, ArrayD::<f64>::zeros(vec![2000])), // the announcement is not what the checksum guards
         }
     }
+    // A name that is a path of its own must not take the place of the archive's.
+    let mut renamed = bytes.clone();
+    for at in 0..renamed.len() - 8 {
+        if renamed[at..].starts_with(b"huge.npy") {
+            renamed[at] = b'/';
+        }
+    }
+    fs::write(&path, renamed).unwrap();
+    let message = read_npz::<f64>(&path, "/uge").unwrap_err().to_string();
+    assert!(message.starts_with(path.to_str().unwrap()) && message.contains("a.npz//uge.npy: element 0"), "{message}");
     // One bit of stored elements: the checksum notices.
     let mut bytes = fs::read(fixture("stored.npz")).unwrap();
     let at = bytes.windows(4).position(|w| w == [0, 0, 0x80, 0xbf]).expect("-1.0");

@@ -142,3 +142,37 @@ fn info_without_shape(name: &str) -> Vec<u8> {
 pub fn file(opset: i64, graph: &[u8]) -> Vec<u8> {
     [whole(1, 8), bytes(2, "tests"), bytes(7, graph), bytes(8, whole(2, opset))].concat()
 }
+
+/// A file with something of everything.
+pub fn everything() -> Vec<u8> {
+    use Attribute::{Float, Int, Ints, Tensor, Text};
+    let ints = |list: &[i64]| Ints(list.to_vec());
+    let pool = || [("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2])), ("pads", ints(&[0, 1, 1, 0])), ("ceil_mode", Int(1))];
+    let stats = ["s", "b", "m", "v"].into_iter().fold(Model::new(13, &[-1, 6, 6, 2]), |m, name| m.weights(name, &[3], &[0.5, 2.0, 1.0]));
+    stats
+        .weights("w", &[3, 1, 3, 2], &[0.5; 18])
+        .weights("d", &[63, 4], &[0.25; 252])
+        .list("pads", &[0, 0, 0, 1, 0, 1, 0, 0])
+        .list("flat", &[0, -1])
+        .node("Constant", &[], "k", &[("value", Tensor(floats("", &[1, 1, 1], &[2.0])))])
+        .node("Transpose", &["x"], "t", &[("perm", ints(&[0, 3, 1, 2]))])
+        .node("Pad", &["t", "pads"], "p", &[])
+        .node("Concat", &["p", "p"], "both", &[("axis", Int(3))])
+        .node("MaxPool", &["p"], "q", &pool())
+        .node("AveragePool", &["q"], "a", &pool())
+        .node("Conv", &["both", "w"], "c", &[("group", Int(3)), ("strides", ints(&[3, 5])), ("auto_pad", Text("SAME_LOWER"))])
+        .node("Conv", &["t", "w1", "b"], "c1", &[("pads", ints(&[1, 1, 0, 1])), ("dilations", ints(&[1, 2])), ("strides", ints(&[2, 2]))])
+        .weights("w1", &[3, 2, 3, 2], &[0.5; 36])
+        .node("BatchNormalization", &["c1", "s", "b", "m", "v"], "n", &[("epsilon", Float(0.1))])
+        .node("Sigmoid", &["n"], "g", &[])
+        .node("Mul", &["n", "g"], "silu", &[])
+        .node("Add", &["silu", "n"], "sum", &[])
+        .node("Sub", &["k", "sum"], "minus", &[])
+        .node("Reshape", &["minus", "flat"], "f", &[])
+        .node("Flatten", &["a"], "fa", &[])
+        .node("Flatten", &["c"], "fc", &[])
+        .node("Concat", &["f", "fa", "fc"], "all", &[("axis", Int(1))])
+        .node("Gemm", &["all", "d"], "y", &[("alpha", Float(0.5))])
+        .node("Softmax", &["y"], "z", &[])
+        .file("z")
+}
