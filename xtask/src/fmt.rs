@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// Formats all files, or only checks that they are formatted.
 pub fn run(root: &Path, check: bool) -> Result<(), String> {
     let mut files = Vec::new();
-    for folder in ["crates", "xtask", "benches", "fuzz"] {
+    for folder in ["crates", "xtask", "benches"] {
         sources(&root.join(folder), &mut files)?;
     }
     files.sort();

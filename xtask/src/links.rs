@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Folders whose Markdown files are documents: with those below them, but for what is built or installed there.
-const FOLDERS: [&str; 6] = ["docs", "crates", "benches", "fuzz", "xtask", ".github"];
+const FOLDERS: [&str; 5] = ["docs", "crates", "benches", "xtask", ".github"];
 
 /// Checks README.md and every Markdown file of [`FOLDERS`].
 pub fn check(root: &Path) -> Result<(), String> {

@@ -5,7 +5,7 @@ use onnx_file::Attribute::Ints;
 use onnx_file::{Model, everything};
 use snn_io::onnx;
 
-#[path = "../../../crates/snn-io/tests/it/onnx_file/mod.rs"]
+#[path = "../../../snn-io/tests/it/onnx_file/mod.rs"]
 mod onnx_file;
 
 pub const FORMAT: Format = Format {

@@ -59,7 +59,7 @@ const DEFLATE: usize = 1032;
 
 /// A file of the fixtures that reference libraries made.
 fn fixture(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/snn-io/tests/it/fixtures").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snn-io/tests/it/fixtures").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
