@@ -14,4 +14,5 @@ mod onnx_file;
 mod program;
 mod search;
 mod train;
+mod tutorial;
 mod watch;
