@@ -7,10 +7,11 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 use snn_convert::report::{Evaluation, Report};
-use snn_convert::{Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rounding, Scheme, Tally, scheme};
+use snn_convert::{Calibration, Codes, Converted, FewSpikes, Fit, Forward, Gates, Negative, Rounding, Scheme, Tally, dense, scheme};
 use snn_core::Seed;
 use snn_core::ann::Ann;
-use snn_io::{json, onnx};
+use snn_io::{Kind, json, kind, onnx};
+use snn_repro::recipe::read_network;
 use snn_repro::table::columns;
 use snn_repro::{Axes, Interrupt, check_out, say};
 
@@ -29,13 +30,15 @@ pub const EXAMPLES: &str = "Examples:
                                                   rates, for comparison; with plots
   snn convert net.onnx --scheme amos --steps 10 --calibrate train.npz --evaluate test.npz --scale 255 --mean 0.1307 --std 0.3081
                                                   the network takes (x/255 - 0.1307)/0.3081
+  snn convert dense/network.json --scheme few_spikes --steps 6 --calibrate data/mnist --evaluate data/mnist
+                                                  a network that `snn train` has trained
 
 Numbers are divided by --scale first. With --mean and --std the network then gets (x - mean)/std, computed by the first layer.";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The trained network, an ONNX file.
-    #[arg(value_name = "MODEL.onnx")]
+    /// The trained network: an ONNX file, or a network of rectified units that `snn train` has trained for one step per input.
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// How gates become spikes.
     #[arg(long, value_name = "SCHEME", value_parser = schemes())]
@@ -158,7 +161,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     if let Some(dir) = &args.report {
         check_out(dir).context("no report can be written; choose another --report")?;
     }
-    let ann = onnx::read(&args.model)?;
+    let ann = model(&args.model)?;
     let training = Data::open(calibrate, Part::Train, Some(args.calibrate_images), args.scale)?;
     training.check("--calibrate", ann.inputs(), usize::MAX)?;
     let test = args.evaluate.as_ref().map(|path| Data::open(path, Part::Test, args.images, args.scale)).transpose()?;
@@ -198,6 +201,14 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     show(args.json, &document, || text(&document))?;
     Ok(Outcome::Good)
+}
+
+/// The dense network in a file: ONNX, or a description of rectified units.
+fn model(path: &Path) -> Result<Ann> {
+    match kind(path)? {
+        Kind::Json => dense(&read_network(path)?).with_context(|| format!("{}: not a dense network", path.display())),
+        _ => Ok(onnx::read(path)?),
+    }
 }
 
 impl Subject {
@@ -253,7 +264,7 @@ impl Subject {
 /// The accuracy of the file as another library runs it; `None` where there are no labels, or that library does not run it, which is said.
 #[cfg(feature = "reference")]
 fn reference(args: &Args, test: &Data, interrupt: &Interrupt) -> Result<Option<f64>> {
-    if test.labels.is_none() {
+    if test.labels.is_none() || kind(&args.model)? == Kind::Json {
         return Ok(None);
     }
     let answers = || -> Result<Vec<f32>> {

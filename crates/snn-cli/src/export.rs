@@ -6,8 +6,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use snn_io::nir::{self, Convention, Decay, Export, Node};
+use snn_repro::recipe::read_network;
 
-use crate::{Outcome, map, show};
+use crate::{Outcome, show};
 
 pub const EXAMPLES: &str = "Examples:
   snn export net.json net.nir                       a network description for norse, snnTorch, sinabs and others
@@ -47,7 +48,7 @@ struct Document<'a> {
 }
 
 pub fn run(args: &Args) -> Result<Outcome> {
-    let network = map::network(&args.file)?;
+    let network = read_network(&args.file)?;
     let settings = Export { decay: args.decay, approximate: args.approximate };
     let place = || format!("{}: the network does not go into NIR", args.file.display());
     let graph = nir::export(&network, &settings).with_context(place)?;

@@ -1,4 +1,4 @@
-//! The program `snn`: reproduces papers, converts trained networks to spiking ones, maps networks onto machines, watches sensors, and runs benchmarks.
+//! The program `snn`: reproduces papers, trains networks, converts trained networks to spiking ones, maps networks onto machines, watches sensors, and runs benchmarks.
 //!
 //! Standard output carries the table or the JSON object and nothing else; everything else goes to standard error.
 //! Exit codes: 0, every claim attempted is met; 1, a claim is missed; 2, wrong usage, bad input, or a run that could not finish;
@@ -11,6 +11,7 @@ mod data;
 mod docs;
 mod export;
 mod fit;
+mod inspect;
 mod machines;
 mod map;
 mod matrix;
@@ -19,10 +20,13 @@ mod plots;
 mod ranks;
 mod reproduce;
 mod run;
+mod sample;
 mod search;
 mod signals;
 mod table;
 mod threads;
+mod train;
+mod trained;
 mod watch;
 
 use std::io::Write;
@@ -48,6 +52,7 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   snn reproduce --list                     what can be reproduced, and what it takes
   snn reproduce ssgd --scale smoke         a first look, in seconds
+  snn train first.toml                     a network of your own, from ten lines
   snn convert mnist.onnx --scheme fs --steps 8 --calibrate data/mnist --evaluate data/mnist
                                            a trained network as spikes, and what that costs
   snn map net.json --on spinnaker2         what would become of a network on a machine
@@ -63,10 +68,16 @@ enum Command {
     /// Run papers and compare our figures with theirs.
     #[command(after_help = reproduce::EXAMPLES)]
     Reproduce(reproduce::Args),
+    /// Train a network as a recipe (TOML) says: data, network, rule, schedule.
+    #[command(after_help = train::EXAMPLES)]
+    Train(train::Args),
+    /// Write generated pictures as idx files, to try things on.
+    #[command(after_help = sample::EXAMPLES)]
+    Data(sample::Args),
     /// Turn a trained network (ONNX) into a spiking one, and compare the two.
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::Args),
-    /// Run a converted network, or a NIR graph, on data.
+    /// Run a trained or converted network, or a NIR graph, on data.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Args),
     /// Say what would become of a network on a machine.
@@ -75,6 +86,9 @@ enum Command {
     /// Write a network as a NIR graph, for other tools.
     #[command(after_help = export::EXAMPLES)]
     Export(export::Args),
+    /// Look into a file: what it is, shapes, numbers, events.
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(inspect::Args),
     /// List the machines, or run small networks on each.
     #[command(after_help = machines::EXAMPLES)]
     Machines(machines::Args),
@@ -120,10 +134,13 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Reproduce(args) => reproduce::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Data(args) => sample::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Machines(args) => machines::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Fit(args) => fit::run(&args),
@@ -153,6 +170,12 @@ fn show(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String
         true => print(&(serde_json::to_string_pretty(value).context("the result does not go into JSON")? + "\n")),
         false => print(&text()),
     }
+}
+
+/// A number of seconds on the command line.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "give a number of seconds, 0 or more".into())
 }
 
 /// " Did you mean NAME?" of a word that is near one of the names.

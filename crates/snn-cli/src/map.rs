@@ -1,13 +1,11 @@
 //! `snn map`: what would become of a network on a machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-use snn_convert::Converted;
-use snn_core::{Network, Seed};
+use anyhow::{Context, Result};
+use snn_core::Seed;
 use snn_hw::{Kind, Machine, Report};
-use snn_io::{json, nir};
+use snn_repro::recipe::read_network;
 use snn_repro::table::columns;
 
 use crate::{Outcome, show};
@@ -46,30 +44,8 @@ pub fn named(name: &str) -> Result<Box<dyn Machine>> {
     snn_hw::by_name(name).with_context(|| format!("no machine is called {name}"))
 }
 
-/// A network description, the one inside of a converted network, or that of a NIR graph as its metadata and the defaults have it.
-pub fn network(path: &Path) -> Result<Network> {
-    if path.extension().is_some_and(|kind| kind == "nir") {
-        let graph = nir::read(path)?;
-        let said = nir::Convention::of(&graph).and_then(|convention| nir::network(&graph, &convention));
-        return said.with_context(|| format!("{}: the NIR graph cannot be run", path.display()));
-    }
-    let value: Value = json::load_json(path)?;
-    let what = |kind| format!("{}: not a {kind}", path.display());
-    if value.get("scheme").is_some() {
-        let converted: Converted = serde_json::from_value(value).with_context(|| what("network that `snn convert` wrote"))?;
-        return Ok(converted.network);
-    }
-    if value.get("populations").is_none() {
-        bail!(
-            "{}: no `populations` and no `scheme` in it; expected a network description, or a file from `snn convert --out`",
-            path.display()
-        );
-    }
-    serde_json::from_value(value).with_context(|| what("network description"))
-}
-
 pub fn run(args: &Args) -> Result<Outcome> {
-    let network = network(&args.file)?;
+    let network = read_network(&args.file)?;
     let machines = match args.on {
         Some(name) => vec![named(name)?],
         None => snn_hw::all(),

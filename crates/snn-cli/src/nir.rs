@@ -93,13 +93,15 @@ fn reset(word: &str) -> Result<AfterSpike, String> {
 struct Document<'a> {
     samples: usize,
     accuracy: Option<f64>,
-    /// Steps of a sample.
+    /// Steps of a sample, and their length (s).
     steps: usize,
+    dt: f64,
     neurons: usize,
     links: usize,
     /// Of all neurons, in a sample.
     spikes_per_sample: f64,
-    convention: Convention,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    convention: Option<Convention>,
     file: &'a Path,
     data: &'a Path,
 }
@@ -117,11 +119,17 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let file = || format!("{}: the NIR graph cannot be run", args.file.display());
     let convention = args.nir.over(Convention::of(&graph).with_context(file)?);
     let network = nir::network(&graph, &convention).with_context(file)?;
-    let samples = Samples::open(&args.data, convention.dt, args.images)?;
-    samples.check(args, &network)?;
+    on_events(args, &network, Some(convention), &interrupt)
+}
 
-    let Ran { outputs, spikes } = ran(&network, &samples, &interrupt)?;
-    let (count, steps, width) = (samples.count, samples.set.steps(), output_size(&network));
+/// A network with one input and one output on events, which are answered by the sum of what comes out.
+pub fn on_events(args: &Args, network: &Network, convention: Option<Convention>, interrupt: &Interrupt) -> Result<Outcome> {
+    let data = args.data()?;
+    let samples = Samples::open(data, network.dt(), args.images)?;
+    samples.check(args, data, network)?;
+
+    let Ran { outputs, spikes } = ran(network, &samples, interrupt)?;
+    let (count, steps, width) = (samples.count, samples.set.steps(), output_size(network));
     let answers: Vec<f32> = outputs.chunks(steps * width).flat_map(|one| summed(one, width)).collect();
     let accuracy = samples.labels.as_ref().map(|labels| right(&answers, labels) as f64 / count as f64);
     write_answers(args, count, width, answers)?;
@@ -131,24 +139,25 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     let neurons = network.draft().populations.iter().map(|p| p.size).sum();
     let (links, spikes_per_sample) = (network.links(), spikes / count as f64);
-    let (file, data) = (&*args.file, &*args.data);
-    let document = Document { samples: count, accuracy, steps, neurons, links, spikes_per_sample, convention, file, data };
+    let (file, dt) = (&*args.file, network.dt());
+    let document = Document { samples: count, accuracy, steps, dt, neurons, links, spikes_per_sample, convention, file, data };
     show(args.json, &document, || text(&document))?;
     Ok(Outcome::Good)
 }
 
 fn text(d: &Document) -> String {
-    let c = &d.convention;
     let mut rows = vec![vec!["samples".into(), d.samples.to_string()]];
     rows.extend(d.accuracy.map(|accuracy| vec!["accuracy (%)".into(), format!("{:.2}", 100.0 * accuracy)]));
     rows.extend([
-        vec!["steps".into(), format!("{} of {} ms", d.steps, 1e3 * c.dt)],
+        vec!["steps".into(), format!("{} of {} ms", d.steps, 1e3 * d.dt)],
         vec!["neurons".into(), d.neurons.to_string()],
         vec!["links".into(), d.links.to_string()],
         vec!["spikes per sample".into(), format!("{:.1}", d.spikes_per_sample)],
-        vec!["reset, spikes, decay".into(), [c.reset.name(), c.spikes.name(), c.decay.name()].join(", ")],
-        vec!["integrate, current".into(), [c.integrate.name(), c.current.name()].join(", ")],
     ]);
+    if let Some(c) = &d.convention {
+        rows.push(vec!["reset, spikes, decay".into(), [c.reset.name(), c.spikes.name(), c.decay.name()].join(", ")]);
+        rows.push(vec!["integrate, current".into(), [c.integrate.name(), c.current.name()].join(", ")]);
+    }
     columns(&rows, 1)
 }
 
@@ -174,13 +183,13 @@ impl Samples {
     }
 
     /// Checks that the network takes and answers such data.
-    fn check(&self, args: &Args, network: &Network) -> Result<()> {
-        let (draft, data, inputs) = (network.draft(), args.data.display(), self.set.inputs());
+    fn check(&self, args: &Args, data: &Path, network: &Network) -> Result<()> {
+        let (draft, data, inputs) = (network.draft(), data.display(), self.set.inputs());
         let [input] = &draft.inputs[..] else {
-            bail!("{}: {} inputs; only graphs with one input can be run on data", args.file.display(), draft.inputs.len());
+            bail!("{}: {} inputs; only networks with one input can be run on data", args.file.display(), draft.inputs.len());
         };
         if draft.outputs.len() != 1 {
-            bail!("{}: {} outputs; only graphs with one output can be run on data", args.file.display(), draft.outputs.len());
+            bail!("{}: {} outputs; only networks with one output can be run on data", args.file.display(), draft.outputs.len());
         }
         if input.size != inputs {
             bail!("--data {data}: {inputs} channels, but the graph's input `{}` has {}", input.name, input.size);

@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long)]
     resume: bool,
     /// Time between two checkpoints of a training, at least: what a kill may cost. 0 saves after every batch.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = crate::seconds)]
     checkpoint_every: Duration,
     /// Print one JSON object instead of a table.
     #[arg(long)]
@@ -122,7 +122,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
                 let Settings { scale, seed, threads, .. } = settings;
                 runs.push(Run::Failed { paper: paper.id, scale, seed, threads, error: error.to_string() });
                 if let LabError::Interrupted = error {
-                    say(format_args!("interrupted; this goes on from there:\n  {}", resuming(std::env::args_os())));
+                    say(format_args!("interrupted; this goes on from there:\n  {}", signals::resuming(std::env::args_os())));
                     outcome = Outcome::Interrupted;
                     break;
                 }
@@ -139,27 +139,6 @@ pub fn run(args: &Args) -> Result<Outcome> {
         print(&format!("{}\n", text.context("the result does not go into JSON")?))?;
     }
     Ok(outcome)
-}
-
-/// The command line with --resume, for a shell.
-fn resuming(args: impl Iterator<Item = OsString>) -> String {
-    let mut words: Vec<String> = args.map(|arg| quoted(&arg)).collect();
-    if !words.iter().any(|word| word == "--resume") {
-        words.push("--resume".into());
-    }
-    words.join(" ")
-}
-
-fn quoted(arg: &OsStr) -> String {
-    let text = arg.to_string_lossy();
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c));
-    if plain { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// A number of seconds on the command line.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| "give a number of seconds, 0 or more".into())
 }
 
 /// A path that result files can name.
@@ -238,17 +217,4 @@ fn list_json() -> String {
         json!({ "id": paper.id, "title": paper.title, "cite": paper.cite, "about": paper.about, "cost": paper.cost, "claims": paper.claims })
     });
     format!("{:#}\n", json!({ "papers": papers.collect::<Vec<_>>() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_to_go_on_is_ready_for_a_shell() {
-        let command = |args: &[&str]| resuming(args.iter().map(OsString::from));
-        assert_eq!(command(&["snn", "reproduce", "ssgd", "--seed=2"]), "snn reproduce ssgd --seed=2 --resume");
-        assert_eq!(command(&["snn", "--resume", "--out", "my results"]), "snn --resume --out 'my results'");
-        assert_eq!(command(&["it's", ""]), r"'it'\''s' '' --resume");
-    }
 }

@@ -1,4 +1,4 @@
-//! `snn run`: a converted network, or a NIR graph, on data.
+//! `snn run`: a network on data: trained here, converted, or a NIR graph.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,10 @@ use snn_sparse::Costs;
 
 use crate::data::{Data, Part};
 use crate::threads::Threads;
-use crate::{Outcome, data, map, nir, show, signals, table};
+use crate::{Outcome, data, map, nir, show, signals, table, trained};
 
 pub const EXAMPLES: &str = "Examples:
+  snn run first/network.json                                    what `snn train` has trained, on the data held out by its recipe
   snn run mnist.snn.json --data data/mnist                      accuracy, spikes and additions over the test images
   snn run mnist.snn.json --data data/mnist --images 100 --json  one JSON object for programs
   snn run mnist.snn.json --data data/mnist --on spinnaker2 --images 100
@@ -23,17 +24,17 @@ pub const EXAMPLES: &str = "Examples:
   snn run mnist.snn.json --data new.npz --answers out.npy       what the network answers, [n, classes]
   snn run cnn.nir --data nmnist:data/nmnist/Test --dt 1ms       a network of another tool, in steps of 1 ms
 
-FILE comes from `snn convert --out`; give the same --scale as there; --mean and --std are part of the network. Or it is a NIR graph of any tool (.nir),
+FILE comes from `snn train`, and is scored as its recipe says; --data is another recipe, or events as for NIR graphs. Or it comes from `snn convert --out`; give the same --scale as there; --mean and --std are part of the network. Or it is a NIR graph of any tool (.nir),
 whose answer is the sum of what arrives at its output.";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The converted network, as `snn convert --out` writes it, or a NIR graph (.nir).
+    /// A network description (`snn train`), a converted network (`snn convert --out`), or a NIR graph (.nir).
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Images to run: see below.
+    /// What to run it on [default of a network description: the recipe.toml beside it].
     #[arg(long, value_name = "DATA", long_help = format!("{}\n{}", data::HELP, nir::HELP))]
-    pub data: PathBuf,
+    data: Option<PathBuf>,
     /// At most so many of them [default: all].
     #[arg(long, value_name = "N", value_parser = data::count, alias = "samples")]
     pub images: Option<usize>,
@@ -50,12 +51,29 @@ pub struct Args {
     pub on: Option<&'static str>,
     /// Which device of its kind.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "on")]
-    device_seed: u64,
+    pub device_seed: u64,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub nir: nir::Choices,
+}
+
+impl Args {
+    /// The data, which only a network with its recipe beside it can do without.
+    pub fn data(&self) -> Result<&Path> {
+        self.given().with_context(|| format!("{}: give the data to run it on with --data", self.file.display()))
+    }
+
+    /// Whether the answers are wanted as a file.
+    pub fn writes_answers(&self) -> bool {
+        self.answers.is_some()
+    }
+
+    /// The data, if some were given.
+    pub fn given(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
 }
 
 /// What `--json` prints.
@@ -77,8 +95,13 @@ pub fn run(args: &Args) -> Result<Outcome> {
     }
     let interrupt = signals::interrupt("nothing is written");
     args.threads.start()?;
-    let converted: Converted = json::load_json(&args.file)?;
-    let data = Data::open(&args.data, Part::Test, args.images, args.scale)?;
+    let content: serde_json::Value = json::load_json(&args.file)?;
+    if content.get("populations").is_some() {
+        return trained::run(args, &interrupt);
+    }
+    let what = || format!("{}: not a network that `snn train` or `snn convert` wrote", args.file.display());
+    let converted: Converted = serde_json::from_value(content).with_context(what)?;
+    let data = Data::open(args.data()?, Part::Test, args.images, args.scale)?;
     data.check("--data", converted.inputs(), converted.outputs())?;
 
     if let Some(name) = args.on {
@@ -88,7 +111,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let accuracy = accuracy(&answers, &data);
     write_answers(args, data.len(), converted.outputs(), answers)?;
     let report = Report::of(&converted, &tally, accuracy);
-    let document = Document { file: &args.file, data: &args.data, scale: data.scale, report };
+    let document = Document { file: &args.file, data: args.data()?, scale: data.scale, report };
     show(args.json, &document, || format!("{}\n{}", table::layers(&document.report), table::figures(&document.report, None)))?;
     Ok(Outcome::Good)
 }
@@ -135,7 +158,7 @@ fn on_machine(args: &Args, name: &str, converted: &Converted, data: &Data, inter
     let accuracy = accuracy(&answers, data);
     write_answers(args, data.len(), converted.outputs(), answers)?;
     let (images, costs) = (data.len(), device.costs().clone());
-    let (file, data_path, device_seed) = (&*args.file, &*args.data, args.device_seed);
+    let (file, data_path, device_seed) = (&*args.file, args.data()?, args.device_seed);
     let document = OnMachine { file, data: data_path, scale: data.scale, device_seed, images, accuracy, costs, report };
     let text = || format!("{}\n{}", map::text(&document.report), table::costs(&document.costs, images, accuracy));
     show(args.json, &document, text)?;

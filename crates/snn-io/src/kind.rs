@@ -33,8 +33,7 @@ pub enum Kind {
     Text,
 }
 
-const EXPECTED: &str =
-    "idx, npy, npz, HDF5 (events, arrays, NIR), WAV, ONNX, address events (N-MNIST .bin), CSV, JSON (networks, results, metrics), a recipe (TOML) or a checkpoint";
+const EXPECTED: &str = "idx, npy, npz, HDF5 (events, arrays, NIR), WAV, ONNX, address events (N-MNIST .bin), CSV, JSON (networks, results, metrics), a recipe (TOML) or a checkpoint";
 /// Bytes that are looked at.
 const HEAD: u64 = 4096;
 
@@ -106,7 +105,10 @@ fn text(head: &[u8]) -> Option<Kind> {
 fn toml_header(text: &str) -> bool {
     let first = text.trim_start().lines().next().unwrap_or("").trim();
     let inner = first.trim_start_matches('[').split(']').next().unwrap_or("");
-    first.starts_with('[') && !inner.is_empty() && inner.chars().all(|c| c.is_ascii_alphabetic() || "_.".contains(c)) && !["true", "false", "null"].contains(&inner)
+    first.starts_with('[')
+        && !inner.is_empty()
+        && inner.chars().all(|c| c.is_ascii_alphabetic() || "_.".contains(c))
+        && !["true", "false", "null"].contains(&inner)
 }
 
 /// Whether these are address events of five bytes, whose times never decrease.

@@ -142,7 +142,8 @@ mod tests {
     /// The payloads of a file, every sum checked bit by bit with the polynomial itself.
     fn records(mut bytes: &[u8]) -> Vec<Vec<u8>> {
         let sum = |bytes: &[u8]| {
-            let step = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0x82f6_3b78 } else { c >> 1 });
+            let step =
+                |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0x82f6_3b78 } else { c >> 1 });
             let crc = !bytes.iter().fold(u32::MAX, step);
             (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8).to_le_bytes().to_vec()
         };

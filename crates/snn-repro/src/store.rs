@@ -117,7 +117,8 @@ impl Store {
         } else {
             fs::rename(self.files(), &self.dir).map_err(LabError::io("create the folder", &self.dir))?;
         }
-        sync(self.dir.parent().unwrap_or(&self.dir))?;
+        // The parent of a plain name is the present folder.
+        sync(self.dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
         remove_dir(&self.partial)
     }
 

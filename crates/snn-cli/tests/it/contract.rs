@@ -151,6 +151,9 @@ fn help_teaches_by_example() {
     for args in [
         &["--help"][..],
         &["reproduce", "--help"],
+        &["train", "--help"],
+        &["inspect", "--help"],
+        &["data", "--help"],
         &["run", "--help"],
         &["export", "--help"],
         &["watch", "--help"],

@@ -75,7 +75,11 @@ impl Numbers {
     /// The histogram as lines of text.
     pub fn bars(&self) -> String {
         let most = self.histogram.iter().map(|bar| bar.count).max().unwrap_or(0).max(1);
-        let labels: Vec<String> = self.histogram.iter().map(|bar| if bar.low == bar.high { short(bar.low) } else { format!("{} … {}", short(bar.low), short(bar.high)) }).collect();
+        let labels: Vec<String> = self
+            .histogram
+            .iter()
+            .map(|bar| if bar.low == bar.high { short(bar.low) } else { format!("{} … {}", short(bar.low), short(bar.high)) })
+            .collect();
         let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
         let line = |(label, bar): (&String, &Bar)| {
             let length = (bar.count * LONGEST).div_ceil(most);
@@ -87,13 +91,29 @@ impl Numbers {
 
 fn histogram((min, max): (f64, f64), values: impl Iterator<Item = f64> + Clone) -> Vec<Bar> {
     let whole = min.fract() == 0.0 && max - min < 2.0 * BARS as f64 && values.clone().all(|x| x.fract() == 0.0);
-    let bars = if whole { (max - min) as usize + 1 } else if max > min { BARS } else { 1 };
+    let bars = if whole {
+        (max - min) as usize + 1
+    } else if max > min {
+        BARS
+    } else {
+        1
+    };
     let step = if whole { 1.0 } else { (max - min) / bars as f64 };
     let mut counts = vec![0; bars];
     values.for_each(|x| counts[(if step > 0.0 { (x - min) / step } else { 0.0 } as usize).min(bars - 1)] += 1);
     let bar = |(k, count)| {
         let low = min + step * k as f64;
-        Bar { low, high: if whole { low } else if k + 1 == bars { max } else { low + step }, count }
+        Bar {
+            low,
+            high: if whole {
+                low
+            } else if k + 1 == bars {
+                max
+            } else {
+                low + step
+            },
+            count,
+        }
     };
     counts.into_iter().enumerate().map(bar).collect()
 }
@@ -132,7 +152,8 @@ mod tests {
 
     #[test]
     fn short_numbers() {
-        let pairs = [(0.0, "0"), (12.0, "12"), (0.123456, "0.1235"), (1234.56, "1235"), (1e-7, "1.000e-7"), (-3.5, "-3.500"), (2e9, "2.000e9")];
+        let pairs =
+            [(0.0, "0"), (12.0, "12"), (0.123456, "0.1235"), (1234.56, "1235"), (1e-7, "1.000e-7"), (-3.5, "-3.500"), (2e9, "2.000e9")];
         for (x, text) in pairs {
             assert_eq!(short(x), text);
         }

@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use snn_core::{Dataset, Seed, Subset, ms};
 use snn_data::{
-    Analog, Encoded, EvidenceParams, ImageSet, Images, Latency, Nmnist, NmnistParams, PatternParams, Poisson, Pooled, PrototypeParams, RandmanParams, Rate, Scan,
-    Shd, ShdParams, SpokenDigits, SpokenParams, Split, StoreRecallParams, StrokeParams, TemplateParams, TemporalOrderParams, XorParams,
+    Analog, Encoded, EvidenceParams, ImageSet, Images, Latency, Nmnist, NmnistParams, PatternParams, Poisson, Pooled, PrototypeParams,
+    RandmanParams, Rate, Scan, Shd, ShdParams, Split, SpokenDigits, SpokenParams, StoreRecallParams, StrokeParams, TemplateParams,
+    TemporalOrderParams, XorParams,
 };
 
 use super::table::{Table, Wrong};

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use snn_core::{Network, Seed};
 use snn_learn::{
-    Bptt, DeepR, Eprop, GradR, GradRByRows, LearnedSignals, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SoftDeepR, SparseBptt, StRsbp, Structure,
-    SyntheticGradients, Trainer, TsslBp,
+    Bptt, DeepR, Eprop, GradR, GradRByRows, LearnedSignals, Loss, Optimiser, Options, Over, Regulariser, Rule, Schedule, SoftDeepR,
+    SparseBptt, StRsbp, Structure, SyntheticGradients, Trainer, TsslBp,
 };
 
 use super::table::{Table, Wrong};

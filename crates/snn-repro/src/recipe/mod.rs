@@ -190,6 +190,8 @@ fn seed(table: &mut Table) -> Result<Seed, Wrong> {
     let (number, parts) = text.split_once('/').map_or((&*text, None), |(number, parts)| (number, Some(parts)));
     match number.parse() {
         Ok(number) => Ok(parts.into_iter().flat_map(|parts| parts.split('/')).fold(Seed::new(number), Seed::child)),
-        Err(_) => Err(table.wrong(format!("seed = {said}: give a whole number, 0 or more, or one with names of parts, as \"1/templates\""))),
+        Err(_) => {
+            Err(table.wrong(format!("seed = {said}: give a whole number, 0 or more, or one with names of parts, as \"1/templates\"")))
+        }
     }
 }

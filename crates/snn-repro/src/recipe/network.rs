@@ -109,7 +109,11 @@ impl NetworkPlan {
         let size = |(p, sized): &(Population, bool)| match (*sized, data.classes()) {
             (false, 0) => bail!("population `{}` has no size, and the data no classes to take it from; give `size`", p.name),
             (false, classes) if p.name == plan.output => Ok(classes),
-            (false, _) => bail!("population `{}` has no size; give `size` (only the output, `{}`, has one for each class without)", p.name, plan.output),
+            (false, _) => bail!(
+                "population `{}` has no size; give `size` (only the output, `{}`, has one for each class without)",
+                p.name,
+                plan.output
+            ),
             (true, _) => Ok(p.size),
         };
         let mut sizes = vec![(plan.input.as_str(), data.inputs())];
@@ -163,7 +167,8 @@ fn population(mut table: Table) -> Result<(Population, bool), Wrong> {
         let hint = super::table::meant(&said, names.iter().copied());
         return Err(table.wrong(format!("no model is called `{said}`{hint}; there are: {}", names.join(", "))));
     };
-    let plain = Population { name, size: size.unwrap_or(1), refractory: 0.0, current: Value::Shared(0.0), escape: None, train: Vec::new(), model };
+    let plain =
+        Population { name, size: size.unwrap_or(1), refractory: 0.0, current: Value::Shared(0.0), escape: None, train: Vec::new(), model };
     Ok((table.over_with(&plain, &["refractory", "current", "train"], &["name", "size", "model"])?, size.is_some()))
 }
 
@@ -194,7 +199,8 @@ fn projection(mut table: Table) -> Result<Projection, Wrong> {
 
 /// `links = { random = 0.1 }`.
 fn links(table: &mut Table) -> Result<Connect, Wrong> {
-    const WAYS: &str = "all, one_to_one, { random = 0.1 }, { in_degree = 20 }, { sources = [0, 10] }, { conv2d = { … } }, { sum_pool2d = { … } }";
+    const WAYS: &str =
+        "all, one_to_one, { random = 0.1 }, { in_degree = 20 }, { sources = [0, 10] }, { conv2d = { … } }, { sum_pool2d = { … } }";
     let Some(mut of) = table.choice("links")? else { return Ok(Connect::All) };
     let random: Option<f64> = of.get("random")?;
     let degree: Option<usize> = of.get("in_degree")?;
@@ -222,7 +228,8 @@ fn weights(table: &mut Table) -> Result<Weights, Wrong> {
     let uniform: Option<f64> = of.get("uniform")?;
     let constant: Option<f32> = of.get("constant")?;
     let fan_in: Option<f64> = of.get("fan_in")?;
-    let found = [normal.map(Init::Normal), uniform.map(Init::Uniform), constant.map(Init::Constant)].into_iter().flatten().map(Weights::Init);
+    let found =
+        [normal.map(Init::Normal), uniform.map(Init::Uniform), constant.map(Init::Constant)].into_iter().flatten().map(Weights::Init);
     let found = found.chain(fan_in.map(Weights::FanIn)).collect();
     one_of(of, found, WAYS)
 }

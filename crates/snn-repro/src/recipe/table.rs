@@ -106,7 +106,8 @@ impl Table {
     /// The tables of the list `key`; none if it is not there.
     pub(crate) fn tables(&mut self, key: &'static str) -> Result<Vec<Table>, Wrong> {
         let Some(entry) = self.take(key) else { return Ok(Vec::new()) };
-        let wrong = |line| Wrong { line, why: format!("{} must be a list of tables, like {key} = [{{ … }}, {{ … }}]", self.inner(key)) };
+        let wrong =
+            |line| Wrong { line, why: format!("{} must be a list of tables, like {key} = [{{ … }}, {{ … }}]", self.inner(key)) };
         let Node::List(list) = entry.node else { return Err(wrong(entry.line)) };
         let one = |(k, (line, node)): (usize, (usize, Node))| match node {
             Node::Table(entries) => Ok(Table { name: format!("{} {}", self.inner(key), k + 1), line, entries, asked: Vec::new() }),
@@ -128,7 +129,9 @@ impl Table {
             _ => None,
         };
         let listed = names.join(", ");
-        let Some(said) = said else { return Err(table.wrong(format!("give a name, or {{ name = …, and its options }}; there are: {listed}"))) };
+        let Some(said) = said else {
+            return Err(table.wrong(format!("give a name, or {{ name = …, and its options }}; there are: {listed}")));
+        };
         match names.iter().find(|name| **name == said) {
             Some(name) => Ok(Some((name, table))),
             None => Err(table.wrong(format!("there is no `{said}`{}; there are: {listed}", meant(&said, names.iter().copied())))),
@@ -155,10 +158,16 @@ impl Table {
     }
 
     /// As [`Table::over`]: `more` are keys that the default does not show, and `less` are keys of it that are none of the table.
-    pub(crate) fn over_with<T: Serialize + DeserializeOwned>(mut self, default: &T, more: &[&'static str], less: &[&str]) -> Result<T, Wrong> {
+    pub(crate) fn over_with<T: Serialize + DeserializeOwned>(
+        mut self,
+        default: &T,
+        more: &[&'static str],
+        less: &[&str],
+    ) -> Result<T, Wrong> {
         let whole = serde_json::to_value(default).map_err(|error| self.wrong(error))?;
         let Value::Object(mut whole) = whole else { return Err(self.wrong("has no options")) };
-        let known: Vec<String> = whole.keys().map(String::as_str).filter(|key| !less.contains(key)).chain(more.iter().copied()).map(String::from).collect();
+        let known: Vec<String> =
+            whole.keys().map(String::as_str).filter(|key| !less.contains(key)).chain(more.iter().copied()).map(String::from).collect();
         let mut value = T::deserialize(Value::Object(whole.clone())).map_err(|error| self.wrong(error))?;
         for entry in std::mem::take(&mut self.entries) {
             if !known.contains(&entry.key) {
