@@ -36,7 +36,7 @@ macro_rules! formats {
     };
 }
 
-formats! { idx, aer, wav, hdf5, nir, npy, npz, csv, onnx, network, checkpoint }
+formats! { idx, aer, wav, hdf5, nir, npy, npz, csv, onnx, network, recipe, checkpoint }
 
 /// The format of that name.
 pub fn find(name: &str) -> Option<&'static Format> {

@@ -23,7 +23,7 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 //!
-#![doc = include_str!("../../../../docs/recipes.md")]
+//! Every key stands in `docs/recipes.md` of the repository; `snn train --help` says how to run one.
 
 mod data;
 mod learning;
