@@ -355,7 +355,8 @@ impl Draft {
             Value::Each(list) => Value::Each((0..n * m).map(|k| list[k % m * columns + k / m]).collect()),
         };
         let own = &p.weights;
-        if !is_no_weights(own) && !(own.fits(n * m) && (0..n * m).all(|k| own.at(k) == weights.at(k))) {
+        let same = own.fits(n * m) && (0..n * m).all(|k| own.at(k) == weights.at(k));
+        if !(same || is_no_weights(own)) {
             return refuse(format!("its weights are not those of {name}, transposed, to which it is tied; leave them out"));
         }
         self.projections[k].weights = weights;

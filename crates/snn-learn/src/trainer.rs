@@ -306,7 +306,7 @@ impl Trainer {
         Ok(self)
     }
 
-    /// The same trainer with [DropConnect](DropConnect) on the weights from one group to another, at all its inputs: every update leaves out other weights, each with probability
+    /// The same trainer with [`DropConnect`] on the weights from one group to another, at all its inputs: every update leaves out other weights, each with probability
     /// `p`, the same ones in all trials and steps of its batch. Evaluation leaves none out.
     ///
     /// ```
@@ -674,8 +674,7 @@ impl Trainer {
         let cut = |c: usize| c * batch.len() / count;
         let mut rest = std::mem::take(pasts).into_iter();
         let begin: Vec<Vec<Past<f32>>> = (0..count).map(|c| rest.by_ref().take(cut(c + 1) - cut(c)).collect()).collect();
-        let work = chunks.par_iter_mut().zip(stations).zip(begin).enumerate();
-        let (pieces, (stations, ends)): (Vec<Stats>, (Vec<Option<Station>>, Vec<Vec<Past<f32>>>)) = work
+        let pieces: Vec<(Stats, Option<Station>, Vec<Past<f32>>)> = (chunks.par_iter_mut().zip(stations).zip(begin).enumerate())
             .map(|(c, ((gradients, station), begin))| {
                 let spare = workers.lock().map_or(None, |mut w| w.pop());
                 let mut worker = spare.unwrap_or_else(|| rule.worker(engine));
@@ -686,15 +685,18 @@ impl Trainer {
                 if let Ok(mut pool) = workers.lock() {
                     pool.push(worker);
                 }
-                (stats, (station, end))
+                (stats, station, end)
             })
-            .unzip();
-        pasts.extend(ends.into_iter().flatten());
+            .collect();
         Gradients::sum(chunks);
         chunks[0].tie(engine);
+        let (mut total, mut stations) = (Stats::default(), Vec::new());
+        for (stats, station, end) in pieces {
+            total.add(&stats);
+            stations.push(station);
+            pasts.extend(end);
+        }
         self.failed = self.close(stations).err();
-        let mut total = Stats::default();
-        pieces.iter().for_each(|s| total.add(s));
         total
     }
 

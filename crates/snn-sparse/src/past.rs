@@ -1,6 +1,5 @@
 //! Where a trial ended, so that another goes on from there.
 
-use crate::bank::Cells;
 use crate::clocked::{Clocked, Record};
 use crate::lanes::{LANES, Scalar, blocks, flat};
 use crate::trace::Trace;
@@ -138,12 +137,11 @@ impl<F: Scalar> Past<F> {
         let (history, draft) = (engine.history(), engine.network().draft());
         let rest = self.inputs.is_empty() && self.populations.is_empty();
         let inputs = || self.inputs.iter().zip(&draft.inputs).all(|(tail, input)| tail.fits(input.size, history));
-        let populations = || {
-            let fits = |((tail, state), cells): (&(Tail, Vec<F>), &Box<dyn Cells<F>>)| {
-                tail.fits(cells.size(), history) && state.len() == blocks(cells.size()) * cells.states() * LANES
-            };
-            self.populations.iter().zip(engine.cells()).all(fits)
+        let population = |(p, (tail, state)): (usize, &(Tail, Vec<F>))| {
+            let (size, states) = (engine.cells()[p].size(), engine.cells()[p].states());
+            tail.fits(size, history) && state.len() == blocks(size) * states * LANES
         };
+        let populations = || self.populations.iter().enumerate().all(population);
         let counts = (self.inputs.len(), self.populations.len()) == (draft.inputs.len(), engine.cells().len());
         rest || counts && inputs() && populations()
     }

@@ -350,6 +350,9 @@ fn what_cannot_go_out_is_named() {
     says(net(If::default().into()).drive("a", 1.0, 1.0), false, &["`a`", "Poisson"]);
     let delays = net(If::default().into()).project("in", "a", Connect::All, Init::Constant(1.0)).delays(0.0, ms(3.0));
     says(delays, false, &["`in -> a`", "a delay of each link"]);
+    let tied = Net::new(ms(1.0)).input("in", 2).population("a", 3, If::default()).population("b", 2, If::default());
+    let tied = tied.project("in", "a", Connect::All, Init::Constant(1.0)).project("a", "b", Connect::All, Init::Constant(0.0));
+    says(tied.tied("in", "a").output("b"), false, &["`a -> b`", "tied to those of in -> a"]);
 }
 
 proptest! {

@@ -428,7 +428,8 @@ impl<F: Field> Dense<F> {
             return;
         }
         for (k, past) in self.pasts.iter_mut().enumerate() {
-            let events = |(layer, cells): (&Layer<F>, &Box<dyn Cells<F>>)| {
+            let layers = || self.layers.iter().zip(engine.cells());
+            let events = layers().map(|(layer, cells)| {
                 let mut raster = Raster::new(cells.size(), self.first);
                 for t in 0..self.first {
                     let row = ((steps - self.first + t) * m + k) * layer.width;
@@ -443,13 +444,12 @@ impl<F: Field> Dense<F> {
                     }
                 }
                 raster
-            };
-            let events: Vec<Raster> = self.layers.iter().zip(engine.cells()).map(events).collect();
-            let state = |(layer, cells): (&Layer<F>, &Box<dyn Cells<F>>)| {
+            });
+            let events: Vec<Raster> = events.collect();
+            let states = layers().map(|(layer, cells)| {
                 let each = layer.width * cells.states();
                 flat(&layer.state[k * each..(k + 1) * each]).to_vec()
-            };
-            let states = self.layers.iter().zip(engine.cells()).map(state);
+            });
             *past = past.moved(engine, &[&self.rasters[k]], events.iter().zip(states));
         }
     }

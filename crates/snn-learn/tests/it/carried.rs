@@ -90,8 +90,11 @@ fn one_long_run(net: &Network, input: &Raster, first: usize, wants: Wants) {
     assert_eq!(states(&record), states(&long));
 }
 
+/// The gradient of a window, and what was counted.
+type Learned = (Vec<Vec<f64>>, Stats);
+
 /// What a rule makes of windows that go on: by window the gradient of weights and parameters, and what was counted; then where it ends.
-fn learn(engine: &Clocked<f64>, rule: &dyn Rule<f64>, data: &Trials) -> (Vec<(Vec<Vec<f64>>, Stats)>, Vec<Past<f64>>) {
+fn learn(engine: &Clocked<f64>, rule: &dyn Rule<f64>, data: &Trials) -> (Vec<Learned>, Vec<Past<f64>>) {
     rule.check(engine).unwrap();
     assert!(rule.carries());
     let (job, lanes) =
@@ -125,9 +128,9 @@ fn sparse_is_dense(net: &Network, data: &Trials, surrogate: Surrogate) -> Result
                 prop_assert_eq!(places(a), places(b));
                 let (size, states) = (engine.cells()[p].size(), engine.cells()[p].states());
                 let unit = |place: usize| place / LANES / states.max(1) * LANES + place % LANES;
-                let pairs = a.state(p).iter().zip(b.state(p)).enumerate().filter(|(place, _)| unit(*place) < size);
+                let mut pairs = a.state(p).iter().zip(b.state(p)).enumerate().filter(|(place, _)| unit(*place) < size);
                 let near = |(_, (a, b)): (usize, (&f64, &f64))| (a - b).abs() < 1e-9 * (1.0 + a.abs());
-                prop_assert!(pairs.map(near).all(|near| near) && a.state(p).len() == b.state(p).len());
+                prop_assert!(pairs.all(near) && a.state(p).len() == b.state(p).len());
             }
         }
     }

@@ -103,7 +103,8 @@ fn the_gradient_is_exact() {
             (8.0 * (at(h) - at(-h)) - at(2.0 * h) + at(-2.0 * h)) / (12.0 * h)
         })
         .collect();
-    assert!(distance(&[exact.clone()], &[numeric.clone()]) < 1e-9, "{exact:?} {numeric:?}");
+    let (exact, numeric) = ([exact], [numeric]);
+    assert!(distance(&exact, &numeric) < 1e-9, "{exact:?} {numeric:?}");
 }
 
 /// Training keeps them one, decays them once, and goes on after a restart; the head of a file has no list of its own.
