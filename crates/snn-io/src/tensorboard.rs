@@ -145,7 +145,7 @@ mod tests {
             let step =
                 |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0x82f6_3b78 } else { c >> 1 });
             let crc = !bytes.iter().fold(u32::MAX, step);
-            (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8).to_le_bytes().to_vec()
+            crc.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes().to_vec()
         };
         let mut all = Vec::new();
         while !bytes.is_empty() {

@@ -124,7 +124,7 @@ pub fn train(recipe: &Recipe, settings: &Settings) -> Result<Trained, LabError> 
         notes,
         ..figures
     };
-    snn_io::json::save_json(&store.files().join(RESULT), &trained)?;
+    snn_io::json::save_json(store.files().join(RESULT), &trained)?;
     store.commit()?;
     Ok(trained)
 }

@@ -32,8 +32,8 @@ fn weights(result: &RunResult, name: &str) -> String {
 /// The last point of a line in a CSV of a paper.
 fn last(path: &Path, line: &str) -> f64 {
     let text = fs::read_to_string(path).expect("a curve");
-    let points = text.lines().filter_map(|row| row.trim_start_matches('"').strip_prefix(line));
-    points.last().and_then(|row| row.rsplit(',').next()).and_then(|x| x.parse().ok()).expect("a point")
+    let mut points = text.lines().filter_map(|row| row.trim_start_matches('"').strip_prefix(line));
+    points.next_back().and_then(|row| row.rsplit(',').next()).and_then(|x| x.parse().ok()).expect("a point")
 }
 
 #[test]
