@@ -78,6 +78,8 @@ pub fn any(ranks: &dyn Ranks, yes: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    // By name: the prelude of proptest has an `any`, too.
+    use super::any;
     use super::*;
     use crate::objective::by_name;
     use crate::search::{Method, Search};
