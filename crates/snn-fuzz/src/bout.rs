@@ -150,8 +150,10 @@ fn broken(corpus: &[Input], format: &Format, rng: &mut ChaCha8Rng) -> Input {
 /// An answer without its numbers, names and lists: what is left is which check it comes from.
 fn kind(text: &str) -> String {
     let (mut left, mut close) = (String::new(), None);
-    for c in text.chars() {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
         match close {
+            Some(_) if c == '\\' => drop(chars.next()),
             Some(end) if end == c => close = None,
             Some(_) => {}
             None if c == '`' || c == '"' => close = Some(c),
@@ -281,7 +283,7 @@ mod tests {
             ),
         ];
         for (k, (read, why)) in cases.into_iter().enumerate() {
-            let settings = settings(20_000 + k as u64);
+            let settings = settings(3000 + k as u64);
             let report = bout(&made_up(read), &settings).unwrap();
             let [failure] = &report.failures[..] else { panic!("{why}: {:?}", report.failures) };
             assert!(failure.why.contains(why), "{}", failure.why);
@@ -295,14 +297,16 @@ mod tests {
     fn the_same_seed_gives_the_same_inputs() {
         let read: crate::formats::Read =
             |path| Err(format!("{}: {}", path.display(), u32::from(fs::read(path).unwrap().iter().fold(0u8, |a, b| a.wrapping_add(*b)))));
-        let (a, b) = (settings(3001), settings(3001));
+        let (a, b) = (settings(2999), settings(2999));
         let reports = [a, b].map(|settings| bout(&made_up(read), &settings).unwrap());
-        assert_eq!((reports[0].inputs, reports[0].answers), (3001, reports[1].answers));
+        assert_eq!((reports[0].inputs, reports[0].answers), (2999, reports[1].answers));
+        fs::remove_dir_all(settings(2999).out).unwrap();
     }
 
     #[test]
     fn answers_differ_by_their_check() {
         assert_eq!(kind(": `a b`: 12 bytes, expected \"x\""), kind(": `c`: 7 bytes, expected \"yz\""));
+        assert_eq!(kind(": found \"a \\\" b\" there"), kind(": found \"c\" there"));
         assert_ne!(kind(": 12 bytes"), kind(": 12 events"));
     }
 }
