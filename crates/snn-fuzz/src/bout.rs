@@ -102,7 +102,7 @@ pub fn bout(format: &Format, settings: &Settings) -> io::Result<Report> {
             mutate(&mut bytes, &mut Draw { rng: &mut rng, other: &corpus[number % good].bytes, words: format.words });
         }
         // To write and read what was read costs more than reading it.
-        let again = number < good || number % 8 == 0;
+        let again = number < good || number.is_multiple_of(8);
         report.inputs += 1;
         match attempt(format, &at_work, &bytes, again)? {
             Ok(answer) => {

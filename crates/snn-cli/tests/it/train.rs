@@ -69,7 +69,7 @@ fn start(recipe: &str, out: &Path, more: &[&str]) -> std::process::Child {
     use std::process::{Command, Stdio};
     let mut command = Command::new("env");
     command
-        .arg("--default-signal=INT,TERM")
+        .arg("--default-signal=INT,TERM,HUP")
         .arg(crate::program::SNN)
         .args(["train", recipe, "--threads", "1", "--out"])
         .arg(out)

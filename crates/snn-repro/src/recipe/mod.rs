@@ -71,8 +71,14 @@ impl Recipe {
     /// [`LabError::Io`]; as [`Recipe::parse`].
     pub fn read(path: impl AsRef<Path>) -> Result<Recipe, LabError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(LabError::io("read", path))?;
-        Recipe::parse(path, &text)
+        let bytes = std::fs::read(path).map_err(LabError::io("read", path))?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Recipe::parse(path, text),
+            Err(error) => {
+                let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
+                Err(LabError::Recipe { path: path.into(), line, why: "this is no text in UTF-8; save it as such".into() })
+            }
+        }
     }
 
     /// Understands the text of a recipe; `path` is what errors call it.
