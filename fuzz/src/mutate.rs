@@ -1,5 +1,7 @@
 //! Ways to break a file.
 
+#![allow(clippy::ptr_arg)] // all ways have one type
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
