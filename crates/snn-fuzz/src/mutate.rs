@@ -1,6 +1,8 @@
 //! Ways to break a file.
 #![allow(clippy::ptr_arg)] // all ways have one type, and some let the file grow
 
+#![allow(clippy::ptr_arg)] // all ways have one type
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

@@ -195,7 +195,8 @@ fn linear(
         let count = size(&[rows, inner, targets])?;
         build.reserve(2 * count + rows * inner)?;
         let ends = (0..=rows * inner).map(|i| (i * targets) as u32).collect();
-        let list = (0..rows).flat_map(|r| (0..inner).flat_map(move |_| (r * targets) as u32..((r + 1) * targets) as u32)).collect();
+        let mut list = Vec::with_capacity(count);
+        (0..rows * inner).for_each(|i| list.extend((i / inner * targets) as u32..((i / inner + 1) * targets) as u32));
         (Links::Csr { ends, targets: list }, weights.repeat(rows))
     };
     build.push(call.output, dims, vec![from], Op::Linear { links, weights: weights.into(), bias })

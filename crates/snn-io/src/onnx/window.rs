@@ -151,7 +151,9 @@ pub(super) fn convolve(build: &mut Build, call: &Call) -> Result<Value, Reason> 
                 bias[0].into()
             } else {
                 build.reserve(size(&dims)?)?;
-                numbers(bias.iter().flat_map(|&b| std::iter::repeat_n(b, plane)).collect())
+                let mut each = Vec::with_capacity(bias.len() * plane);
+                bias.iter().for_each(|&b| each.extend(std::iter::repeat_n(b, plane)));
+                numbers(each)
             }
         }
         Some(bias) => return Err(format!("a bias of shape {:?}, expected [{out}]", bias.dims)),
