@@ -1,5 +1,4 @@
 //! Ways to break a file.
-#![allow(clippy::ptr_arg)] // all ways have one type, and some let the file grow
 
 #![allow(clippy::ptr_arg)] // all ways have one type
 
