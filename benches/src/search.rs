@@ -117,6 +117,8 @@ fn run(quick: bool, log: Log<'_>) -> Report {
         Ok(rows) => compare(&rows, |row| row.ranks, "ranks", &mut report, log),
         Err(why) => report.notes.push(format!("ranks of MPI not measured: {why}")),
     }
-    report.notes.push("found: where the search stands at the end, to be the same for all threads, and for all ranks (0: one process without MPI).".into());
+    report.notes.push(
+        "found: where the search stands at the end, to be the same for all threads, and for all ranks (0: one process without MPI).".into(),
+    );
     report
 }

@@ -12,8 +12,8 @@ use snn_io::IoError;
 use snn_io::json::{load_json, save_json};
 use snn_repro::{Bars, LabError, say};
 
-use crate::threads::Threads;
 use crate::ranks::{agree, join};
+use crate::threads::Threads;
 use crate::{Outcome, hint, show, signals};
 
 pub const EXAMPLES: &str = "Examples:

@@ -54,7 +54,10 @@ impl Images {
     /// # Errors
     /// As [`Images::fashion_mnist`]; [`DataError::Contents`] for a test image of another shape or class than the training images.
     pub fn idx(dir: impl AsRef<Path>, split: Split) -> Result<Self, DataError> {
-        let (dir, source) = (dir.as_ref(), Source { set: "idx", from: "whoever wrote them; `cargo xtask data fetch fashion-mnist --data DIR` gets a set of this layout" });
+        let (dir, source) = (
+            dir.as_ref(),
+            Source { set: "idx", from: "whoever wrote them; `cargo xtask data fetch fashion-mnist --data DIR` gets a set of this layout" },
+        );
         let name = dir.file_name().map_or("idx".into(), |name| name.to_string_lossy().into_owned());
         let train = Files::read(dir, Split::Train, source)?;
         let shape = train.shape;

@@ -60,7 +60,16 @@ fn listed(net: &Network, from: &str, to: &str, delay: f64, weight: impl Fn(usize
 }
 
 fn template(from: &str, to: &str) -> Projection {
-    Projection { from: from.into(), to: to.into(), port: None, delay: 0.0.into(), fixed: false, tied: None, links: Links::All, weights: 0.0.into() }
+    Projection {
+        from: from.into(),
+        to: to.into(),
+        port: None,
+        delay: 0.0.into(),
+        fixed: false,
+        tied: None,
+        links: Links::All,
+        weights: 0.0.into(),
+    }
 }
 
 /// The memory: adapting excitatory neurons that hold a pattern for a while, and inhibition that lets one win.

@@ -1,7 +1,7 @@
 //! Language models: characters of Shakespeare, and words of WikiText-2. State is carried from passage to passage, gradients end where a passage begins.
 
-use super::{CLIP, RATE_PENALTY, Shape, THRESHOLD, surrogate};
 use super::{C_PARITY, C_SILENT, W_PARITY, W_PRODUCTS, W_SILENT};
+use super::{CLIP, RATE_PENALTY, Shape, THRESHOLD, surrogate};
 use crate::Lab;
 use anyhow::Result;
 use snn_core::{Dataset, Seed};
