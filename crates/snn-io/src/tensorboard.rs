@@ -22,7 +22,7 @@ pub const FILE_NAME: &str = "events.out.tfevents.0.snn";
 /// events.scalars(1.7e9 + 9.0, 2, &[("loss", 1.2), ("accuracy/train", 0.7)]);
 /// let dir = tempfile::tempdir()?;
 /// snn_io::atomic::write(dir.path().join(tensorboard::FILE_NAME), events.bytes())?;
-/// # Ok::<(), snn_io::IoError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Events(Vec<u8>);

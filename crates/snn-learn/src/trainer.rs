@@ -310,15 +310,14 @@ impl Trainer {
     /// `p`, the same ones in all trials and steps of its batch. Evaluation leaves none out.
     ///
     /// ```
-    /// use snn_core::{Net, Seed, net::{Connect, Init}, neuron::{Gru, Li}};
-    /// use snn_learn::{Bptt, Loss, Optimiser, Options, Over, SparseBptt, Trainer};
-    /// # use snn_learn::Rule;
+    /// use snn_core::{Net, Seed, Surrogate, net::{Connect, Init}, neuron::{Gru, Li}};
+    /// use snn_learn::{Bptt, Loss, Optimiser, Options, Over, Trainer};
     /// let net = Net::new(1.0).input("in", 5).population("hidden", 20, Gru::default()).population("out", 2, Li::default())
     ///     .project("in", "hidden", Connect::All, Init::normal(0.5)).port("g")
     ///     .project("hidden", "hidden", Connect::All, Init::normal(0.5)).port("h").delay(1.0)
     ///     .project("hidden", "out", Connect::All, Init::normal(0.5)).output("out").build(Seed::new(1))?;
     /// let options = Options::new(Loss::CrossEntropy(Over::Max), Seed::new(1));
-    /// let rule = Bptt::new(Rule::<f32>::surrogate(&SparseBptt::default()));
+    /// let rule = Bptt::new(Surrogate::triangle(0.3, 1.0));
     /// let trainer = Trainer::new(&net, rule, Optimiser::adam(1e-2), options)?.with_drop_connect("hidden", "hidden", 0.5)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
