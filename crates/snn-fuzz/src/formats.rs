@@ -65,7 +65,9 @@ fn fixture(name: &str) -> Vec<u8> {
 
 /// The inputs of `corpus/FORMAT` that once failed, in the order of their names.
 pub fn failed_before(format: &Format) -> Vec<Vec<u8>> {
-    let Ok(entries) = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(format.name)) else { return Vec::new() };
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    assert!(corpus.is_dir(), "{}: not there, and with it all that once failed", corpus.display());
+    let Ok(entries) = std::fs::read_dir(corpus.join(format.name)) else { return Vec::new() };
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     paths.iter().filter_map(|path| std::fs::read(path).ok()).collect()
