@@ -99,8 +99,8 @@ pub fn run(args: &Args) -> Result<Outcome> {
     if content.get("populations").is_some() {
         return trained::run(args, &interrupt);
     }
-    let what = || format!("{}: not a network that `snn train` or `snn convert` wrote", args.file.display());
-    let converted: Converted = serde_json::from_value(content).with_context(what)?;
+    // Read again as what it should be: errors then know their line.
+    let converted: Converted = json::load_json(&args.file)?;
     let data = Data::open(args.data()?, Part::Test, args.images, args.scale)?;
     data.check("--data", converted.inputs(), converted.outputs())?;
 
