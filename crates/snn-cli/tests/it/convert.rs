@@ -276,7 +276,7 @@ fn bad_input_to_run() {
         serde_json::to_value(net.build(Seed::new(1)).expect("a network")).expect("JSON")
     }
     let cases: [(Change, &str); 12] = [
-        (|net| *net = Value::Null, "net.json: not a network"),
+        (|net| *net = Value::Null, "net.json:1:"),
         (|net| net["scheme"] = 3.into(), "invalid type"),
         (|net| net["network"]["populations"][0]["size"] = 17.into(), "net.json"),
         (|net| net["network"]["outputs"] = Value::Array(Vec::new()), "no output"),
