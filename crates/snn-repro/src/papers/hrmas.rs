@@ -9,6 +9,9 @@
 //!
 //! Departures: its corpora are licensed or not at hand: ordered motifs, a task of ours that needs memory, and spoken digits (FSDD, gammatone channels, BSA spikes); sizes,
 //! epochs, candidate sizes and all constants of the search are ours, chosen on held-out training trials. Which units of neighbouring motifs may be joined is ours.
+//!
+//! Departure: a spike's slope is bounded by 0.5, not by 8 as in the code of TSSL-BP, which is for feed-forward networks. With 8 an error grows on its way round a loop, and layers with
+//! recurrence did worse than the one without it: on held-out trials of three seeds of their own, 34 to 55 % at 8, 99 % at 0.5, and 88 to 96 % without recurrence.
 
 use anyhow::Result;
 use rand::seq::SliceRandom;
@@ -99,6 +102,8 @@ const TAU: f64 = 20.0;
 const TAU_SYN: f64 = 5.0;
 /// Spread of the recurrent weights, as a share of that of the input's.
 const RECURRENT: f64 = 0.3;
+/// The rule, with slopes that stay bounded in loops.
+const RULE: TsslBp = TsslBp { width: 0.2, steepest: 0.5 };
 /// Learning rate of Adam, of weights and of logits.
 const LR: f64 = 2e-3;
 const LR_LOGITS: f64 = 2e-2;
@@ -199,7 +204,7 @@ impl Study<'_> {
 
     fn trainer(&self, network: &Network) -> Result<Trainer> {
         let options = Options { batch: BATCH, clip: Some(1.0), ..Options::new(LOSS, self.seed.child("training")) };
-        Ok(Trainer::new(network, TsslBp::default(), Optimiser::adam(LR), options)?)
+        Ok(Trainer::new(network, RULE, Optimiser::adam(LR), options)?)
     }
 
     /// Architecture and weights in turns, on the two halves of the training trials.
