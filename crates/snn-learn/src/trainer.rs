@@ -36,9 +36,11 @@ const CHUNKS: usize = 8;
 /// A piece has at least so many steps of trials, counted over the trials: less work than this costs less than clearing and adding another gradient.
 const CHUNK_STEPS: usize = 8;
 
-/// The pieces of a batch: a function of its size and of the length of a trial, whatever the number of threads.
-fn pieces(batch: usize, steps: usize) -> usize {
-    (batch * steps).div_ceil(CHUNK_STEPS).clamp(1, CHUNKS).min(batch.max(1))
+/// The pieces of a batch: a function of its size, of the length of a trial and of how many trials the rule takes together, whatever the number of threads. Two cores have work even
+/// where pieces get smaller than the rule asks for.
+fn pieces(batch: usize, steps: usize, together: usize) -> usize {
+    let wanted = (batch / together).max(2);
+    (batch * steps).div_ceil(CHUNK_STEPS).clamp(1, CHUNKS).min(wanted).min(batch.max(1))
 }
 
 /// How to train.
@@ -663,7 +665,7 @@ impl Trainer {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
         let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates, rates: &self.rates };
-        let count = pieces(batch.len(), data.steps());
+        let count = pieces(batch.len(), data.steps(), rule.together());
         while self.chunks.len() < count {
             self.chunks.push(Gradients::zero(engine));
         }
@@ -962,7 +964,10 @@ mod tests {
         for (batch, steps, expected) in
             [(0, 1, 1), (1, 1, 1), (8, 1, 1), (10, 1, 2), (32, 1, 4), (57, 1, 8), (1000, 1, 8), (1, 100, 1), (5, 100, 5), (20, 40, 8)]
         {
-            assert_eq!(pieces(batch, steps), expected, "{batch} trials of {steps} steps");
+            assert_eq!(pieces(batch, steps, 1), expected, "{batch} trials of {steps} steps");
+        }
+        for (batch, expected) in [(1, 1), (8, 2), (32, 2), (64, 2), (100, 3), (256, 8), (1000, 8)] {
+            assert_eq!(pieces(batch, 100, 32), expected, "{batch} trials, 32 together");
         }
     }
 }

@@ -101,6 +101,9 @@ impl<F: Field> Rule<F> for Bptt {
     fn carries(&self) -> bool {
         !self.smooth
     }
+    fn together(&self) -> usize {
+        32
+    }
 }
 
 /// For every link of `links()[k]`: its place in the store, and in a dense row-major matrix of padded rows.
