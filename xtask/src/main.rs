@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask reproduce …          run papers, in release mode: `cargo xtask reproduce --help`
-cargo xtask bench NAME [--record] …
+cargo xtask bench NAME [--record] [--features mpi] …
                                  run a benchmark, in release mode; --record files its JSON under benches/records/
 cargo xtask data list|check|fetch …
                                  the data sets: where they come from, whether they are whole, getting them: `cargo xtask data --help`
@@ -87,8 +87,17 @@ fn features(root: &Path, command: &str, rest: &[String]) -> &'static [&'static s
 fn snn_command(root: &Path, command: &str, rest: &[String]) -> Command {
     let mut run = cargo();
     run.args(["run", "--release", "--quiet", "--package", "snn-cli", "--manifest-path"]);
-    run.arg(root.join("Cargo.toml")).args(features(root, command, rest)).arg("--").arg(command).args(rest);
+    let (asked, rest) = asked_for(rest);
+    run.arg(root.join("Cargo.toml")).args(features(root, command, &rest)).args(asked).arg("--").arg(command).args(rest);
     run
+}
+
+/// `--features LIST` is for cargo, all else for `snn`.
+fn asked_for(args: &[String]) -> (Vec<String>, Vec<String>) {
+    let at = args.iter().position(|arg| arg == "--features").filter(|at| at + 1 < args.len());
+    let (mut rest, mut asked) = (args.to_vec(), Vec::new());
+    asked.extend(at.into_iter().flat_map(|at| rest.drain(at..at + 2)).collect::<Vec<_>>());
+    (asked, rest)
 }
 
 /// Runs the program `snn` and returns its exit code.
@@ -118,5 +127,13 @@ mod tests {
         assert_eq!(features("reproduce", &["--all"]), dense);
         assert_eq!(features("reproduce", &["ssgd", "--scale", "smoke"]), ["--no-default-features"]);
         assert_eq!(features("bench", &["--all"]), [""; 0]);
+    }
+
+    #[test]
+    fn features_go_to_cargo() {
+        let list = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+        let (asked, rest) = asked_for(&list(&["search", "--features", "mpi", "--json"]));
+        assert_eq!((asked, rest), (list(&["--features", "mpi"]), list(&["search", "--json"])));
+        assert_eq!(asked_for(&list(&["search", "--features"])).0, list(&[]));
     }
 }

@@ -19,7 +19,7 @@ use snn_arch::pathnet::{Learning, Path, PathNet, Shape};
 use snn_arch::search::{Search, Tournament};
 use snn_core::neuron::{Lif, Model, Relu};
 use snn_core::stats::{mean, sample_variance};
-use snn_core::{Dataset, Raster, Seed, Subset, Target};
+use snn_core::{Dataset, Raster, Seed, Subset, Surrogate, Target};
 use snn_data::{ImageSet, Images, Split, StrokeParams};
 use snn_learn::{Loss, Optimiser, Over, SparseBptt};
 
@@ -83,6 +83,7 @@ struct Family<'a> {
     model: Model,
     tau_out: f64,
     gain: f64,
+    rule: SparseBptt,
     rate: f64,
     inputs: usize,
     /// Two tasks of the pair with this seed.
@@ -144,7 +145,7 @@ impl Family<'_> {
                     Way::Fixed(path) => (*path).clone(),
                 };
                 let trials: Vec<usize> = (0..self.turn * BATCH).map(|_| rng.random_range(0..data.len())).collect();
-                let found = net.train(&path, task, SparseBptt::default(), &self.learning(), data, &trials)?;
+                let found = net.train(&path, task, self.rule, &self.learning(), data, &trials)?;
                 best = if found > best.0 { (found, path) } else { best };
                 fitness.push(found);
             }
@@ -159,7 +160,7 @@ impl Family<'_> {
         let [a, b] = (self.tasks)(seed.child("tasks"));
         let sample = Subset::new(&*a, (0..a.len().min(100)).collect());
         let answers = |net: &PathNet, path: &Path, task: usize| -> Result<(u64, usize)> {
-            let stats = net.evaluate(path, task, SparseBptt::default(), &self.learning(), &sample)?;
+            let stats = net.evaluate(path, task, self.rule, &self.learning(), &sample)?;
             Ok((stats.loss.to_bits(), stats.correct))
         };
         let mut net = self.net(seed.child("modules"))?;
@@ -412,6 +413,7 @@ fn run(lab: &mut Lab) -> Result<()> {
         model: Relu {}.into(),
         tau_out: 1e-6 * DT,
         gain: 1.0,
+        rule: SparseBptt::default(),
         rate: RATE,
         inputs,
         tasks,
@@ -432,6 +434,8 @@ fn run(lab: &mut Lab) -> Result<()> {
                 model: lif.into(),
                 tau_out: 8e-3,
                 gain: 4.0,
+                // As wide as the threshold: within the narrow window of sparse gradients next to no module learns from noise.
+                rule: SparseBptt { surrogate: Surrogate::triangle(0.3, 1.0) },
                 rate: 0.5,
                 inputs,
                 tasks: &flashed,
