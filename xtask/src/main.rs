@@ -95,8 +95,8 @@ fn snn_command(root: &Path, command: &str, rest: &[String]) -> Command {
 /// `--features LIST` is for cargo, all else for `snn`.
 fn asked_for(args: &[String]) -> (Vec<String>, Vec<String>) {
     let at = args.iter().position(|arg| arg == "--features").filter(|at| at + 1 < args.len());
-    let (mut rest, mut asked) = (args.to_vec(), Vec::new());
-    asked.extend(at.into_iter().flat_map(|at| rest.drain(at..at + 2)).collect::<Vec<_>>());
+    let mut rest = args.to_vec();
+    let asked = at.map_or_else(Vec::new, |at| rest.drain(at..at + 2).collect());
     (asked, rest)
 }
 
