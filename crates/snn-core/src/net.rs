@@ -8,8 +8,8 @@ pub use builder::{Connect, Init, Net};
 pub use check::NetworkError;
 pub use conv2d::{Axis, Conv2d, SumPool2d};
 
-use crate::neuron::{Model, Range};
 use crate::Value;
+use crate::neuron::{Model, Range};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

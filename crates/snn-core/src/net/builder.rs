@@ -1,6 +1,9 @@
 //! Networks built so that they read like a methods section.
 
-use super::{Conv2d, Draft, Drive, Escape, Input, Links, Network, NetworkError, Population, Projection, SumPool2d, Transfer, no_weights, nothing, size};
+use super::{
+    Conv2d, Draft, Drive, Escape, Input, Links, Network, NetworkError, Population, Projection, SumPool2d, Transfer, no_weights, nothing,
+    size,
+};
 use crate::neuron::Model;
 use crate::{Seed, Value};
 use rand::RngExt;

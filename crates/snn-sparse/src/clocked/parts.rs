@@ -5,8 +5,8 @@ use crate::bank::{Cells, Link, Sign, Source};
 use crate::fan::{self, Family};
 use crate::lanes::{Block, Scalar, Simd, flat, flat_mut};
 use crate::parameter::{Parameter, with_values};
-use crate::reads::Reads;
 use crate::plan::Plan;
+use crate::reads::Reads;
 use crate::store::{Csr, RewireError, Rewiring, Store, Synapses};
 use crate::topology::Component;
 use snn_core::net::Links;
@@ -223,7 +223,7 @@ impl<F: Scalar> Clocked<F> {
     pub fn incoming(&self, p: usize) -> &[usize] {
         &self.incoming[p]
     }
-    /// Lists of links into population `p` that differ in nothing but delay: see [`Record::fans`].
+    /// Lists of links into population `p` that differ in nothing but delay: see [`Record::fans`](super::Record::fans).
     pub fn families(&self, p: usize) -> &[Family] {
         &self.plan.families[p]
     }
@@ -231,7 +231,7 @@ impl<F: Scalar> Clocked<F> {
     pub fn singles(&self, p: usize) -> &[usize] {
         &self.plan.singles[p]
     }
-    /// Whether `links()[k]` are listed links, but so many that whole rows are walked: see [`Record::image`].
+    /// Whether `links()[k]` are listed links, but so many that whole rows are walked: see [`Record::image`](super::Record::image).
     pub fn has_image(&self, k: usize) -> bool {
         self.plan.images[self.links[k].to].contains(&k)
     }
