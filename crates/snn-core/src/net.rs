@@ -473,6 +473,7 @@ mod tests {
         has(good().project("in", "a", Connect::InDegree(6), Init::normal(1.0)), &["in-degree 6", "only 5"]);
         has(good().drive("b", 10.0, 1.0), &["a drive", "`b`"]);
         has(good().drive("a", -1.0, 1.0), &["drive of `a`", "`rate` = -1"]);
+        has(good().drive("a", 1e12, 1.0), &["drive of `a`", "1000000000000 Hz", "events in a time step"]);
         has(good().drive("a", 1.0, f32::NAN), &["drive of `a`", "weight NaN"]);
         has(good().project("in", "a", Connect::All, Init::normal(1.0)).delay(vec![ms(1.0); 3]), &["3 delays for 20 links"]);
         has(good().project("in", "a", Connect::All, Init::normal(1.0)).delays(ms(2.0), ms(1.0)), &["delays from 0.002 s to 0.001 s"]);

@@ -83,6 +83,8 @@ pub enum NetworkError {
 
 /// Longest refractory period, in steps.
 const MAX_REFRACTORY: f64 = 1e6;
+/// Most events of a drive in a step: what drawing them costs grows with their number.
+const MAX_DRIVE: f64 = 1e6;
 
 impl TryFrom<Draft> for Network {
     type Error = NetworkError;
@@ -142,6 +144,9 @@ impl TryFrom<Draft> for Network {
                 return Err(refuse(format!("weight {}: must be finite", d.weight)));
             }
             Param::new("rate", &d.rate.into(), Range::NonNegative).check(1).map_err(refuse)?;
+            if d.rate * draft.dt > MAX_DRIVE {
+                return Err(refuse(format!("rate {} Hz: must be at most {MAX_DRIVE} events in a time step of {} s", d.rate, draft.dt)));
+            }
         }
         if draft.outputs.is_empty() {
             return Err(NetworkError::NoOutput);
