@@ -162,8 +162,13 @@ impl IoError {
 const LONGEST: usize = 1000;
 const ENDS: [usize; 2] = [600, 300];
 
-/// A text for people: names and lists from a file may be as long as the file.
-pub(crate) fn shortened(text: String) -> String {
+/// A text for people, the middle left out if it is long: names and lists from a file may be as long as the file.
+///
+/// ```
+/// assert_eq!(snn_io::shortened("short".into()), "short");
+/// assert!(snn_io::shortened("long ".repeat(1000)).contains(" … "));
+/// ```
+pub fn shortened(text: String) -> String {
     if text.len() <= LONGEST {
         return text;
     }

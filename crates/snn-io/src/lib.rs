@@ -54,7 +54,7 @@ pub mod tensorboard;
 pub mod wav;
 
 pub use aer::Event;
-pub use error::IoError;
+pub use error::{IoError, shortened};
 pub use hdf5::SpikeTrains;
 pub use idx::Idx;
 pub use kind::{Kind, kind};

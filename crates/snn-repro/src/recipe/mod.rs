@@ -87,7 +87,7 @@ impl Recipe {
     /// [`LabError::Recipe`] with the line of what is wrong.
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Recipe, LabError> {
         let path = path.as_ref();
-        Recipe::of(path, text).map_err(|Wrong { line, why }| LabError::Recipe { path: path.into(), line, why })
+        Recipe::of(path, text).map_err(|Wrong { line, why }| LabError::Recipe { path: path.into(), line, why: snn_io::shortened(why) })
     }
 
     fn of(path: &Path, text: &str) -> Result<Recipe, Wrong> {
