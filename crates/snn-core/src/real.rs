@@ -146,21 +146,9 @@ impl<const N: usize, R: Real> Dual<N, R> {
         Dual { v, d: [R::of(0.0); N] }
     }
 
-    /// The value `v`, with what `f` makes of the derivatives. A loop, not `array::map`, whose calls are not always inlined.
     #[inline(always)]
-    fn map(mut self, v: R, f: impl Fn(R) -> R) -> Self {
-        for d in &mut self.d {
-            *d = f(*d);
-        }
-        Dual { v, ..self }
-    }
-
-    #[inline(always)]
-    fn zip(mut self, other: Self, v: R, f: impl Fn(R, R) -> R) -> Self {
-        for k in 0..N {
-            self.d[k] = f(self.d[k], other.d[k]);
-        }
-        Dual { v, ..self }
+    fn zip(self, other: Self, v: R, f: impl Fn(R, R) -> R) -> Self {
+        Dual { v, d: std::array::from_fn(|k| f(self.d[k], other.d[k])) }
     }
 }
 
@@ -198,7 +186,7 @@ impl<const N: usize, R: Real> Neg for Dual<N, R> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        self.map(-self.v, |d| -d)
+        Dual { v: -self.v, d: self.d.map(|d| -d) }
     }
 }
 impl<const N: usize, R: Real> PartialEq for Dual<N, R> {
@@ -228,12 +216,12 @@ impl<const N: usize, R: Real> Real for Dual<N, R> {
     }
     #[inline(always)]
     fn damp(self, k: Self) -> Self {
-        self.map(self.v, |d| d * k.v)
+        Dual { v: self.v, d: self.d.map(|d| d * k.v) }
     }
     #[inline(always)]
     fn exp(self) -> Self {
         let v = self.v.exp();
-        self.map(v, |d| d * v)
+        Dual { v, d: self.d.map(|d| d * v) }
     }
     #[inline(always)]
     fn ceil(self) -> Self {
@@ -243,7 +231,7 @@ impl<const N: usize, R: Real> Real for Dual<N, R> {
     fn sigmoid(self) -> Self {
         let v = self.v.sigmoid();
         let slope = v * (R::of(1.0) - v);
-        self.map(v, |d| d * slope)
+        Dual { v, d: self.d.map(|d| d * slope) }
     }
 }
 
@@ -260,15 +248,8 @@ pub trait Vars<R>: Copy + Send + Sync + 'static {
 impl<R: Copy + Send + Sync + 'static, const N: usize> Vars<R> for [R; N] {
     const LEN: usize = N;
     #[inline(always)]
-    fn from_fn(mut f: impl FnMut(usize) -> R) -> Self {
-        if N == 0 {
-            return std::array::from_fn(f); // of nothing
-        }
-        let mut list = [f(0); N];
-        for k in 1..N {
-            list[k] = f(k);
-        }
-        list
+    fn from_fn(f: impl FnMut(usize) -> R) -> Self {
+        std::array::from_fn(f)
     }
     #[inline(always)]
     fn get(&self, k: usize) -> R {

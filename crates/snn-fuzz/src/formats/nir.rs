@@ -24,7 +24,7 @@ pub const FORMAT: Format = Format {
         "tau",
         "v_threshold",
     ],
-    memory: |n| LEAST + 128 * DEFLATE * n,
+    memory: |n| LEAST + 64 * DEFLATE * n,
     read,
 };
 
