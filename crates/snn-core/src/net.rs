@@ -242,7 +242,7 @@ fn is_no_weights(weights: &Value<f32>) -> bool {
 pub struct Drive {
     /// Target population.
     pub to: String,
-    /// Mean rate of each train (events per second). Several events may fall into one step.
+    /// Mean rate of each train (events per second). Several events may fall into one step, a million on average at most.
     pub rate: f64,
     /// Weight of each event.
     pub weight: f32,
