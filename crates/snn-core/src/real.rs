@@ -135,9 +135,11 @@ impl<const N: usize, R: Real> Dual<N, R> {
     /// The variable that defines direction `k`.
     #[inline(always)]
     pub fn variable(v: R, k: usize) -> Self {
-        let mut d = [R::of(0.0); N];
-        d[k] = R::of(1.0);
-        Dual { v, d }
+        debug_assert!(k < N, "direction {k} of {N}");
+        let mut x = Dual::constant(v);
+        // No index out of bounds that would have to be left by: loops over neurons have this in them, and shall vectorise.
+        x.d.iter_mut().skip(k).take(1).for_each(|d| *d = R::of(1.0));
+        x
     }
 
     /// The constant `v`.
@@ -146,9 +148,21 @@ impl<const N: usize, R: Real> Dual<N, R> {
         Dual { v, d: [R::of(0.0); N] }
     }
 
+    // Loops, not `array::map` and `array::from_fn`: those are only unrolled late, and a loop over neurons around them would not vectorise.
     #[inline(always)]
-    fn zip(self, other: Self, v: R, f: impl Fn(R, R) -> R) -> Self {
-        Dual { v, d: std::array::from_fn(|k| f(self.d[k], other.d[k])) }
+    fn zip(mut self, other: Self, v: R, f: impl Fn(R, R) -> R) -> Self {
+        for k in 0..N {
+            self.d[k] = f(self.d[k], other.d[k]);
+        }
+        Dual { v, d: self.d }
+    }
+
+    #[inline(always)]
+    fn map(mut self, v: R, f: impl Fn(R) -> R) -> Self {
+        for d in &mut self.d {
+            *d = f(*d);
+        }
+        Dual { v, d: self.d }
     }
 }
 
@@ -186,7 +200,7 @@ impl<const N: usize, R: Real> Neg for Dual<N, R> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Dual { v: -self.v, d: self.d.map(|d| -d) }
+        self.map(-self.v, |d| -d)
     }
 }
 impl<const N: usize, R: Real> PartialEq for Dual<N, R> {
@@ -216,12 +230,12 @@ impl<const N: usize, R: Real> Real for Dual<N, R> {
     }
     #[inline(always)]
     fn damp(self, k: Self) -> Self {
-        Dual { v: self.v, d: self.d.map(|d| d * k.v) }
+        self.map(self.v, |d| d * k.v)
     }
     #[inline(always)]
     fn exp(self) -> Self {
         let v = self.v.exp();
-        Dual { v, d: self.d.map(|d| d * v) }
+        self.map(v, |d| d * v)
     }
     #[inline(always)]
     fn ceil(self) -> Self {
@@ -231,7 +245,7 @@ impl<const N: usize, R: Real> Real for Dual<N, R> {
     fn sigmoid(self) -> Self {
         let v = self.v.sigmoid();
         let slope = v * (R::of(1.0) - v);
-        Dual { v, d: self.d.map(|d| d * slope) }
+        self.map(v, |d| d * slope)
     }
 }
 
@@ -248,8 +262,16 @@ pub trait Vars<R>: Copy + Send + Sync + 'static {
 impl<R: Copy + Send + Sync + 'static, const N: usize> Vars<R> for [R; N] {
     const LEN: usize = N;
     #[inline(always)]
-    fn from_fn(f: impl FnMut(usize) -> R) -> Self {
-        std::array::from_fn(f)
+    fn from_fn(mut f: impl FnMut(usize) -> R) -> Self {
+        if N == 0 {
+            return std::array::from_fn(f);
+        }
+        // A loop, as in the arithmetic of `Dual`: it is unrolled early, so that loops around it vectorise.
+        let mut list = [f(0); N];
+        for k in 1..N {
+            list[k] = f(k);
+        }
+        list
     }
     #[inline(always)]
     fn get(&self, k: usize) -> R {

@@ -607,25 +607,23 @@ impl<N: Neuron, F: Scalar> DerivativesKernel<'_, N, F> {
         let DerivativesKernel { consts, before, z, into, .. } = self;
         let (k, ports) = (Bank::<N, F>::STATES, Bank::<N, F>::PORTS);
         let first = k * k + 3 * k + 2;
-        let (before, into) = (&before[..k + ports], &mut into[..first + (ports - 1) * (k + 1)]);
+        let (before, into) = (before[..k + ports].split_at(k), into[..first + (ports - 1) * (k + 1)].split_at_mut(first));
+        let ((states, inputs), (of_first, of_ports)) = (before, into);
+        // Nothing in this loop can be out of bounds as far as the compiler sees: else the small loops stay loops, and lanes go one after the other.
         for l in 0..LANES {
             let c = N::Consts::<Dual<D, F>>::from_fn(|i| Dual::constant(consts[i].0[l]));
-            let s = N::State::<Dual<D, F>>::from_fn(|i| Dual::variable(before[i].0[l], i));
-            let x = N::Inputs::<Dual<D, F>>::from_fn(|p| Dual::variable(before[k + p].0[l], k + 1 + p));
+            let s = N::State::<Dual<D, F>>::from_fn(|i| Dual::variable(states[i].0[l], i));
+            let x = N::Inputs::<Dual<D, F>>::from_fn(|p| Dual::variable(inputs[p].0[l], k + 1 + p));
             let (next, u) = N::step(c, s, Dual::variable(z.0[l], k), x);
             for i in 0..k {
                 let d = next.get(i).d;
-                for direction in 0..k {
-                    into[i * k + direction].0[l] = d[direction];
-                }
-                into[k * k + i].0[l] = d[k];
-                into[k * (k + 1) + i].0[l] = d[k + 1];
-                (1..ports).for_each(|p| into[first + (p - 1) * (k + 1) + i].0[l] = d[k + 1 + p]);
+                of_first[i * k..(i + 1) * k].iter_mut().zip(&d).for_each(|(into, d)| into.0[l] = *d);
+                of_first[k * k + i].0[l] = d[k];
+                of_first[k * (k + 1) + i].0[l] = d[k + 1];
+                of_ports.chunks_exact_mut(k + 1).zip(&d[k + 2..]).for_each(|(into, d)| into[i].0[l] = *d);
             }
-            for direction in 0..k + 2 {
-                into[k * k + 2 * k + direction].0[l] = u.d[direction];
-            }
-            (1..ports).for_each(|p| into[first + (p - 1) * (k + 1) + k].0[l] = u.d[k + 1 + p]);
+            of_first[k * k + 2 * k..].iter_mut().zip(&u.d).for_each(|(into, d)| into.0[l] = *d);
+            of_ports.chunks_exact_mut(k + 1).zip(&u.d[k + 2..]).for_each(|(into, d)| into[k].0[l] = *d);
         }
     }
 }
