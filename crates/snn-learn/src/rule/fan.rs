@@ -1,6 +1,6 @@
 //! Listed links on the way back: all links of a source in one row, whatever their delays, and the errors of the last steps in one window.
 
-use super::sparse_bptt::{Through, Way};
+use super::backward::{Through, Way};
 use snn_sparse::lanes::flat;
 use snn_sparse::{Block, Clocked, Fan, Scalar, Store, Synapses};
 

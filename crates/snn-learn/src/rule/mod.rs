@@ -3,7 +3,9 @@
 //! To add a rule: one file beside this one, one line in `rules!`.
 
 mod adjoint;
+mod backward;
 mod fan;
+mod population;
 mod trial;
 
 macro_rules! rules {

@@ -1,6 +1,6 @@
 //! Temporal spike sequence learning: errors go back over the times of spikes, and over a surrogate only where a neuron has been silent.
 
-use super::sparse_bptt::{Backward, Pass, Sparse};
+use super::backward::{Backward, Pass, Sparse};
 use super::{Rule, RuleError, Worker, check_common};
 use serde::{Deserialize, Serialize};
 use snn_core::Surrogate;

@@ -314,3 +314,29 @@ fn who_cannot_take_them_says_so() {
     let error = EventDriven::<f64>::compile(&net).err().unwrap().to_string();
     assert!(error.contains("egru"), "{error}");
 }
+
+/// Where the weights of a loop outgrow the cache, trials go back side by side: the same products in the same order, to the last bit.
+#[test]
+fn trials_side_by_side_are_trials_one_by_one() {
+    let (rule, model) = (SparseBptt { surrogate: Surrogate::triangle(0.7, 4.0) }, egru(Form::default(), 0.05));
+    let net = layer(Net::new(ms(1.0)).input("in", 20), "a", "in", 260, model, 1.0, 0.4);
+    let net = net.population("out", 3, Li { tau: ms(5.0).into() }).project("a", "out", Connect::All, Init::normal(1.0));
+    let engine = Clocked::<f64>::compile(&net.output("out").build(Seed::new(3)).unwrap());
+    let mut data = Trials::new("random", 20, 9, 3);
+    for k in 0..11 {
+        data.push(random_events(20, 9, true, &mut Seed::new(4).nth(k).rng()), k as usize % 3);
+    }
+    let job = Job { engine: &engine, data: &data, loss: LOSS, regulariser: REGULARISER, scale: 0.1, updates: 0, rates: &[] };
+    let order: Vec<usize> = (0..data.len()).collect();
+    let learn = |pieces: &[&[usize]]| {
+        let (mut gradients, mut stats, mut worker) = (Gradients::zero(&engine), Vec::new(), rule.worker(&engine));
+        pieces.iter().for_each(|piece| stats.push(worker.learn(&job, piece, &mut gradients)));
+        let bits = |lists: Vec<Vec<f64>>| lists.into_iter().flatten().map(f64::to_bits).collect::<Vec<_>>();
+        let macs: u64 = stats.iter().map(|s| s.macs_backward).sum();
+        (bits(gradients.in_order(&engine)), bits(gradients.of_parameters(&engine)), macs, stats.iter().map(|s| s.active[0]).sum::<u64>())
+    };
+    let together = learn(&[&order]);
+    let one_by_one = learn(&order.chunks(1).collect::<Vec<_>>());
+    assert!(one_by_one.3 > 0 && together.0.iter().any(|&bits| f64::from_bits(bits) != 0.0));
+    assert_eq!(together, one_by_one);
+}

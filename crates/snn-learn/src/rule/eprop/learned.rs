@@ -2,7 +2,7 @@
 
 use crate::in_the_loop::Station;
 use crate::rule::adjoint::{Adjoint, Along, with_states};
-use crate::rule::sparse_bptt::Sparse;
+use crate::rule::backward::Sparse;
 use crate::rule::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads, check_plain};
 use serde::{Deserialize, Serialize};
 use snn_core::neuron::decay;

@@ -4,7 +4,7 @@ mod learned;
 mod online;
 mod synthetic;
 
-use super::sparse_bptt::{Sparse, Through, Way};
+use super::backward::{Sparse, Through, Way};
 use super::{Rule, RuleError, Worker, check_common, check_plain};
 use online::Online;
 use rand_distr::{Distribution, Normal};

@@ -8,7 +8,7 @@
 use super::synthetic::Teacher;
 use crate::in_the_loop::Station;
 use crate::rule::adjoint::{Adjoint, Carry, with_states};
-use crate::rule::sparse_bptt::Way;
+use crate::rule::backward::Way;
 use crate::rule::trial::Trial;
 use crate::rule::{Gradients, Job, RuleError, Stats, Worker};
 use snn_core::neuron::Jacobian;

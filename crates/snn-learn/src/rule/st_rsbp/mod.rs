@@ -372,7 +372,7 @@ impl<F: Scalar> Counting<F> {
         let link = &engine.links()[k];
         let Some(delta) = self.delta.get(link.delay..) else { return 0 };
         let trains = &self.trains[train_of(link.from)];
-        super::sparse_bptt::correlate(engine, link, b, trains, delta, gradient)
+        super::backward::correlate(engine, link, b, trains, delta, gradient)
     }
 
     /// Adds to the errors by the counts of population `q` what comes back over `links()[k]` from block `b`.
