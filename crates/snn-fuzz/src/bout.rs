@@ -1,6 +1,7 @@
 //! Many inputs, one after the other.
 
 use crate::Format;
+use crate::formats::expanded;
 use crate::mutate::{Draw, mutate};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -182,7 +183,7 @@ fn attempt(format: &Format, path: &Path, bytes: &[u8], again: bool) -> io::Resul
     let read = quietly(|| (format.read)(path));
     let (time, taken) = (begin.elapsed(), memory::peak().saturating_sub(before));
     Ok((|| {
-        let limit = (format.memory)(bytes.len());
+        let limit = (format.memory)(expanded(bytes));
         let refused = match read? {
             Err(error) => {
                 let text = error

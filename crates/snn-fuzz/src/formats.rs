@@ -1,7 +1,7 @@
 //! The formats, one file each.
 
-use flate2::{Compression, write::GzEncoder};
-use std::io::Write;
+use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
+use std::io::{Read as _, Write};
 use std::path::Path;
 
 /// A format: good files of it, how to break them, how to read them, what must hold.
@@ -14,7 +14,7 @@ pub struct Format {
     pub forms: &'static [Form],
     /// Words that mean something in it.
     pub words: &'static [&'static str],
-    /// The most memory that reading a file of so many bytes may take.
+    /// The most memory that reading a file may take, by its bytes once it is expanded.
     pub memory: fn(usize) -> usize,
     /// Reads a file.
     pub read: Read,
@@ -46,15 +46,24 @@ pub fn find(name: &str) -> Option<&'static Format> {
 /// As it is.
 pub const PLAIN: Form = <[u8]>::to_vec;
 
-/// Compressed. Deflate makes at most 1032 bytes of one.
+/// Compressed.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory does not refuse")
 }
 
+/// How many bytes a file has once it is expanded.
+pub fn expanded(bytes: &[u8]) -> usize {
+    let (mut decoder, mut room, mut count) = (MultiGzDecoder::new(bytes), [0; 1 << 13], 0);
+    while let Ok(n @ 1..) = decoder.read(&mut room) {
+        count += n;
+    }
+    count.max(bytes.len())
+}
+
 /// What every reader may take whatever the file: buffers, tables of decompressors.
 const LEAST: usize = 1 << 20;
-/// The most that deflate makes of a byte.
+/// The most that deflate makes of a byte inside a file.
 const DEFLATE: usize = 1032;
 
 /// A file of the fixtures that reference libraries made.

@@ -18,9 +18,10 @@ const MAGIC: &[u8; 8] = b"SNNCKPT\0";
 const VERSION: u32 = 1;
 const HEADER: usize = 24;
 const EXPECTED: &str = "a checkpoint of this program (SNNCKPT)";
-/// Chosen. The decoder counts the widest form of each number (at most 16 bytes for a payload byte), hence its larger limit.
+/// Chosen.
 const MAX_PAYLOAD: usize = 1 << 30;
-const MAX_DECODED: usize = 16 * MAX_PAYLOAD;
+/// The decoder counts the widest form of each number: at most so many bytes for one of the payload.
+const WIDEST: usize = 16;
 
 /// Saves `value` as a checkpoint, atomically; folders are created.
 ///
@@ -93,12 +94,21 @@ fn payload<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], IoError> {
 
 fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, IoError> {
     let payload = payload(path, bytes)?;
-    let config = bincode::config::standard().with_limit::<MAX_DECODED>();
-    let (value, used) = bincode::serde::decode_from_slice(payload, config).map_err(|e| not_a::<T>(path, e))?;
+    // A text takes the memory that its length asks for before it is read, so the limit has to be near what a payload of this length can hold.
+    let decoded = match payload.len() {
+        0..=0xffff => decode_within::<T, { WIDEST << 16 }>(payload),
+        0x1_0000..=0xff_ffff => decode_within::<T, { WIDEST << 24 }>(payload),
+        _ => decode_within::<T, { WIDEST * MAX_PAYLOAD }>(payload),
+    };
+    let (value, used) = decoded.map_err(|e| not_a::<T>(path, e))?;
     if used != payload.len() {
         return Err(not_a::<T>(path, format!("only {used} of {} bytes belong to it", payload.len())));
     }
     Ok(value)
+}
+
+fn decode_within<T: DeserializeOwned, const LIMIT: usize>(payload: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+    bincode::serde::decode_from_slice(payload, bincode::config::standard().with_limit::<LIMIT>())
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u32 {

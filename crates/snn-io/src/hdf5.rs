@@ -33,6 +33,8 @@ use std::{
 
 const EXPECTED: &str = "an HDF5 file (it begins with 89 'HDF'), plain or gzip";
 const AGAIN: &str = "copy or download it again";
+/// Chosen: arrays of so many bytes are read of any file; larger ones must not be 1032 times as long as it, however often it is packed.
+const SMALL: u64 = 1 << 26;
 
 /// Trials of timed events with a label each, in flat arrays: 8 bytes an event.
 ///
@@ -102,8 +104,8 @@ impl SpikeTrains {
 /// Reads an event data set.
 ///
 /// Memory: 8 bytes an event and 24 a trial beside a small cache; a gzip file is expanded in memory. By construction no more events are
-/// accepted than the file has bytes for (heap data are not compressed in HDF5), and no array of more than 1032 times the file's length, the
-/// best that compression can do, nor of more than 4 GiB.
+/// accepted than the file has bytes for (heap data are not compressed in HDF5), and no array of more than 1032 times the file's length once expanded, the
+/// best that compression can do, nor of more than 4 GiB; nor, in a gzip file, of more than 1032 times what it takes packed, if that is above 64 MiB.
 ///
 /// # Errors
 /// [`IoError::NotFound`], [`IoError::Format`] (another kind of file), [`IoError::Content`] (a part that is missing, damaged or of another
@@ -206,17 +208,17 @@ impl Source {
         if is_gzip(&head) {
             let bytes = expanded(path, EXPECTED)?;
             head = bytes[..bytes.len().min(256)].to_vec();
-            let length = bytes.len() as u64;
-            Self::new(path, &head, length, Arc::new(BytesStorage::new(bytes)))
+            let (packed, length) = (file.metadata().map_err(|e| IoError::reading(path, EXPECTED, e))?.len(), bytes.len() as u64);
+            Self::new(path, &head, length, SMALL.max(packed.saturating_mul(MAX_RATIO)), Arc::new(BytesStorage::new(bytes)))
         } else {
             let length = file.metadata().map_err(|e| IoError::reading(path, EXPECTED, e))?.len();
             let storage = FileStorage::from_file(file).map_err(|e| IoError::content(path, "file", e.to_string()))?;
-            Self::new(path, &head, length, Arc::new(storage))
+            Self::new(path, &head, length, MAX_EXPANDED, Arc::new(storage))
         }
     }
 
-    fn new(path: &Path, head: &[u8], length: u64, storage: Arc<dyn hdf5_reader::Storage>) -> Result<Self, IoError> {
-        let limit = MAX_EXPANDED.min(length.saturating_mul(MAX_RATIO));
+    fn new(path: &Path, head: &[u8], length: u64, most: u64, storage: Arc<dyn hdf5_reader::Storage>) -> Result<Self, IoError> {
+        let limit = MAX_EXPANDED.min(most).min(length.saturating_mul(MAX_RATIO));
         let options = OpenOptions { max_read_bytes: limit as usize, max_chunk_bytes: limit as usize, ..OpenOptions::default() };
         match Hdf5File::from_storage_with_options(storage, options) {
             Ok(file) => Ok(Source { path: path.into(), file, length, limit }),

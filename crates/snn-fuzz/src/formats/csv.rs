@@ -1,6 +1,6 @@
 //! Tables of numbers.
 
-use super::{DEFLATE, Format, LEAST, PLAIN, gzip};
+use super::{Format, LEAST, PLAIN, gzip};
 use snn_io::csv::{self, Options, Rows};
 use std::path::Path;
 
@@ -10,7 +10,7 @@ pub const FORMAT: Format = Format {
     forms: &[PLAIN, gzip],
     words: &["NA", "wd", ",", ";", "\"", "\r\n", "\n", "\"\"", "\u{feff}", " "],
     // A text of one letter is a `String`.
-    memory: |n| LEAST + 64 * DEFLATE * n,
+    memory: |n| LEAST + 64 * n,
     read,
 };
 

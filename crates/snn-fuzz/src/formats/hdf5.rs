@@ -11,7 +11,7 @@ pub const FORMAT: Format = Format {
     seeds,
     forms: &[PLAIN, gzip],
     words: &["spikes", "times", "units", "labels", "TREE", "HEAP", "SNOD", "GCOL", "OHDR", "OCHK", "FRHP", "FHDB", "BTHD", "FADB"],
-    // Chunks may be compressed, in a file that may be compressed; whole numbers of one byte become eight.
+    // Chunks may be compressed; whole numbers of one byte become eight.
     memory: |n| LEAST + 32 * DEFLATE * n,
     read,
 };

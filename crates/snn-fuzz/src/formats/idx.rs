@@ -1,8 +1,8 @@
 //! The MNIST family.
 
-use super::{DEFLATE, Format, LEAST, PLAIN, gzip};
+use super::{Format, LEAST, PLAIN, gzip};
 
-pub const FORMAT: Format = Format { name: "idx", seeds, forms: &[PLAIN, gzip], words: &[], memory: |n| LEAST + 3 * DEFLATE * n, read };
+pub const FORMAT: Format = Format { name: "idx", seeds, forms: &[PLAIN, gzip], words: &[], memory: |n| LEAST + 8 * n, read };
 
 fn seeds() -> Vec<Vec<u8>> {
     let file = |dims: &[u32]| {

@@ -240,12 +240,16 @@ impl Reading {
 
     fn array(&mut self, dataset: &Dataset, place: &str) -> Result<Array, IoError> {
         let size = dataset.raw_byte_len().map_err(|e| self.source.refused(place, e))? as u64;
-        let left = self.bytes.checked_sub(size);
+        let shape: Vec<usize> = dataset.shape().iter().map(|&n| n as usize).collect();
+        let entries = shape.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
+        // A text of one letter takes as much as a `String` does, and need not stand in the file.
+        let text = matches!(dataset.dtype(), Datatype::String { .. } | Datatype::VarLen { kind: VarLenKind::String, .. });
+        let taken = if text { (entries.unwrap_or(usize::MAX) as u64).saturating_mul(size_of::<String>() as u64) } else { 0 };
+        let left = self.bytes.checked_sub(size.saturating_add(taken));
         let too_large =
             || IoError::TooLarge { path: self.source.path.clone(), what: "all arrays together".into(), limit: self.source.limit };
         self.bytes = left.ok_or_else(too_large)?;
         let raw = dataset.read_raw_bytes().map_err(|e| self.source.refused(place, e))?;
-        let shape: Vec<usize> = dataset.shape().iter().map(|&n| n as usize).collect();
         let values = match (dataset.dtype(), stored(dataset.dtype())) {
             (_, Some(stored @ Stored { kind: Kind::Float, size: 8, .. })) => Values::F64(self.numbers(stored, &raw, place)?),
             (_, Some(stored @ Stored { kind: Kind::Float, .. })) => Values::F32(self.numbers(stored, &raw, place)?),
@@ -256,7 +260,7 @@ impl Reading {
             (Datatype::String { .. }, _) => Values::Text(dataset.read_strings().map_err(|e| self.source.refused(place, e))?),
             (other, _) => return Err(self.source.content(place, format!("expected numbers or texts, found elements {other:?}"))),
         };
-        if shape.iter().try_fold(1usize, |n, &k| n.checked_mul(k)) != Some(values.len()) {
+        if entries != Some(values.len()) {
             return Err(self.source.content(place, format!("{} elements for the shape {shape:?}; {AGAIN}", values.len())));
         }
         Ok(Array { shape, values })
