@@ -64,7 +64,7 @@ pub enum LabError {
         path: PathBuf,
     },
     /// Partial state was made with other arguments.
-    #[error("{} was begun {was}, this run is {now}: run without --resume to start again, or give the same arguments", path.display())]
+    #[error("{} was begun {was}, this run is {now}: run without --resume to start again, or take the same program and arguments", path.display())]
     OtherRun {
         /// The folder of the partial state.
         path: PathBuf,

@@ -220,7 +220,7 @@ fn figure(one: &ClaimResult) -> Option<Option<f64>> {
 
 impl Settings {
     fn begun(&self) -> Begun {
-        Begun { version: env!("CARGO_PKG_VERSION").into(), data: self.data.clone(), recipe: None }
+        Begun::now(self.data.clone(), None)
     }
 }
 

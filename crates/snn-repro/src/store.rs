@@ -1,16 +1,19 @@
 //! Where a run writes: partial state that survives a kill, and files that appear all at once when the run has succeeded.
 //!
 //! Beside the final folder `smoke-1/` stands `smoke-1.partial/` while the run goes on:
-//! `lock` (held by the running process), `begun.json` (with which arguments), `checkpoints/NAME/` and `files/`.
+//! `lock` (held by the running process), `begun.json` (by which program, with which arguments), `checkpoints/NAME/` and `files/`.
 
 use std::fs::{self, File, TryLockError};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::LabError;
 
-/// The arguments that partial state depends on and the folder's name does not tell.
+/// The program and the arguments that partial state depends on and the folder's name does not tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Begun {
     pub(crate) version: String,
@@ -18,6 +21,28 @@ pub(crate) struct Begun {
     /// Of a training: the digest of its recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) recipe: Option<String>,
+}
+
+impl Begun {
+    /// What is begun now.
+    pub(crate) fn now(data: Option<PathBuf>, recipe: Option<String>) -> Self {
+        Begun { version: format!("{}, build {}", env!("CARGO_PKG_VERSION"), build()), data, recipe }
+    }
+}
+
+/// Which build of the program this is, by its file: what another one left half done would not become the bits of either. "unknown" if it cannot be read.
+fn build() -> &'static str {
+    static BUILD: LazyLock<String> = LazyLock::new(|| {
+        let digest = std::env::current_exe().and_then(|path| -> std::io::Result<String> {
+            let (mut file, mut hash, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+            while let n @ 1.. = file.read(&mut piece)? {
+                hash.update(&piece[..n]);
+            }
+            Ok(hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+        });
+        digest.unwrap_or_else(|_| "unknown".into())
+    });
+    &BUILD
 }
 
 impl std::fmt::Display for Begun {

@@ -94,7 +94,7 @@ pub fn train(recipe: &Recipe, settings: &Settings) -> Result<Trained, LabError> 
         Store::clear(dir)?;
         return Ok(moved(done, dir));
     }
-    let begun = Begun { version: env!("CARGO_PKG_VERSION").into(), data: None, recipe: Some(recipe.digest.clone()) };
+    let begun = Begun::now(None, Some(recipe.digest.clone()));
     let store = Store::open(dir, &begun, settings.resume)?;
     let resumed = store.resumed();
     memory::reset_peak();
