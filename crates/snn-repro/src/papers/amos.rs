@@ -38,7 +38,7 @@ pub const PAPER: Paper = Paper {
     title: "Recognizing images with at most one spike per neuron",
     cite: "Stöckl & Maass 2019, arXiv:2001.01682",
     about: "trained networks converted into circuits of threshold neurons that fire once at most",
-    cost: Cost { smoke: "5 s", short: "8 min with data, 2 cores", paper: "40 min with data, 2 cores" },
+    cost: Cost { smoke: "5 s", short: "4 min with data, 2 cores", paper: "40 min with data, 2 cores" },
     claims: &[
         Claim::new(SILU_FIT, "0.00199 [calc]", Bound::AtMost(0.0025), "", 5, "section 2").headline(),
         Claim::new(SIGMOID_FIT, "0.00107 [calc]", Bound::AtMost(0.0015), "", 6, "section 2"),

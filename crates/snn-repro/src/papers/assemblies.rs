@@ -45,7 +45,7 @@ pub const PAPER: Paper = Paper {
     title: "Smoothed Analysis of Discrete Tensor Decomposition and Assemblies of Neurons",
     cite: "Anari, Daskalakis, Maass, Papadimitriou, Saberi & Vempala 2018, arXiv:1810.11896",
     about: "which neurons assemblies share, from the sizes of their intersections alone",
-    cost: Cost { smoke: "a few seconds", short: "3 min, 2 cores", paper: "half an hour, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "15 s, 2 cores", paper: "half an hour, 2 cores" },
     claims: &[
         Claim::new(AT_12, "20 of 20 [run]; 19 [ours]", Bound::AtLeast(19.0), "of 20", 0, "theorem on tensor powers"),
         Claim::new(AT_8, "20 of 20 [run]; 19 [ours]", Bound::AtLeast(19.0), "of 20", 0, "theorem on tensor powers"),

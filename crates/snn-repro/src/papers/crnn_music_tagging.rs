@@ -43,7 +43,7 @@ pub const PAPER: Paper = Paper {
     title: "Convolutional recurrent neural networks for music classification",
     cite: "Choi, Fazekas, Sandler & Cho 2017, arXiv:1609.04243",
     about: "convolutions that see and a recurrent layer that remembers: the dense baseline for sound, at equal numbers of parameters",
-    cost: Cost { smoke: "a few seconds", short: "10 min with data, 2 cores", paper: "hours with data, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "20 min with data, 2 cores", paper: "hours with data, 2 cores" },
     claims: &[
         Claim::new(SIZES, "equal [abs]", Bound::AtMost(1.0), "%", 2, "section 2"),
         Claim::new(GLOBAL, "CRNN above k2c2 [recalled]", Bound::AtLeast(0.0), "", 3, "Fig. 2").headline(),

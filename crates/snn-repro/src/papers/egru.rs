@@ -14,11 +14,14 @@
 //! Departure: sequential MNIST at `short` scale has 14×14 pixels, means of four, 196 steps, and 96 units; 784 steps and 590 units are `paper` scale.
 //! Departure: the pictures are judged by the mean of the readout over all steps, as the paper judges its gestures `[code]`, not by its last step: errors then reach
 //! every step. Chosen.
+//! Departure: the pictures have thresholds and the surrogate from the released language models (0.01; half-width 1/3.6). With those of its sequential MNIST (0.3; 1) 96 units were at
+//! 79 % of held-out pictures after the epochs in which the dense network got to 97 %: an event takes the threshold from the state, and a high one empties what is to be remembered. Chosen, by
+//! held-out pictures. The event-based network learns them at half the rate.
 //! Departure: the gate that keeps the state starts with a bias of 2, in both networks: it then forgets in eight steps, not in one. Chosen.
 //! Departure: the first language model reads characters of Shakespeare, not the Penn Treebank, which is not free. One layer, no embedding. State is carried from passage to passage of 64
 //! characters, in both networks; gradients end there.
 //! Departure: the second reads words of WikiText-2, but learns from what is called its validation text, a tenth of the training text, which is not at hand; it is judged on the test text. It knows
-//! the 2000 most frequent words of what it learns from (17 % are none of them), has one layer of 128 units in the place of three of up to 1350, and passages of 35 words, each passage begun in the
+//! the 2000 most frequent words of what it learns from (17 % are none of them), has one layer of 384 units in the place of three of up to 1350, and passages of 35 words, each passage begun in the
 //! state in which the one before it ended. The output layer is the embedding, as in the paper; values of the embedding are scaled by √size, so that both ends have the size they want
 //! (Vaswani et al. 2017). DropConnect leaves out a fifth of the recurrent weights; no word dropout.
 
@@ -73,8 +76,12 @@ pub const PAPER: Paper = Paper {
     run,
 };
 
-/// Mean initial threshold of the sequences [code].
-const THRESHOLD: f64 = 0.3;
+/// Mean initial threshold, of the language models [code].
+const THRESHOLD: f64 = 0.01;
+/// Height and inverse half-width of the surrogate of the language models [code].
+const SURROGATE: (f64, f64) = (3.6, 3.6);
+/// Learning rate of the event-based network of the pictures, relative to the dense one. Chosen: with the same one some runs lost in an epoch what they had learned.
+const SLOWER: f64 = 0.5;
 /// Initial bias of the gate that keeps the state. Chosen.
 const KEEP: f64 = 2.0;
 /// What the output trace keeps of a step [code].
@@ -117,8 +124,8 @@ struct Shape {
     outputs: usize,
     /// Whether the inputs are words: then linear units, as many as gated ones, stand for them, and the readout has their weights, transposed.
     embedded: bool,
-    /// Mean initial threshold.
-    threshold: f64,
+    /// Mean initial threshold, and whether it is learned.
+    threshold: (f64, bool),
     /// Initial bias of the gate that keeps the state.
     keep: f64,
     /// What the readout keeps of a step: it is a linear map of the output trace `m[t] = keep·m[t−1] + (1 − keep)·y[t]`.
@@ -128,10 +135,11 @@ struct Shape {
 impl Shape {
     /// The event-based network, with thresholds from a beta distribution [code]: Beta(3m/(1 − m), 3).
     fn egru(&self, seed: Seed) -> Result<Network> {
-        let beta = Beta::new(3.0 * self.threshold / (1.0 - self.threshold), 3.0)?;
+        let (mean, learned) = self.threshold;
+        let beta = Beta::new(3.0 * mean / (1.0 - mean), 3.0)?;
         let threshold: Vec<f64> = beta.sample_iter(seed.child("thresholds").rng()).take(self.units).collect();
         let cell = Egru { threshold: threshold.into(), bias_z: self.keep.into(), ..Egru::default() };
-        self.network(cell.into(), &["threshold", "bias_z", "bias_r", "bias_g", "bias_h"], seed)
+        self.network(cell.into(), &["threshold", "bias_z", "bias_r", "bias_g", "bias_h"][usize::from(!learned)..], seed)
     }
 
     /// The dense network, with the same weights.
@@ -176,7 +184,7 @@ impl Shape {
 }
 
 /// The released code's surrogate: height and inverse half-width.
-fn surrogate(gamma: f64, kappa: f64) -> Surrogate {
+fn surrogate((gamma, kappa): (f64, f64)) -> Surrogate {
     Surrogate::triangle(gamma, 1.0 / kappa)
 }
 
@@ -187,11 +195,11 @@ fn strokes(lab: &Lab, range: std::ops::Range<u64>) -> Result<Encoded<Scan, Strok
 }
 
 /// A small network with many events from the beginning: low thresholds.
-const LIVELY: Shape = Shape { inputs: 1, units: 48, outputs: 10, embedded: false, threshold: 0.02, keep: 0.0, trace: TRACE };
+const LIVELY: Shape = Shape { inputs: 1, units: 48, outputs: 10, embedded: false, threshold: (0.02, true), keep: 0.0, trace: TRACE };
 
 /// Sparse = dense, and the products are counted to the unit, in double precision.
 fn exact(lab: &mut Lab) -> Result<()> {
-    let (data, surrogate) = (strokes(lab, 0..4)?, surrogate(0.7, 4.0));
+    let (data, surrogate) = (strokes(lab, 0..4)?, surrogate((0.7, 4.0)));
     let engine = Clocked::<f64>::compile(&LIVELY.egru(lab.seed().child("exact"))?);
     let learn = |rule: &dyn Rule<f64>| -> Result<(Vec<f64>, Stats)> {
         rule.check(&engine)?;
@@ -234,7 +242,7 @@ fn regularised(lab: &mut Lab) -> Result<()> {
         ..Options::new(Loss::CrossEntropy(Over::Last), lab.seed().child("regularised"))
     };
     let net = LIVELY.egru(lab.seed().child("regularised"))?;
-    let mut trainer = Trainer::new(&net, SparseBptt { surrogate: surrogate(0.7, 1.0) }, Optimiser::adam(1e-2), options)?;
+    let mut trainer = Trainer::new(&net, SparseBptt { surrogate: surrogate((0.7, 1.0)) }, Optimiser::adam(1e-2), options)?;
     let before = trainer.evaluate(&train)?.spike_fraction(0);
     let history = lab.train("regularised", &mut trainer, lab.scale().pick(5, 20, 20), &train, None)?;
     let after = trainer.evaluate(&train)?.spike_fraction(0);
@@ -262,17 +270,17 @@ fn pictures(lab: &mut Lab, train: Images, test: Images) -> Result<()> {
     let held = lab.scale().pick(20, 2_000, 12_000);
     let validation = Subset::new(&train, (train.len() - held..train.len()).collect());
     let learned = Subset::new(&train, (0..count.min(train.len() - held)).collect());
-    let shape = Shape { inputs: 1, units, outputs: 10, embedded: false, threshold: THRESHOLD, keep: KEEP, trace: TRACE };
+    let shape = Shape { inputs: 1, units, outputs: 10, embedded: false, threshold: (THRESHOLD, true), keep: KEEP, trace: TRACE };
     let options = Options {
         batch: lab.scale().pick(20, 50, 500),
         clip: Some(CLIP),
         schedule: Schedule::Cosine { epochs: epochs as f64 },
         ..Options::new(Loss::CrossEntropy(Over::Mean), seed.child("training"))
     };
-    let surrogate = surrogate(0.7, 1.0);
+    let surrogate = surrogate(SURROGATE);
     let mut dense = Trainer::new(&shape.gru(seed)?, Bptt::new(surrogate).events_in(), Optimiser::adam(lr), options)?;
     let of_dense = lab.train("pictures, dense", &mut dense, epochs, &learned, Some(&validation))?;
-    let mut events = Trainer::new(&shape.egru(seed)?, SparseBptt { surrogate }, Optimiser::adam(lr), options)?;
+    let mut events = Trainer::new(&shape.egru(seed)?, SparseBptt { surrogate }, Optimiser::adam(SLOWER * lr), options)?;
     let of_events = lab.train("pictures, events", &mut events, epochs, &learned, Some(&validation))?;
     let (gru, egru) = (dense.evaluate(&test)?, events.evaluate(&test)?);
     let products = egru.macs_forward as f64 / (egru.trials * test.steps()) as f64;
@@ -308,4 +316,6 @@ fn spikes_of(events: &Raster) -> Raster {
 }
 
 /// Strength of the penalty on the event rate of the language models. Chosen.
-const RATE_PENALTY: f64 = 0.05;
+const RATE_PENALTY: f64 = 0.02;
+/// Events per unit and step that it asks for. Chosen.
+const RATE_ASKED: f64 = 0.12;

@@ -55,7 +55,7 @@ pub const PAPER: Paper = Paper {
     title: "Optimized spiking neurons can classify images with high accuracy through temporal coding with two spikes",
     cite: "Stöckl & Maass 2021, arXiv:2002.00860",
     about: "trained networks converted into few-spikes neurons: accuracy, spikes, and steps against a rate code",
-    cost: Cost { smoke: "10 s", short: "8 min with data, 2 cores", paper: "20 min with data, 2 cores" },
+    cost: Cost { smoke: "10 s", short: "4 min with data, 2 cores", paper: "20 min with data, 2 cores" },
     claims: &[
         Claim::new(SILU_FIT, "0.003445 [calc]", Bound::AtMost(0.003445), "", 5, "their coefficients").headline(),
         Claim::new(SIGMOID_FIT, "1.438e-4 [calc]", Bound::AtMost(1.438e-4), "", 6, "their coefficients"),

@@ -94,7 +94,7 @@ pub const PAPER: Paper = Paper {
     title: "Pruning of Deep Spiking Neural Networks through Gradient Rewiring",
     cite: "Chen, Yu, Fang, Huang & Tian 2021, arXiv:2105.04916",
     about: "pruning and regrowth inside the optimiser: dormant links follow the gradient and may come back",
-    cost: Cost { smoke: "a few seconds", short: "10 min, 2 cores", paper: "a day with data, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "20 min, 2 cores", paper: "a day with data, 2 cores" },
     claims: &CLAIMS,
     run,
 };

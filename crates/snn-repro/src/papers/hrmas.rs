@@ -90,7 +90,7 @@ pub const PAPER: Paper = Paper {
     title: "Composing recurrent spiking neural networks using locally-recurrent motifs and risk-mitigating architectural optimization",
     cite: "Zhang, Geng & Li 2024, Frontiers in Neuroscience 18:1412559; arXiv:2108.01793",
     about: "the topology of small recurrent motifs, searched by gradient while neurons repair their rates",
-    cost: Cost { smoke: "seconds", short: "10 min a seed, 2 cores", paper: "some hours a seed, 2 cores" },
+    cost: Cost { smoke: "seconds", short: "90 s a seed, 2 cores", paper: "some hours a seed, 2 cores" },
     claims: &CLAIMS,
     run,
 };

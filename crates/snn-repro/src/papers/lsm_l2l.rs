@@ -41,7 +41,7 @@ pub const PAPER: Paper = Paper {
     title: "Reservoirs learn to learn",
     cite: "Subramoney, Scherr & Maass 2019, arXiv:1909.07486",
     about: "liquids optimised for a family of tasks learn one of them from less, or without changing a weight",
-    cost: Cost { smoke: "seconds", short: "15 min, 2 cores", paper: "some hours, 2 cores" },
+    cost: Cost { smoke: "seconds", short: "20 min, 2 cores", paper: "some hours, 2 cores" },
     claims: &[
         Claim::new(HALF, "better [abs]; half [design]", Bound::AtMost(0.5), "", 2, "mode A").headline(),
         Claim::new(EVERY, "better [abs]", Bound::AtMost(1.0), "", 2, "mode A"),

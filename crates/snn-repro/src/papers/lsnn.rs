@@ -67,7 +67,7 @@ pub const PAPER: Paper = Paper {
     title: "Long short-term memory and learning-to-learn in networks of spiking neurons",
     cite: "Bellec, Salaj, Subramoney, Legenstein & Maass 2018, arXiv:1803.09574",
     about: "neurons with adapting thresholds give a spiking network a working memory of seconds",
-    cost: Cost { smoke: "a few seconds", short: "10 min, 2 cores", paper: "days with data, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "25 min, 2 cores", paper: "days with data, 2 cores" },
     claims: &[
         Claim::new(S_WITH, "below 5 % [code]", Bound::AtMost(5.0), "%", 2, "released program").headline(),
         Claim::new(S_WITHOUT, "not solved [recalled]", Bound::AtLeast(30.0), "%", 2, "text").headline(),

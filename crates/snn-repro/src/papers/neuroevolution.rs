@@ -41,7 +41,7 @@ pub const PAPER: Paper = Paper {
     title: "Correspondence between neuroevolution and gradient descent",
     cite: "Whitelam, Selin, Park & Tamblyn 2021, Nature Communications 12:6317",
     about: "small random mutations, kept or dropped, are gradient descent with noise",
-    cost: Cost { smoke: "a few seconds", short: "2 min, 2 cores", paper: "some hours, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "20 s, 2 cores", paper: "some hours, 2 cores" },
     claims: &[
         Claim::new(LAW, "0.002 [derived]", Bound::AtMost(0.01), "", 4, "exact law for linear losses"),
         Claim::new(FALLS, "falls [text]; 10.7, 14.1 [run]", Bound::AtLeast(3.0), "times", 1, "Fig. 2b").headline(),

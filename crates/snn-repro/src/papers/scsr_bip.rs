@@ -101,7 +101,7 @@ pub const PAPER: Paper = Paper {
     title: "Skip-connected self-recurrent spiking neural networks with joint intrinsic parameter and synaptic weight training",
     cite: "Zhang & Li 2020, arXiv:2010.12691",
     about: "recurrence of one weight per neuron and skips, and neurons whose resistance and time constant follow the gradient",
-    cost: Cost { smoke: "a few seconds", short: "10 min a seed, 2 cores", paper: "2 h a seed, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "4 min a seed, 2 cores", paper: "2 h a seed, 2 cores" },
     claims: &CLAIMS,
     run,
 };

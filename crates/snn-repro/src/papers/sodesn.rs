@@ -43,7 +43,7 @@ pub const PAPER: Paper = Paper {
     title: "Distributed Fault Detection in Sensor Networks using a Recurrent Neural Network",
     cite: "Obst 2009, arXiv:0906.4154",
     about: "sensors that predict each other's readings by local messages, and find who is at fault",
-    cost: Cost { smoke: "a few seconds", short: "9 min, 2 cores, with data", paper: "an hour, 2 cores, with data" },
+    cost: Cost { smoke: "a few seconds", short: "90 s, 2 cores, with data", paper: "an hour, 2 cores, with data" },
     claims: &[
         Claim::new(HEALTHY, "0.39 [run]; 0.5 [ours]", Bound::AtMost(0.5), "", 3, "abstract: spatio-temporal correlations").headline(),
         Claim::new(DETECTED, "1.0 [run]; 0.95 [ours]", Bound::AtLeast(0.95), "", 3, "abstract: detection").headline(),

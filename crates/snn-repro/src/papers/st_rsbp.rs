@@ -38,7 +38,7 @@ pub const PAPER: Paper = Paper {
     title: "Spike-train level backpropagation for training deep recurrent spiking neural networks",
     cite: "Zhang & Li 2019, arXiv:1908.06378",
     about: "recurrent networks trained by derivatives of spike counts, with nothing unrolled in time",
-    cost: Cost { smoke: "a few seconds", short: "10 min, 2 cores", paper: "several days, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "6 min, 2 cores", paper: "several days, 2 cores" },
     claims: &[
         Claim::new(FASHION, "90.13 % with 400-R400 in 400 steps [log]", Bound::AtLeast(86.0), "%", 2, "training logs").headline(),
         Claim::new(FASHION_PAPER, "90.13 % [log]", Bound::AtLeast(89.6), "%", 2, "training logs"),

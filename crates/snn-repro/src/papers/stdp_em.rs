@@ -64,7 +64,7 @@ pub const PAPER: Paper = Paper {
     title: "A probabilistic model for learning in cortical microcircuit motifs with data-based divisive inhibition",
     cite: "Legenstein, Jonke, Habenschuss & Maass 2017, arXiv:1707.05182; Jonke et al. 2017, arXiv:1705.07614",
     about: "spike-timing-dependent plasticity and shared inhibition find the causes of superimposed pictures",
-    cost: Cost { smoke: "a few seconds", short: "4 min, 2 cores", paper: "4 min, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "90 s, 2 cores", paper: "90 s, 2 cores" },
     claims: &[
         Claim::new(BARS, "16 of 16 [run]", Bound::AtLeast(16.0), "", 0, "bars").headline(),
         Claim::new(NEURONS, "331 of 400 [run]", Bound::AtLeast(280.0), "", 0, "bars"),

@@ -1,7 +1,7 @@
 //! Language models: characters of Shakespeare, and words of WikiText-2. State is carried from passage to passage, gradients end where a passage begins.
 
 use super::{C_PARITY, C_SILENT, W_PARITY, W_PRODUCTS, W_SILENT};
-use super::{CLIP, RATE_PENALTY, Shape, THRESHOLD, surrogate};
+use super::{CLIP, RATE_ASKED, RATE_PENALTY, SURROGATE, Shape, THRESHOLD, surrogate};
 use crate::Lab;
 use anyhow::Result;
 use snn_core::{Dataset, Seed};
@@ -56,8 +56,8 @@ impl Plan {
             ..Options::new(Loss::CrossEntropy(Over::Last), seed.child("training"))
         };
         let penalty = lab.scale().pick(0.0, RATE_PENALTY, RATE_PENALTY);
-        let sparse = Options { regulariser: Regulariser::rate(penalty, 0.1, RateOver::Trial), ..options };
-        let (surrogate, optimiser) = (surrogate(0.7, 1.0), Optimiser::adam(self.lr));
+        let sparse = Options { regulariser: Regulariser::rate(penalty, RATE_ASKED, RateOver::Trial), ..options };
+        let (surrogate, optimiser) = (surrogate(SURROGATE), Optimiser::adam(self.lr));
         let dense = Trainer::new(&self.shape.gru(seed)?, Bptt::new(surrogate).events_in(), optimiser, options)?;
         let events = Trainer::new(&self.shape.egru(seed)?, SparseBptt { surrogate }, optimiser, sparse)?;
         let mut learn = |kind: &str, trainer: Trainer| -> Result<Model> {
@@ -87,7 +87,7 @@ pub(super) fn characters(lab: &mut Lab, text: &str) -> Result<()> {
     let parts = [&text[..tenth(8)], &text[tenth(8)..tenth(9)], &text[tenth(9)..]];
     let text = Text::new(Vocabulary::new(text, Token::Character, 1000)?, parts, steps, lanes)?;
     let symbols = text.vocabulary.tokens().len();
-    let shape = Shape { inputs: symbols, units, outputs: symbols, embedded: false, threshold: THRESHOLD, keep: 0.0, trace: 0.0 };
+    let shape = Shape { inputs: symbols, units, outputs: symbols, embedded: false, threshold: (THRESHOLD, false), keep: 0.0, trace: 0.0 };
     let plan = Plan { name: "characters", shape, epochs, lr, lanes, left_out: 0.0 };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     lab.note(format!(
@@ -107,7 +107,7 @@ pub(super) fn characters(lab: &mut Lab, text: &str) -> Result<()> {
 /// vocabulary is of what is learned from.
 pub(super) fn words(lab: &mut Lab, valid: &str, test: &str) -> Result<()> {
     let seed = lab.seed().child("words");
-    let (units, most, epochs, lr) = lab.scale().pick((16, 100, 1, 1e-3), (128, 2_000, 5, 4e-3), (750, 14_000, 100, 1e-3));
+    let (units, most, epochs, lr) = lab.scale().pick((16, 100, 1, 1e-3), (384, 2_000, 5, 3e-3), (750, 14_000, 100, 1e-3));
     let (steps, lanes) = (35, 16);
     let lines: Vec<usize> = valid.match_indices('\n').map(|(place, _)| place + 1).collect();
     let twentieths = |k: usize| lines.get(lines.len() * k / 20).copied().unwrap_or(valid.len());
@@ -116,7 +116,7 @@ pub(super) fn words(lab: &mut Lab, valid: &str, test: &str) -> Result<()> {
     let vocabulary = Vocabulary::new(learned, Token::Word, most)?;
     let text = Text::new(vocabulary, [learned, held, test], steps, lanes)?;
     let known = text.vocabulary.tokens().len();
-    let shape = Shape { inputs: known, units, outputs: known, embedded: true, threshold: THRESHOLD, keep: 0.0, trace: 0.0 };
+    let shape = Shape { inputs: known, units, outputs: known, embedded: true, threshold: (THRESHOLD, false), keep: 0.0, trace: 0.0 };
     let plan = Plan { name: "words", shape, epochs, lr, lanes, left_out: LEFT_OUT };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     let products = events.products(&text);
