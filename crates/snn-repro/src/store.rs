@@ -301,4 +301,14 @@ mod tests {
         assert!(error.contains("was begun by version 1 without data, this run is by version 2"), "{error}");
         assert!(Store::open(&dir, &begun("1"), true).unwrap().resumed());
     }
+
+    /// Two builds of one version are two programs.
+    #[test]
+    fn a_run_knows_which_build_began_it() {
+        let now = Begun::now(None, None);
+        let (version, build) = now.version.split_once(", build ").unwrap();
+        assert_eq!(version, env!("CARGO_PKG_VERSION"));
+        assert!(build.len() == 12 && build.chars().all(|c| c.is_ascii_hexdigit()), "{build}");
+        assert_eq!(now, Begun::now(None, None));
+    }
 }
