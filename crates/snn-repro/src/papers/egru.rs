@@ -58,7 +58,7 @@ pub const PAPER: Paper = Paper {
     title: "Efficient recurrent architectures through activity sparsity and sparse back-propagation through time",
     cite: "Subramoney, Khan Nazeer, Schöne, Mayr & Kappel 2023, arXiv:2206.06178",
     about: "gated recurrent units that keep silent below a threshold: sparse activity forward, sparse gradients backward, the accuracy of a dense network",
-    cost: Cost { smoke: "a few seconds", short: "15 min with data, 2 cores", paper: "days with data, 2 cores" },
+    cost: Cost { smoke: "a few seconds", short: "25 min with data, 2 cores", paper: "days with data, 2 cores" },
     claims: &[
         Claim::new(SAME, "exact [derived]", Bound::AtMost(1e-12), "", 16, "section 3"),
         Claim::new(PRODUCTS, "3·H per input and event [derived]", Bound::Between(0.0, 0.0), "", 0, "section 3"),
