@@ -73,7 +73,7 @@ const TOGETHER: usize = 8;
 const CACHE: usize = 1 << 20;
 
 /// A worker for networks whose loops have more weights than the cache holds: trials go back step by step together, so that a block of weights that was fetched
-/// serves all of them. The sums are those of [`Sparse`], in the same order.
+/// serves all of them. Sums over dense links are those of [`Sparse`], in the same order.
 struct Together<F: Scalar> {
     each: Vec<Sparse<F>>,
 }
@@ -96,7 +96,10 @@ impl<F: Scalar> Worker<F> for Together<F> {
                 stats.backward_s += middle.elapsed().as_secs_f64();
             }
             let middle = Instant::now();
-            stats.macs_backward += Sparse::back_all(each, engine, gradients);
+            let equal = each.windows(2).all(|pair| pair[0].trial.input.steps() == pair[1].trial.input.steps());
+            let side_by_side = if equal { each.len() } else { 1 };
+            let back = |some: &mut [Sparse<F>]| Sparse::back_all(some, engine, gradients);
+            stats.macs_backward += each.chunks_mut(side_by_side).map(back).sum::<u64>();
             stats.backward_s += middle.elapsed().as_secs_f64();
             each.iter().for_each(|one| stats.tally(engine, &one.trial.input, &one.trial.record, one.trial.first));
         }
