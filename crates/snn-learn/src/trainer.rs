@@ -665,7 +665,7 @@ impl Trainer {
         let (engine, rule, workers) = (&self.engine, &self.rule, &self.workers);
         let (loss, regulariser, scale) = (self.options.loss, self.options.regulariser, 1.0 / batch.len() as f64);
         let job = Job { engine, data, loss, regulariser, scale, updates: self.moments.updates, rates: &self.rates };
-        let count = pieces(batch.len(), data.steps(), rule.together());
+        let count = pieces(batch.len(), data.steps(), rule.together(engine));
         while self.chunks.len() < count {
             self.chunks.push(Gradients::zero(engine));
         }

@@ -26,6 +26,11 @@ pub trait Scalar: Real + AddAssign + Default + Send + Sync + std::fmt::Debug + s
     fn within<I: Isa>(x: &Block<Self>, reach: Self) -> u64;
     /// See [`Block::dot`].
     fn dot<I: Isa>(a: &Block<Self>, b: &Block<Self>) -> Self;
+    /// Four of them: the same bits.
+    #[inline(always)]
+    fn dots<I: Isa>(a: [&Block<Self>; 4], b: [&Block<Self>; 4]) -> [Self; 4] {
+        std::array::from_fn(|k| Self::dot::<I>(a[k], b[k]))
+    }
     /// `Σ_k w[k]·x[index[k]]`. Every sixteenth product goes to a sum of its own; these are added up as a tree of halves.
     ///
     /// # Panics
@@ -293,6 +298,10 @@ impl Scalar for f32 {
         I::dot(a, b)
     }
     #[inline(always)]
+    fn dots<I: Isa>(a: [&Block<f32>; 4], b: [&Block<f32>; 4]) -> [f32; 4] {
+        I::dots(a, b)
+    }
+    #[inline(always)]
     fn dot_at<I: Isa>(w: &[f32], index: &[u32], x: &[f32]) -> f32 {
         I::dot_at(w, index, x)
     }
@@ -391,6 +400,9 @@ mod tests {
             entries.push::<I>(positive, 3, 64, self.0);
             entries.push::<I>(within, 4, 0, self.0);
             let listed = (0..entries.len()).map(|k| (entries.step[k], entries.unit[k], entries.value[k].to_bits())).collect();
+            let four = [0, 7, 21, 40].map(|by| Block(std::array::from_fn(|l| self.0[(l + by) % LANES])));
+            let dots = f32::dots::<I>(four.each_ref(), [self.0; 4]);
+            assert_eq!(dots.map(f32::to_bits), four.map(|x| x.dot::<I>(self.0).to_bits()));
             (positive, within, self.0.dot::<I>(self.0).to_bits(), listed)
         }
     }

@@ -1,11 +1,14 @@
 //! The way back over a trial: errors from the outputs of populations to their inputs, and from there to weights and to the populations before.
 
+mod abreast;
+
 use super::adjoint::with_states;
 use super::fan::{FanBack, Recent, by_row, way_by_row};
 use super::population::Population;
 use super::trial::Trial;
 use super::{Gradients, Job, Stats, Worker};
 use crate::in_the_loop::Station;
+use abreast::Abreast;
 use snn_core::{Raster, Real, Surrogate, Trains};
 use snn_sparse::lanes::{Isa, Kernel, blocks, flat, flat_mut};
 use snn_sparse::{Block, Clocked, Image, LANES, Link, Past, Record, Scalar, Source, Store, Synapses};
@@ -88,6 +91,8 @@ pub(super) struct Sparse<F: Scalar> {
     images: Vec<Vec<Block<F>>>,
     /// By population: `∂L/∂x` of the present step and of some after it.
     recent: Vec<Recent<F>>,
+    /// Of the first of several trials that go back side by side.
+    abreast: Abreast<F>,
 }
 
 /// Place of a source in [`Sparse::trains`].
@@ -218,6 +223,7 @@ impl<F: Scalar> Sparse<F> {
             images: Vec::new(),
             recent: Vec::new(),
             relinked: None,
+            abreast: Abreast::default(),
         }
     }
 
@@ -305,10 +311,9 @@ impl<F: Scalar> Sparse<F> {
                 for &p in populations {
                     for one in &mut *each {
                         for b in 0..blocks(p) {
-                            let ways = 0..one.by_block[p].len();
                             one.recursion(engine, p, b..b + 1, 0, first_step..steps);
-                            macs += one.errors_back(engine, p, b..b + 1, ways, 0, first_step..steps);
-                            macs += one.correlate(engine, p, b, 0, gradients);
+                            macs += one.errors_back(engine, p, b..b + 1, 0, first_step..steps);
+                            macs += Self::correlate(std::slice::from_mut(one), engine, p, b, 0, gradients);
                         }
                     }
                 }
@@ -322,17 +327,13 @@ impl<F: Scalar> Sparse<F> {
             let stride = if *recurrent { 1 } else { (steps - first_step).max(1) };
             for t in (first_step..steps).step_by(stride).rev() {
                 for (&p, &first) in populations.iter().zip(&first).rev() {
-                    let (steps, ways) = (t..t + stride, each[0].by_block[p].len());
+                    let steps = t..t + stride;
                     each.iter_mut().for_each(|one| one.recursion(engine, p, 0..blocks(p), first, steps.clone()));
-                    if let [one] = each {
-                        macs += one.errors_back(engine, p, 0..blocks(p), 0..ways, first, steps.clone());
+                    if *recurrent && each.len() > 1 {
+                        macs += Self::errors_back_abreast(each, engine, p, first, t);
                     } else {
-                        // One block of one projection's weights at a time, for all trials.
-                        for (b, way) in (0..blocks(p)).flat_map(|b| (0..ways).map(move |way| (b, way))) {
-                            let place = first + b * ports(p);
-                            let back = |one: &mut Self| one.errors_back(engine, p, b..b + 1, way..way + 1, place, steps.clone());
-                            macs += each.iter_mut().map(back).sum::<u64>();
-                        }
+                        let back = |one: &mut Self| one.errors_back(engine, p, 0..blocks(p), first, steps.clone());
+                        macs += each.iter_mut().map(back).sum::<u64>();
                     }
                     if rows {
                         macs += each.iter_mut().map(|one| one.rows(engine, p, first, steps.clone(), gradients)).sum::<u64>();
@@ -344,22 +345,12 @@ impl<F: Scalar> Sparse<F> {
                 for (&p, &first) in populations.iter().zip(&first).filter(|_| rows && first_step > 0) {
                     macs += one.rows(engine, p, first, 0..first_step, gradients);
                 }
-                for (&p, &first) in populations.iter().zip(&first) {
-                    macs += (0..blocks(p)).map(|b| one.correlate(engine, p, b, first + b * ports(p), gradients)).sum::<u64>();
-                }
+            }
+            for (&p, &first) in populations.iter().zip(&first) {
+                macs += (0..blocks(p)).map(|b| Self::correlate(each, engine, p, b, first + b * ports(p), gradients)).sum::<u64>();
             }
         }
         macs
-    }
-
-    /// Whether the weights of some loop take more than so many bytes, and none of them are walked by row.
-    pub fn outgrows(&self, engine: &Clocked<F>, most: usize) -> bool {
-        let outgrows = |(populations, recurrent): &Group| {
-            let links = || populations.iter().flat_map(|&p| engine.incoming(p));
-            let bytes: usize = links().map(|&k| size_of_val(engine.links()[k].store.weights())).sum();
-            *recurrent && bytes > most && !links().any(|&k| by_row(engine, k))
-        };
-        self.groups.iter().any(outgrows)
     }
 
     /// Takes some blocks of population `p` back over `steps`; their `∂L/∂x` goes to the lists of `delta` from the `place`-th on.
@@ -375,19 +366,11 @@ impl<F: Scalar> Sparse<F> {
         backward.back(&mut pass, blocks, steps);
     }
 
-    /// The errors that these blocks, whose `∂L/∂x` begins at the `place`-th list, have sent back by some of the ways that are walked block by block. Returns the
+    /// The errors that these blocks, whose `∂L/∂x` begins at the `place`-th list, have sent back by the ways that are walked block by block. Returns the
     /// multiply-accumulates.
-    fn errors_back(
-        &mut self,
-        engine: &Clocked<F>,
-        p: usize,
-        blocks: Range<usize>,
-        ways: Range<usize>,
-        place: usize,
-        steps: Range<usize>,
-    ) -> u64 {
+    fn errors_back(&mut self, engine: &Clocked<F>, p: usize, blocks: Range<usize>, place: usize, steps: Range<usize>) -> u64 {
         let (mut pass, backward) = self.pass(engine, p, place..place + blocks.len() * engine.cells()[p].ports());
-        engine.simd().run(ErrorsBack { backward: &*backward, pass: &mut pass, blocks, ways, steps })
+        engine.simd().run(ErrorsBack { backward: &*backward, pass: &mut pass, blocks, steps })
     }
 
     /// What the backward sweep of population `p` works on, and who does it.
@@ -473,62 +456,86 @@ impl<F: Scalar> Sparse<F> {
         }
     }
 
-    /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` for the targets in block `b` of population `p`, source by source.
-    fn correlate(&mut self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
-        let (reached, all) = (self.backward[p].reached(b), self.trial.input.steps());
-        let of_port = |port: usize| &self.delta[(place + port) * all..(place + port) * all + reached];
+    /// Adds `∇W_ij = Σ_t S_i[t − delay]·∂L/∂x_j[t]` of every trial for the targets in block `b` of population `p`, source by source: a row of the gradient is fetched
+    /// once for all trials.
+    fn correlate(each: &mut [Self], engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) -> u64 {
+        each.iter().for_each(|one| one.parameters(engine, p, b, place, gradients));
+        let mut macs = 0;
+        for &k in engine.incoming(p).iter().filter(|&&k| engine.links()[k].learns && !by_row(engine, k)) {
+            let link = &engine.links()[k];
+            if each[0].trial.record.image(k).is_none() {
+                let gradient = &mut gradients.links[k];
+                macs += match &*each {
+                    [one] => correlate(engine, &link.store, b, &[one.heard(link, b, place)], gradient),
+                    each => {
+                        let heard: Vec<Heard<'_, F>> = each.iter().map(|one| one.heard(link, b, place)).collect();
+                        correlate(engine, &link.store, b, &heard, gradient)
+                    }
+                };
+                continue;
+            }
+            for one in &mut *each {
+                let mut sum = std::mem::take(&mut one.images[k]);
+                if let Some(image) = one.trial.record.image(k) {
+                    macs += correlate(engine, image.store(), b, &[one.heard(link, b, place)], &mut sum);
+                }
+                one.images[k] = sum;
+            }
+        }
+        macs * lanes_of(engine, p, b)
+    }
+
+    /// Adds the gradients of learned parameters of block `b` of population `p`.
+    fn parameters(&self, engine: &Clocked<F>, p: usize, b: usize, place: usize, gradients: &mut Gradients<F>) {
+        let (reached, first) = (self.backward[p].reached(b), place * self.trial.input.steps());
         let mut of_model = self.backward[p].parameters(b).iter();
         for (parameter, gradient) in engine.parameters().iter().zip(&mut gradients.parameters).filter(|(q, _)| q.population == p) {
             let sum = &mut gradient[b];
             match parameter.is_current() {
-                true => of_port(0).iter().for_each(|delta| *sum = sum.plus(delta)),
+                true => self.delta[first..first + reached].iter().for_each(|delta| *sum = sum.plus(delta)),
                 false => of_model.next().iter().for_each(|part| *sum = sum.plus(part)),
             }
         }
-        let mut macs = 0;
-        for &k in engine.incoming(p) {
-            let link = &engine.links()[k];
-            let Some(delta) =
-                of_port(link.port.unwrap_or(0)).get(link.delay..).filter(|d| link.learns && !d.is_empty() && !by_row(engine, k))
-            else {
-                continue;
-            };
-            let trains = &self.trains[train_of(link.from)];
-            let (store, gradient) = match self.trial.record.image(k) {
-                Some(image) => (image.store(), &mut self.images[k]),
-                None => (&link.store, &mut gradients.links[k]),
-            };
-            let since = self.trial.first.saturating_sub(link.delay);
-            macs += engine.simd().run(Correlate { store, block: b, trains, since, delta, gradient });
-        }
-        macs * lanes(engine, p, b)
+    }
+
+    /// The events that `link` brought, and the errors of block `b` of those who heard them, whose `∂L/∂x` begins at the `place`-th list.
+    fn heard(&self, link: &Link<F>, b: usize, place: usize) -> Heard<'_, F> {
+        let first = (place + link.port.unwrap_or(0)) * self.trial.input.steps();
+        let delta = &self.delta[first..first + self.backward[link.to].reached(b)];
+        let since = self.trial.first.saturating_sub(link.delay);
+        Heard { trains: &self.trains[train_of(link.from)], since, delta: delta.get(link.delay..).unwrap_or_default() }
     }
 }
 
 /// Units of population `p` in block `b`.
-fn lanes<F: Scalar>(engine: &Clocked<F>, p: usize, b: usize) -> u64 {
+pub(super) fn lanes_of<F: Scalar>(engine: &Clocked<F>, p: usize, b: usize) -> u64 {
     (engine.cells()[p].size() - b * LANES).min(LANES) as u64
 }
 
-/// Adds `Σ_t S_i[t]·delta[t]` of every source of `link`, for the targets in block `b`. Returns the multiply-accumulates.
+/// Events of a trial, and the errors of those who heard them.
+pub(super) struct Heard<'a, F> {
+    pub trains: &'a Trains,
+    /// Events before this step are not heard any more.
+    pub since: usize,
+    /// By step of the events.
+    pub delta: &'a [Block<F>],
+}
+
+/// Adds `Σ_t S_i[t]·delta[t]` over some trials of every source of a link, for the targets in block `b`. Returns the events heard.
 pub(super) fn correlate<F: Scalar>(
     engine: &Clocked<F>,
-    link: &Link<F>,
+    store: &Store<F>,
     b: usize,
-    trains: &Trains,
-    delta: &[Block<F>],
+    trials: &[Heard<'_, F>],
     gradient: &mut [Block<F>],
 ) -> u64 {
-    engine.simd().run(Correlate { store: &link.store, block: b, trains, since: 0, delta, gradient }) * lanes(engine, link.to, b)
+    engine.simd().run(Correlate { store, block: b, trials, gradient })
 }
 
 struct Correlate<'a, F> {
     store: &'a Store<F>,
     block: usize,
-    trains: &'a Trains,
-    /// Events before this step are not heard any more.
-    since: usize,
-    delta: &'a [Block<F>],
+    trials: &'a [Heard<'a, F>],
     gradient: &'a mut [Block<F>],
 }
 
@@ -538,19 +545,21 @@ impl<F: Scalar> Kernel for Correlate<'_, F> {
 
     #[inline(always)]
     fn run<I: Isa>(self) -> u64 {
-        let mut spikes = 0;
-        for i in 0..self.trains.units() {
-            let times = self.trains.at(i);
-            let first = if self.since == 0 { 0 } else { times.partition_point(|&t| (t as usize) < self.since) };
-            let heard = &times[first..times.partition_point(|&t| (t as usize) < self.delta.len()).max(first)];
-            if !heard.is_empty() {
-                let values = self.trains.values_at(i);
-                let values = values.get(first..first + heard.len()).unwrap_or(values);
-                self.store.learn(self.block, i, heard, values, self.delta, self.gradient);
-                spikes += heard.len() as u64;
+        let mut events = 0;
+        for i in 0..self.trials.first().map_or(0, |trial| trial.trains.units()) {
+            for Heard { trains, since, delta } in self.trials {
+                let times = trains.at(i);
+                let first = if *since == 0 { 0 } else { times.partition_point(|&t| (t as usize) < *since) };
+                let heard = &times[first..times.partition_point(|&t| (t as usize) < delta.len()).max(first)];
+                if !heard.is_empty() {
+                    let values = trains.values_at(i);
+                    let values = values.get(first..first + heard.len()).unwrap_or(values);
+                    self.store.learn(self.block, i, heard, values, delta, self.gradient);
+                    events += heard.len() as u64;
+                }
             }
         }
-        spikes
+        events
     }
 }
 
@@ -619,8 +628,6 @@ struct ErrorsBack<'a, 'b, F: Scalar> {
     backward: &'a dyn Backward<F>,
     pass: &'a mut Pass<'b, F>,
     blocks: Range<usize>,
-    /// Which of [`Pass::by_block`].
-    ways: Range<usize>,
     steps: Range<usize>,
 }
 
@@ -639,9 +646,9 @@ impl<F: Scalar> Kernel for ErrorsBack<'_, '_, F> {
 impl<F: Scalar> ErrorsBack<'_, '_, F> {
     #[inline(always)]
     fn errors<I: Isa>(&mut self, b: usize, place: usize) -> u64 {
-        let ErrorsBack { backward, pass, ways, steps, .. } = self;
+        let ErrorsBack { backward, pass, steps, .. } = self;
         let mut entries = 0;
-        for way in pass.by_block.get(ways.clone()).unwrap_or_default().iter().map(|&n| &pass.ways[n]) {
+        for way in pass.by_block.iter().map(|&n| &pass.ways[n]) {
             let (factor, delay) = (way.factor, way.delay);
             let port = if let Through::Link(k) = way.through { pass.engine.links()[k].port.unwrap_or(0) } else { 0 };
             let place = place + port * pass.all;
@@ -652,11 +659,9 @@ impl<F: Scalar> ErrorsBack<'_, '_, F> {
             for entries_at in source.stretches(steps.start.saturating_sub(delay)..end) {
                 entries += entries_at.len() as u64;
                 let (steps, units) = (&source.active.step[entries_at.clone()], &source.active.unit[entries_at.clone()]);
-                for ((error, &t), &unit) in errors[entries_at].iter_mut().zip(steps).zip(units) {
-                    *error += factor * store.pull_back::<I>(b, unit, &pass.delta[place + t as usize + delay]);
-                }
+                store.pull_back_each::<I>(b, units, steps, &pass.delta[place + delay..], factor, &mut errors[entries_at]);
             }
         }
-        entries * lanes(pass.engine, pass.p, b)
+        entries * lanes_of(pass.engine, pass.p, b)
     }
 }

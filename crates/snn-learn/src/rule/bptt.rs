@@ -101,7 +101,7 @@ impl<F: Field> Rule<F> for Bptt {
     fn carries(&self) -> bool {
         !self.smooth
     }
-    fn together(&self) -> usize {
+    fn together(&self, _: &Clocked<F>) -> usize {
         32
     }
 }

@@ -61,8 +61,8 @@ pub trait Rule<F: Scalar>: Send + Sync {
     fn carries(&self) -> bool {
         false
     }
-    /// Trials that a worker had better get at once: more than one where products over all of them cost less than one after the other.
-    fn together(&self) -> usize {
+    /// Trials of this network that a worker had better get at once: more than one where products over all of them cost less than one after the other.
+    fn together(&self, _engine: &Clocked<F>) -> usize {
         1
     }
     /// Links whose weights the rule lets decay, and the share of them that it leaves after every update.
@@ -87,8 +87,8 @@ impl<F: Scalar> Rule<F> for Box<dyn Rule<F>> {
     fn carries(&self) -> bool {
         (**self).carries()
     }
-    fn together(&self) -> usize {
-        (**self).together()
+    fn together(&self, engine: &Clocked<F>) -> usize {
+        (**self).together(engine)
     }
     fn decay(&self, engine: &Clocked<F>) -> Vec<(usize, f64)> {
         (**self).decay(engine)

@@ -1,11 +1,12 @@
 //! Sparse spiking gradient descent: backpropagation through time restricted to the entries that have a derivative.
 
 use super::backward::Sparse;
+use super::fan::by_row;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common};
 use crate::in_the_loop::Station;
 use serde::{Deserialize, Serialize};
 use snn_core::Surrogate;
-use snn_sparse::{Clocked, Past, Scalar};
+use snn_sparse::{Clocked, Past, Scalar, Synapses};
 use std::time::Instant;
 
 /// Sparse spiking gradient descent (Perez-Nieves & Goodman 2021, arXiv 2105.08810): the gradient of BPTT with a surrogate of finite width,
@@ -25,7 +26,7 @@ use std::time::Instant;
 /// Parameters of neurons that are learned have gradients too: `∂L/∂p = Σ_t s_p[t]ᵀ·λ[t] + u_p[t]·d[t]`, and of a constant current `Σ_t δ[t]`.
 ///
 /// Cost: `(events + active entries) × fan-out` multiply-accumulates, plus one multiply per neuron and step for the recursion of δ.
-/// Memory: the events and the active set of one trial per thread, whatever the batch; of eight, where the weights of a loop outgrow the cache of a core.
+/// Memory: the events and the active set of one trial per thread, whatever the batch; of 16, where the weights of a loop outgrow the cache of a core.
 ///
 /// The result equals [`Bptt`](super::Bptt) with the same surrogate to rounding.
 ///
@@ -56,8 +57,11 @@ impl<F: Scalar> Rule<F> for SparseBptt {
         check_common("sparse_bptt", &self.surrogate, engine)
     }
     fn worker(&self, engine: &Clocked<F>) -> Box<dyn Worker<F>> {
-        let one = || Sparse::through_all(engine, self.surrogate);
-        if one().outgrows(engine, CACHE) { Box::new(Together { each: (0..TOGETHER).map(|_| one()).collect() }) } else { Box::new(one()) }
+        let one = Sparse::through_all(engine, self.surrogate);
+        if outgrows(engine) { Box::new(Together { each: vec![one], surrogate: self.surrogate }) } else { Box::new(one) }
+    }
+    fn together(&self, engine: &Clocked<F>) -> usize {
+        if outgrows(engine) { TOGETHER } else { 1 }
     }
     fn takes_device(&self) -> bool {
         true
@@ -67,15 +71,26 @@ impl<F: Scalar> Rule<F> for SparseBptt {
     }
 }
 
-/// Trials that go back side by side where weights do not fit into the cache of a core. Chosen: a piece of a batch of 64.
-const TOGETHER: usize = 8;
+/// Trials that go back side by side where weights do not fit into the cache of a core. Chosen: more hold a core's memory up more than they save.
+const TOGETHER: usize = 16;
 /// Bytes of weights above which they do. Chosen: the second-level cache of the machines at hand.
 const CACHE: usize = 1 << 20;
+
+/// Whether the weights of some loop outgrow the cache, and none of them are walked by row.
+fn outgrows<F: Scalar>(engine: &Clocked<F>) -> bool {
+    engine.components().iter().filter(|c| c.recurrent).any(|component| {
+        let links = || component.populations.iter().flat_map(|&p| engine.incoming(p));
+        let bytes: usize = links().map(|&k| size_of_val(engine.links()[k].store.weights())).sum();
+        bytes > CACHE && !links().any(|&k| by_row(engine, k))
+    })
+}
 
 /// A worker for networks whose loops have more weights than the cache holds: trials go back step by step together, so that a block of weights that was fetched
 /// serves all of them. Sums over dense links are those of [`Sparse`], in the same order.
 struct Together<F: Scalar> {
+    /// At least one.
     each: Vec<Sparse<F>>,
+    surrogate: Surrogate,
 }
 
 impl<F: Scalar> Worker<F> for Together<F> {
@@ -87,8 +102,10 @@ impl<F: Scalar> Worker<F> for Together<F> {
         }
         let engine = job.engine;
         let mut stats = Stats::of(engine.cells().len());
+        let wanted = trials.len().clamp(1, TOGETHER);
+        self.each.resize_with(self.each.len().max(wanted), || Sparse::through_all(engine, self.surrogate));
         self.each.iter_mut().for_each(|one| one.begin(engine, job.updates));
-        for trials in trials.chunks(self.each.len()) {
+        for trials in trials.chunks(TOGETHER) {
             let each = &mut self.each[..trials.len()];
             for (one, &trial) in each.iter_mut().zip(trials) {
                 let middle = one.trial.run(job, trial, &mut stats);

@@ -323,7 +323,7 @@ fn trials_side_by_side_are_trials_one_by_one() {
     let net = net.population("out", 3, Li { tau: ms(5.0).into() }).project("a", "out", Connect::All, Init::normal(1.0));
     let engine = Clocked::<f64>::compile(&net.output("out").build(Seed::new(3)).unwrap());
     let mut data = Trials::new("random", 20, 9, 3);
-    for k in 0..11 {
+    for k in 0..19 {
         data.push(random_events(20, 9, true, &mut Seed::new(4).nth(k).rng()), k as usize % 3);
     }
     let job = Job { engine: &engine, data: &data, loss: LOSS, regulariser: REGULARISER, scale: 0.1, updates: 0, rates: &[] };

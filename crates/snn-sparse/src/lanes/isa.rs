@@ -12,6 +12,14 @@ pub trait Isa: Copy {
     fn within(x: &Block<f32>, reach: f32) -> u64;
     /// See [`Block::dot`].
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32;
+    /// See [`Scalar::dots`].
+    #[inline(always)]
+    fn dots(a: [&Block<f32>; 4], b: [&Block<f32>; 4]) -> [f32; 4] {
+        std::array::from_fn(|k| Self::dot(a[k], b[k]))
+    }
+    /// Asks for a block that will be read soon: rows that follow each other by events are nowhere near each other.
+    #[inline(always)]
+    fn fetch<F>(_block: &Block<F>) {}
     /// See [`Scalar::dot_at`].
     #[inline(always)]
     fn dot_at(w: &[f32], index: &[u32], x: &[f32]) -> f32 {

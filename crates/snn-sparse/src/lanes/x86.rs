@@ -59,6 +59,52 @@ unsafe fn sum8(x: __m256) -> f32 {
     }
 }
 
+/// The products of 64 lanes, every eighth of them added up.
+///
+/// # Safety
+/// The processor must have AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn eighths512(a: &Block<f32>, b: &Block<f32>) -> __m256 {
+    // SAFETY: by the caller; both blocks have 64 floats and are aligned to a cache line.
+    unsafe {
+        let product = |k: usize| _mm512_mul_ps(_mm512_load_ps(a.0.as_ptr().add(16 * k)), _mm512_load_ps(b.0.as_ptr().add(16 * k)));
+        let x = _mm512_add_ps(_mm512_add_ps(product(0), product(2)), _mm512_add_ps(product(1), product(3)));
+        _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x))
+    }
+}
+
+/// The same.
+///
+/// # Safety
+/// The processor must have AVX.
+#[inline(always)]
+unsafe fn eighths256(a: &Block<f32>, b: &Block<f32>) -> __m256 {
+    // SAFETY: as above.
+    unsafe {
+        let product = |k: usize| _mm256_mul_ps(_mm256_load_ps(a.0.as_ptr().add(8 * k)), _mm256_load_ps(b.0.as_ptr().add(8 * k)));
+        let half = |k: usize| _mm256_add_ps(product(k), product(k + 4));
+        _mm256_add_ps(_mm256_add_ps(half(0), half(2)), _mm256_add_ps(half(1), half(3)))
+    }
+}
+
+/// [`sum8`] of four at once.
+///
+/// # Safety
+/// The processor must have AVX.
+#[inline(always)]
+unsafe fn sums8(x: [__m256; 4]) -> [f32; 4] {
+    // SAFETY: by the caller; four floats are as large as a register of them.
+    unsafe {
+        // No `map`: a function of the library is compiled for the baseline, and would call every intrinsic.
+        let fold = |x: __m256| _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        let (a, b, c, d) = (fold(x[0]), fold(x[1]), fold(x[2]), fold(x[3]));
+        let (low, high) = ([_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d)], [_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d)]);
+        let even = _mm_add_ps(_mm_movelh_ps(low[0], low[1]), _mm_movelh_ps(high[0], high[1]));
+        let odd = _mm_add_ps(_mm_movehl_ps(low[1], low[0]), _mm_movehl_ps(high[1], high[0]));
+        std::mem::transmute::<__m128, [f32; 4]>(_mm_add_ps(even, odd))
+    }
+}
+
 /// The `n`-th sixteen of the numbers `index` and `x[index[k]]` for each that is there, and which are there.
 ///
 /// # Panics
@@ -101,7 +147,19 @@ fn squares8(first: u64, key: u64) -> __m512i {
     _mm512_add_epi64(_mm512_mullo_epi64(x, x), z)
 }
 
+/// Asks for every cache line of a block.
+#[inline(always)]
+fn fetch<F>(block: &Block<F>) {
+    let first: *const i8 = std::ptr::from_ref(block).cast();
+    // SAFETY: every x86-64 has SSE; all addresses lie in the block, and nothing is read.
+    (0..size_of::<Block<F>>()).step_by(64).for_each(|byte| unsafe { _mm_prefetch::<_MM_HINT_T0>(first.add(byte)) });
+}
+
 impl Isa for Avx512 {
+    #[inline(always)]
+    fn fetch<F>(block: &Block<F>) {
+        fetch(block);
+    }
     #[inline(always)]
     fn apart<K: Kernel>(kernel: K) -> K::Out {
         // SAFETY: only reached from `avx512`.
@@ -232,12 +290,13 @@ impl Isa for Avx512 {
     }
     #[inline(always)]
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
-        // SAFETY: only reached from `avx512`; both blocks have 64 floats and are aligned to a cache line.
-        unsafe {
-            let product = |k: usize| _mm512_mul_ps(_mm512_load_ps(a.0.as_ptr().add(16 * k)), _mm512_load_ps(b.0.as_ptr().add(16 * k)));
-            let x = _mm512_add_ps(_mm512_add_ps(product(0), product(2)), _mm512_add_ps(product(1), product(3)));
-            sum8(_mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)))
-        }
+        // SAFETY: only reached from `avx512`.
+        unsafe { sum8(eighths512(a, b)) }
+    }
+    #[inline(always)]
+    fn dots(a: [&Block<f32>; 4], b: [&Block<f32>; 4]) -> [f32; 4] {
+        // SAFETY: only reached from `avx512`.
+        unsafe { sums8([eighths512(a[0], b[0]), eighths512(a[1], b[1]), eighths512(a[2], b[2]), eighths512(a[3], b[3])]) }
     }
     #[inline(always)]
     fn positive(x: &Block<f32>) -> u64 {
@@ -252,6 +311,10 @@ impl Isa for Avx512 {
 }
 
 impl Isa for Avx2 {
+    #[inline(always)]
+    fn fetch<F>(block: &Block<F>) {
+        fetch(block);
+    }
     #[inline(always)]
     fn apart<K: Kernel>(kernel: K) -> K::Out {
         // SAFETY: only reached from `avx2`.
@@ -283,12 +346,13 @@ impl Isa for Avx2 {
     }
     #[inline(always)]
     fn dot(a: &Block<f32>, b: &Block<f32>) -> f32 {
-        // SAFETY: only reached from `avx2`; both blocks have 64 floats and are aligned to a cache line.
-        unsafe {
-            let product = |k: usize| _mm256_mul_ps(_mm256_load_ps(a.0.as_ptr().add(8 * k)), _mm256_load_ps(b.0.as_ptr().add(8 * k)));
-            let half = |k: usize| _mm256_add_ps(product(k), product(k + 4));
-            sum8(_mm256_add_ps(_mm256_add_ps(half(0), half(2)), _mm256_add_ps(half(1), half(3))))
-        }
+        // SAFETY: only reached from `avx2`.
+        unsafe { sum8(eighths256(a, b)) }
+    }
+    #[inline(always)]
+    fn dots(a: [&Block<f32>; 4], b: [&Block<f32>; 4]) -> [f32; 4] {
+        // SAFETY: only reached from `avx2`.
+        unsafe { sums8([eighths256(a[0], b[0]), eighths256(a[1], b[1]), eighths256(a[2], b[2]), eighths256(a[3], b[3])]) }
     }
     #[inline(always)]
     fn positive(x: &Block<f32>) -> u64 {

@@ -55,6 +55,9 @@ impl<F: Scalar> Dense<F> {
     }
 }
 
+/// Rows that are asked for before they are read. Chosen.
+const AHEAD: usize = 6;
+
 impl<F: Scalar> Synapses<F> for Dense<F> {
     #[inline(always)]
     fn deliver<I: Isa>(&self, block: usize, events: &[u32], mut acc: Block<F>) -> Block<F> {
@@ -68,7 +71,10 @@ impl<F: Scalar> Synapses<F> for Dense<F> {
     #[inline(always)]
     fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], mut acc: Block<F>) -> Block<F> {
         let rows = self.rows(block);
-        for (&i, &x) in events.iter().zip(values) {
+        for (n, (&i, &x)) in events.iter().zip(values).enumerate() {
+            if let Some(&i) = events.get(n + AHEAD) {
+                I::fetch(&rows[i as usize]);
+            }
             acc = acc.plus_scaled(F::of(x), &rows[i as usize]);
         }
         acc
@@ -77,6 +83,26 @@ impl<F: Scalar> Synapses<F> for Dense<F> {
     #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         self.rows(block)[unit as usize].dot::<I>(delta)
+    }
+
+    #[inline(always)]
+    fn pull_back_each<I: Isa>(&self, block: usize, units: &[u32], at: &[u32], delta: &[Block<F>], factor: F, errors: &mut [F]) {
+        let rows = self.rows(block);
+        let ((units, last_units), (at, last_at), (errors, last_errors)) =
+            (units.as_chunks::<4>(), at.as_chunks(), errors.as_chunks_mut::<4>());
+        let all = units;
+        for (n, ((errors, units), at)) in errors.iter_mut().zip(units).zip(at).enumerate() {
+            if let Some(&[.., unit]) = all.get(n + AHEAD / 2) {
+                I::fetch(&rows[unit as usize]);
+            }
+            let [i, j, k, l] = units.map(|unit| &rows[unit as usize]);
+            let [s, t, u, v] = at.map(|at| &delta[at as usize]);
+            let dots = F::dots::<I>([i, j, k, l], [s, t, u, v]);
+            errors.iter_mut().zip(dots).for_each(|(error, dot)| *error += factor * dot);
+        }
+        for ((error, &unit), &at) in last_errors.iter_mut().zip(last_units).zip(last_at) {
+            *error += factor * rows[unit as usize].dot::<I>(&delta[at as usize]);
+        }
     }
 
     #[inline(always)]

@@ -33,6 +33,13 @@ pub trait Synapses<F: Scalar> {
     fn deliver_values<I: Isa>(&self, block: usize, events: &[u32], values: &[f64], acc: Block<F>) -> Block<F>;
     /// Backward: `Σ_l W[unit][l]·delta[l]` over the links of `unit` into the block.
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F;
+    /// The same for many units, at the same or other steps: `errors[n] += factor·Σ_l W[units[n]][l]·delta[at[n]][l]`.
+    #[inline(always)]
+    fn pull_back_each<I: Isa>(&self, block: usize, units: &[u32], at: &[u32], delta: &[Block<F>], factor: F, errors: &mut [F]) {
+        for ((error, &unit), &at) in errors.iter_mut().zip(units).zip(at) {
+            *error += factor * self.pull_back::<I>(block, unit, &delta[at as usize]);
+        }
+    }
     /// Weight gradient on the existing links of source `i`: `grad[i][l] += Σ_t delta[t][l]` over the steps `t` in `times`. `grad` is laid
     /// out like [`Synapses::weights`]. Taking source by source reads and writes each gradient once. This and the rest does nothing in a store
     /// whose weights cannot be learned.
@@ -228,6 +235,10 @@ impl<F: Scalar> Synapses<F> for Store<F> {
     #[inline(always)]
     fn pull_back<I: Isa>(&self, block: usize, unit: u32, delta: &Block<F>) -> F {
         each!(self, s => s.pull_back::<I>(block, unit, delta))
+    }
+    #[inline(always)]
+    fn pull_back_each<I: Isa>(&self, block: usize, units: &[u32], at: &[u32], delta: &[Block<F>], factor: F, errors: &mut [F]) {
+        each!(self, s => s.pull_back_each::<I>(block, units, at, delta, factor, errors));
     }
     #[inline(always)]
     fn correlate(&self, block: usize, i: usize, times: &[u32], delta: &[Block<F>], grad: &mut [Block<F>]) {

@@ -2,6 +2,7 @@
 
 mod response;
 
+use super::backward::{self, Heard, lanes_of};
 use super::trial::Trial;
 use super::{Gradients, Job, Rule, RuleError, Stats, Worker, check_common, check_no_reads, check_plain};
 use crate::gemm::solve;
@@ -371,8 +372,8 @@ impl<F: Scalar> Counting<F> {
     fn correlate(&self, engine: &Clocked<F>, k: usize, b: usize, gradient: &mut [Block<F>]) -> u64 {
         let link = &engine.links()[k];
         let Some(delta) = self.delta.get(link.delay..) else { return 0 };
-        let trains = &self.trains[train_of(link.from)];
-        super::backward::correlate(engine, link, b, trains, delta, gradient)
+        let heard = Heard { trains: &self.trains[train_of(link.from)], since: 0, delta };
+        backward::correlate(engine, &link.store, b, &[heard], gradient) * lanes_of(engine, link.to, b)
     }
 
     /// Adds to the errors by the counts of population `q` what comes back over `links()[k]` from block `b`.
