@@ -148,7 +148,7 @@ pub const BENCH: Bench = Bench {
 /// Runs the bench. `quick` takes a small network and few points.
 fn egru(quick: bool, log: Log<'_>) -> Report {
     let size = if quick { Size { units: 128, steps: 17, batch: 8 } } else { Size { units: 1024, steps: 68, batch: 64 } };
-    let (repeats, threads) = if quick { (1, 1) } else { (2, 1) };
+    let (repeats, threads) = if quick { (1, 1) } else { (7, 1) };
     let data = size.data();
     let mut rows: Vec<Row> = Vec::new();
     let mut tell = |row: Row, log: Log<'_>| {

@@ -14,9 +14,10 @@
 //! Departure: sequential MNIST at `short` scale has 14×14 pixels, means of four, 196 steps, and 96 units; 784 steps and 590 units are `paper` scale.
 //! Departure: the pictures are judged by the mean of the readout over all steps, as the paper judges its gestures `[code]`, not by its last step: errors then reach
 //! every step. Chosen.
-//! Departure: the pictures have the thresholds of the released language models (0.01) and a narrow surrogate (height 1, half-width 0.1). With those of its sequential MNIST (0.3; 0.7 and 1) 96 units
-//! were at 79 % of held-out pictures after the epochs in which the dense network got to 97 %: an event takes the threshold from the state, and a high one empties what is to be remembered. Chosen,
-//! by held-out pictures.
+//! Departure: the pictures have the thresholds of the released language models (0.01, frozen) and a narrow surrogate (height 1, half-width 0.1), and weights at the start that are 20 times (from the pixel) and
+//! 2.5 times (between the units) those of Glorot's rule, in both networks. With the thresholds and surrogate of its sequential MNIST (0.3; 0.7 and 1), or with Glorot's weights, 96 units did not get beyond 80 %
+//! of held-out pictures in the epochs in which the dense network got to 97 %: an event takes the threshold from the state, and a high one empties what is to be remembered; and what is silent teaches
+//! nothing. More than 28 % of events cost a little. Chosen, by held-out pictures. The released code shows its networks 200 times 48,000 pictures; here it is 8 times 30,000.
 //! Departure: the gate that keeps the state starts with a bias of 2, in both networks: it then forgets in eight steps, not in one. Chosen.
 //! Departure: the first language model reads characters of Shakespeare, not the Penn Treebank, which is not free. One layer, no embedding. State is carried from passage to passage of 64
 //! characters, in both networks; gradients end there.
@@ -84,6 +85,10 @@ const SURROGATE: (f64, f64) = (3.6, 3.6);
 const NARROW: (f64, f64) = (1.0, 10.0);
 /// Initial bias of the gate that keeps the state. Chosen.
 const KEEP: f64 = 2.0;
+/// Weights of the pictures at the start, in units of Glorot's rule, in both networks. Chosen: a pixel is one number, and half the units hear nothing of those that are silent.
+const GAIN: (f64, f64) = (20.0, 2.5);
+/// Strength of the bound on the events of the pictures, and events per unit and step that it allows. Chosen.
+const ALLOWED: (f64, f64) = (0.004, 0.28);
 /// What the output trace keeps of a step [code].
 const TRACE: f64 = 0.9;
 /// Largest norm of a gradient [code].
@@ -128,6 +133,8 @@ struct Shape {
     threshold: (f64, bool),
     /// Initial bias of the gate that keeps the state.
     keep: f64,
+    /// By what the deviations of Glorot's rule are multiplied: of weights from the input, and of weights between the units.
+    gain: (f64, f64),
     /// What the readout keeps of a step: it is a linear map of the output trace `m[t] = keep·m[t−1] + (1 − keep)·y[t]`.
     trace: f64,
 }
@@ -149,7 +156,7 @@ impl Shape {
 
     /// Weights by Glorot's rule, normal [code], each gate by itself; all biases are learned.
     fn network(&self, cell: Model, train: &[&str], seed: Seed) -> Result<Network> {
-        let init = |sources: usize, targets: usize| Init::normal((2.0 / (sources + targets) as f64).sqrt());
+        let init = |sources: usize, targets: usize, gain: f64| Init::normal(gain * (2.0 / (sources + targets) as f64).sqrt());
         let mut net = Net::new(DT).input("in", self.inputs);
         let (from, size) = if self.embedded { ("embedding", self.units) } else { ("in", self.inputs) };
         if self.embedded {
@@ -159,14 +166,14 @@ impl Shape {
         }
         net = net.population("hidden", self.units, cell).train(train);
         for port in ["z", "r", "g"] {
-            net = net.project(from, "hidden", Connect::All, init(size, self.units)).port(port);
+            net = net.project(from, "hidden", Connect::All, init(size, self.units, self.gain.0)).port(port);
         }
         for port in ["z", "r", "h"] {
-            net = net.project("hidden", "hidden", Connect::All, init(self.units, self.units)).port(port).delay(DT);
+            net = net.project("hidden", "hidden", Connect::All, init(self.units, self.units, self.gain.1)).port(port).delay(DT);
         }
         let tau = if self.trace > 0.0 { -DT / self.trace.ln() } else { 1e-9 };
         let net = net.population("out", self.outputs, Li { tau: tau.into() }).train(&["current"]);
-        let net = net.project("hidden", "out", Connect::All, init(self.units, self.outputs));
+        let net = net.project("hidden", "out", Connect::All, init(self.units, self.outputs, 1.0));
         let net = if self.embedded { net.tied("in", "embedding") } else { net };
         Ok(net.output("out").build(seed.child("network"))?)
     }
@@ -195,7 +202,7 @@ fn strokes(lab: &Lab, range: std::ops::Range<u64>) -> Result<Encoded<Scan, Strok
 }
 
 /// A small network with many events from the beginning: low thresholds.
-const LIVELY: Shape = Shape { inputs: 1, units: 48, outputs: 10, embedded: false, threshold: (0.02, true), keep: 0.0, trace: TRACE };
+const LIVELY: Shape = Shape { inputs: 1, units: 48, outputs: 10, embedded: false, threshold: (0.02, true), keep: 0.0, gain: (1.0, 1.0), trace: TRACE };
 
 /// Sparse = dense, and the products are counted to the unit, in double precision.
 fn exact(lab: &mut Lab) -> Result<()> {
@@ -263,14 +270,14 @@ fn regularised(lab: &mut Lab) -> Result<()> {
 /// Sequential MNIST.
 fn pictures(lab: &mut Lab, train: Images, test: Images) -> Result<()> {
     let seed = lab.seed().child("pictures");
-    let (pool, units, count, epochs, lr) = lab.scale().pick((4, 16, 100, 1, 1e-3), (2, 96, 30_000, 8, 4e-3), (1, 590, 60_000, 200, 1e-3));
+    let (pool, units, count, epochs, lr) = lab.scale().pick((4, 16, 100, 1, 1e-3), (2, 96, 30_000, 8, 1e-2), (1, 590, 60_000, 200, 1e-3));
     let (train, test) = (Pooled::new(train, pool)?, Pooled::new(test, pool)?);
     let scan = Scan::new(train.pixels_each())?;
     let (train, test) = (Encoded::new(train, scan, seed), Encoded::new(test, scan, seed));
     let held = lab.scale().pick(20, 2_000, 12_000);
     let validation = Subset::new(&train, (train.len() - held..train.len()).collect());
     let learned = Subset::new(&train, (0..count.min(train.len() - held)).collect());
-    let shape = Shape { inputs: 1, units, outputs: 10, embedded: false, threshold: (THRESHOLD, true), keep: KEEP, trace: TRACE };
+    let shape = Shape { inputs: 1, units, outputs: 10, embedded: false, threshold: (THRESHOLD, false), keep: KEEP, gain: GAIN, trace: TRACE };
     let options = Options {
         batch: lab.scale().pick(20, 50, 500),
         clip: Some(CLIP),
@@ -280,7 +287,8 @@ fn pictures(lab: &mut Lab, train: Images, test: Images) -> Result<()> {
     let surrogate = surrogate(NARROW);
     let mut dense = Trainer::new(&shape.gru(seed)?, Bptt::new(surrogate).events_in(), Optimiser::adam(lr), options)?;
     let of_dense = lab.train("pictures, dense", &mut dense, epochs, &learned, Some(&validation))?;
-    let mut events = Trainer::new(&shape.egru(seed)?, SparseBptt { surrogate }, Optimiser::adam(lr), options)?;
+    let regulariser = Regulariser { upper: ALLOWED.0, upper_count: ALLOWED.1 * train.steps() as f64, ..Regulariser::NONE };
+    let mut events = Trainer::new(&shape.egru(seed)?, SparseBptt { surrogate }, Optimiser::adam(lr), Options { regulariser, ..options })?;
     let of_events = lab.train("pictures, events", &mut events, epochs, &learned, Some(&validation))?;
     let (gru, egru) = (dense.evaluate(&test)?, events.evaluate(&test)?);
     let products = egru.macs_forward as f64 / (egru.trials * test.steps()) as f64;
@@ -317,5 +325,3 @@ fn spikes_of(events: &Raster) -> Raster {
 
 /// Strength of the penalty on the event rate of the language models. Chosen.
 const RATE_PENALTY: f64 = 0.02;
-/// Events per unit and step that it asks for. Chosen.
-const RATE_ASKED: f64 = 0.12;

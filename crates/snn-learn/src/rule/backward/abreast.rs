@@ -55,37 +55,9 @@ impl<F: Scalar> Abreast<F> {
             each[k as usize].errors[q][e as usize] = error;
         }
     }
-}
 
-impl<F: Scalar> Sparse<F> {
-    /// The errors that population `p`, whose `∂L/∂x` begins at the `first`-th list, has sent back from step `t` by the ways that are walked block by block, in every
-    /// trial: the sums of [`errors_back`](Sparse::errors_back), in the same order. Returns the multiply-accumulates.
-    pub(super) fn errors_back_abreast(each: &mut [Self], engine: &Clocked<F>, p: usize, first: usize, t: usize) -> u64 {
-        let mut macs = 0;
-        let mut room = std::mem::take(&mut each[0].abreast);
-        let ways: Vec<usize> = if each[0].ways[p].is_empty() { Vec::new() } else { each[0].by_block[p].clone() };
-        let source = |each: &[Self], n: usize| (each[0].ways[p][n].from, each[0].ways[p][n].delay);
-        for (k, &n) in ways.iter().enumerate() {
-            let (from, delay) = source(each, n);
-            if ways[..k].iter().any(|&m| source(each, m) == (from, delay)) {
-                continue;
-            }
-            let Some(then) = t.checked_sub(delay) else { continue };
-            room.take(each, from, then);
-            for b in 0..blocks(engine.cells()[p].size()) {
-                for &n in ways[k..].iter().filter(|&&m| source(each, m) == (from, delay)) {
-                    macs += Self::pull_back(each, engine, p, b, n, first, t, &mut room);
-                }
-            }
-            room.put_back(each, from);
-        }
-        each[0].abreast = room;
-        macs
-    }
-
-    /// What block `b` of population `p` sends back from step `t` by its `n`-th way.
-    #[allow(clippy::too_many_arguments)]
-    fn pull_back(each: &[Self], engine: &Clocked<F>, p: usize, b: usize, n: usize, first: usize, t: usize, room: &mut Abreast<F>) -> u64 {
+    /// Adds what block `b` of a population sends back from a step by its `n`-th way. Returns the multiply-accumulates.
+    fn pull_back(&mut self, each: &[Sparse<F>], engine: &Clocked<F>, &Step { p, first, t }: &Step, b: usize, n: usize) -> u64 {
         let way: &Way<F> = &each[0].ways[p][n];
         let (port, image) = match way.through {
             Through::Link(k) => (engine.links()[k].port.unwrap_or(0), each[0].trial.record.image(k)),
@@ -93,7 +65,7 @@ impl<F: Scalar> Sparse<F> {
         };
         let store = image.map_or(way.store(engine), Image::store);
         let list = first + b * engine.cells()[p].ports() + port;
-        let Abreast { unit, trial, error, entries, delta, .. } = room;
+        let Abreast { unit, trial, error, entries, delta, .. } = self;
         delta.clear();
         let mut heard = 0;
         for (one, entries) in each.iter().zip(entries) {
@@ -105,6 +77,41 @@ impl<F: Scalar> Sparse<F> {
             engine.simd().run(PullBack { store, block: b, factor: way.factor, unit, trial, delta, error });
         }
         heard * lanes_of(engine, p, b)
+    }
+}
+
+/// A step of a population on its way back.
+struct Step {
+    p: usize,
+    /// The list at which its `∂L/∂x` begins.
+    first: usize,
+    t: usize,
+}
+
+impl<F: Scalar> Sparse<F> {
+    /// The errors that population `p`, whose `∂L/∂x` begins at the `first`-th list, has sent back from step `t` by the ways that are walked block by block, in every
+    /// trial: the sums of [`errors_back`](Sparse::errors_back), in the same order. Returns the multiply-accumulates.
+    pub(super) fn errors_back_abreast(each: &mut [Self], engine: &Clocked<F>, p: usize, first: usize, t: usize) -> u64 {
+        let mut macs = 0;
+        let (mut room, ways) = (std::mem::take(&mut each[0].abreast), std::mem::take(&mut each[0].by_block[p]));
+        let source = |each: &[Self], n: usize| (each[0].ways[p][n].from, each[0].ways[p][n].delay);
+        for (k, &n) in ways.iter().enumerate() {
+            let (from, delay) = source(each, n);
+            if ways[..k].iter().any(|&m| source(each, m) == (from, delay)) {
+                continue;
+            }
+            // All ways that reach the same entries, block by block.
+            let Some(then) = t.checked_sub(delay) else { continue };
+            room.take(each, from, then);
+            for b in 0..blocks(engine.cells()[p].size()) {
+                for &n in ways[k..].iter().filter(|&&m| source(each, m) == (from, delay)) {
+                    macs += room.pull_back(each, engine, &Step { p, first, t }, b, n);
+                }
+            }
+            room.put_back(each, from);
+        }
+        (each[0].abreast, each[0].by_block[p]) = (room, ways);
+        macs
     }
 }
 

@@ -1,7 +1,7 @@
 //! Language models: characters of Shakespeare, and words of WikiText-2. State is carried from passage to passage, gradients end where a passage begins.
 
 use super::{C_PARITY, C_SILENT, W_PARITY, W_PRODUCTS, W_SILENT};
-use super::{CLIP, RATE_ASKED, RATE_PENALTY, SURROGATE, Shape, THRESHOLD, surrogate};
+use super::{CLIP, RATE_PENALTY, SURROGATE, Shape, THRESHOLD, surrogate};
 use crate::Lab;
 use anyhow::Result;
 use snn_core::{Dataset, Seed};
@@ -34,6 +34,8 @@ struct Plan {
     epochs: usize,
     lr: f64,
     lanes: usize,
+    /// Events per unit and step that the penalty asks for. Chosen, so that four in five steps are silent.
+    asked: f64,
     /// Share of the recurrent weights that every update leaves out.
     left_out: f64,
 }
@@ -56,7 +58,7 @@ impl Plan {
             ..Options::new(Loss::CrossEntropy(Over::Last), seed.child("training"))
         };
         let penalty = lab.scale().pick(0.0, RATE_PENALTY, RATE_PENALTY);
-        let sparse = Options { regulariser: Regulariser::rate(penalty, RATE_ASKED, RateOver::Trial), ..options };
+        let sparse = Options { regulariser: Regulariser::rate(penalty, self.asked, RateOver::Trial), ..options };
         let (surrogate, optimiser) = (surrogate(SURROGATE), Optimiser::adam(self.lr));
         let dense = Trainer::new(&self.shape.gru(seed)?, Bptt::new(surrogate).events_in(), optimiser, options)?;
         let events = Trainer::new(&self.shape.egru(seed)?, SparseBptt { surrogate }, optimiser, sparse)?;
@@ -87,8 +89,8 @@ pub(super) fn characters(lab: &mut Lab, text: &str) -> Result<()> {
     let parts = [&text[..tenth(8)], &text[tenth(8)..tenth(9)], &text[tenth(9)..]];
     let text = Text::new(Vocabulary::new(text, Token::Character, 1000)?, parts, steps, lanes)?;
     let symbols = text.vocabulary.tokens().len();
-    let shape = Shape { inputs: symbols, units, outputs: symbols, embedded: false, threshold: (THRESHOLD, false), keep: 0.0, trace: 0.0 };
-    let plan = Plan { name: "characters", shape, epochs, lr, lanes, left_out: 0.0 };
+    let shape = Shape { inputs: symbols, units, outputs: symbols, embedded: false, threshold: (THRESHOLD, false), keep: 0.0, gain: (1.0, 1.0), trace: 0.0 };
+    let plan = Plan { name: "characters", shape, epochs, lr, lanes, asked: 0.12, left_out: 0.0 };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     lab.note(format!(
         "characters of Shakespeare, {units} units: perplexity on the test text {:.3} dense, {:.3} with events; validation {:.3} and {:.3}; {:.0} products a step, {:.0} dense",
@@ -116,8 +118,8 @@ pub(super) fn words(lab: &mut Lab, valid: &str, test: &str) -> Result<()> {
     let vocabulary = Vocabulary::new(learned, Token::Word, most)?;
     let text = Text::new(vocabulary, [learned, held, test], steps, lanes)?;
     let known = text.vocabulary.tokens().len();
-    let shape = Shape { inputs: known, units, outputs: known, embedded: true, threshold: (THRESHOLD, false), keep: 0.0, trace: 0.0 };
-    let plan = Plan { name: "words", shape, epochs, lr, lanes, left_out: LEFT_OUT };
+    let shape = Shape { inputs: known, units, outputs: known, embedded: true, threshold: (THRESHOLD, false), keep: 0.0, gain: (1.0, 2.0), trace: 0.0 };
+    let plan = Plan { name: "words", shape, epochs, lr, lanes, asked: 0.2, left_out: LEFT_OUT };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     let products = events.products(&text);
     lab.note(format!(
