@@ -202,7 +202,8 @@ fn strokes(lab: &Lab, range: std::ops::Range<u64>) -> Result<Encoded<Scan, Strok
 }
 
 /// A small network with many events from the beginning: low thresholds.
-const LIVELY: Shape = Shape { inputs: 1, units: 48, outputs: 10, embedded: false, threshold: (0.02, true), keep: 0.0, gain: (1.0, 1.0), trace: TRACE };
+const LIVELY: Shape =
+    Shape { inputs: 1, units: 48, outputs: 10, embedded: false, threshold: (0.02, true), keep: 0.0, gain: (1.0, 1.0), trace: TRACE };
 
 /// Sparse = dense, and the products are counted to the unit, in double precision.
 fn exact(lab: &mut Lab) -> Result<()> {
@@ -277,7 +278,8 @@ fn pictures(lab: &mut Lab, train: Images, test: Images) -> Result<()> {
     let held = lab.scale().pick(20, 2_000, 12_000);
     let validation = Subset::new(&train, (train.len() - held..train.len()).collect());
     let learned = Subset::new(&train, (0..count.min(train.len() - held)).collect());
-    let shape = Shape { inputs: 1, units, outputs: 10, embedded: false, threshold: (THRESHOLD, false), keep: KEEP, gain: GAIN, trace: TRACE };
+    let shape =
+        Shape { inputs: 1, units, outputs: 10, embedded: false, threshold: (THRESHOLD, false), keep: KEEP, gain: GAIN, trace: TRACE };
     let options = Options {
         batch: lab.scale().pick(20, 50, 500),
         clip: Some(CLIP),

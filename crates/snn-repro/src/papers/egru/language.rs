@@ -89,7 +89,16 @@ pub(super) fn characters(lab: &mut Lab, text: &str) -> Result<()> {
     let parts = [&text[..tenth(8)], &text[tenth(8)..tenth(9)], &text[tenth(9)..]];
     let text = Text::new(Vocabulary::new(text, Token::Character, 1000)?, parts, steps, lanes)?;
     let symbols = text.vocabulary.tokens().len();
-    let shape = Shape { inputs: symbols, units, outputs: symbols, embedded: false, threshold: (THRESHOLD, false), keep: 0.0, gain: (1.0, 1.0), trace: 0.0 };
+    let shape = Shape {
+        inputs: symbols,
+        units,
+        outputs: symbols,
+        embedded: false,
+        threshold: (THRESHOLD, false),
+        keep: 0.0,
+        gain: (1.0, 1.0),
+        trace: 0.0,
+    };
     let plan = Plan { name: "characters", shape, epochs, lr, lanes, asked: 0.12, left_out: 0.0 };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     lab.note(format!(
@@ -118,7 +127,16 @@ pub(super) fn words(lab: &mut Lab, valid: &str, test: &str) -> Result<()> {
     let vocabulary = Vocabulary::new(learned, Token::Word, most)?;
     let text = Text::new(vocabulary, [learned, held, test], steps, lanes)?;
     let known = text.vocabulary.tokens().len();
-    let shape = Shape { inputs: known, units, outputs: known, embedded: true, threshold: (THRESHOLD, false), keep: 0.0, gain: (1.0, 2.0), trace: 0.0 };
+    let shape = Shape {
+        inputs: known,
+        units,
+        outputs: known,
+        embedded: true,
+        threshold: (THRESHOLD, false),
+        keep: 0.0,
+        gain: (1.0, 2.0),
+        trace: 0.0,
+    };
     let plan = Plan { name: "words", shape, epochs, lr, lanes, asked: 0.2, left_out: LEFT_OUT };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     let products = events.products(&text);
