@@ -8,6 +8,10 @@ use snn_core::{Dataset, Seed};
 use snn_data::{Passages, Token, Vocabulary};
 use snn_learn::{Bptt, Loss, Optimiser, Options, Over, RateOver, Regulariser, Schedule, SparseBptt, Stats, Trainer};
 
+/// What both language models share: thresholds that stay, no output trace.
+const TEXT: Shape =
+    Shape { inputs: 0, units: 0, outputs: 0, embedded: false, threshold: (THRESHOLD, false), keep: 0.0, gain: (1.0, 1.0), trace: 0.0 };
+
 /// Texts that are read side by side in evaluation. Chosen.
 const READ: usize = 8;
 
@@ -89,16 +93,7 @@ pub(super) fn characters(lab: &mut Lab, text: &str) -> Result<()> {
     let parts = [&text[..tenth(8)], &text[tenth(8)..tenth(9)], &text[tenth(9)..]];
     let text = Text::new(Vocabulary::new(text, Token::Character, 1000)?, parts, steps, lanes)?;
     let symbols = text.vocabulary.tokens().len();
-    let shape = Shape {
-        inputs: symbols,
-        units,
-        outputs: symbols,
-        embedded: false,
-        threshold: (THRESHOLD, false),
-        keep: 0.0,
-        gain: (1.0, 1.0),
-        trace: 0.0,
-    };
+    let shape = Shape { inputs: symbols, units, outputs: symbols, ..TEXT };
     let plan = Plan { name: "characters", shape, epochs, lr, lanes, asked: 0.12, left_out: 0.0 };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     lab.note(format!(
@@ -127,16 +122,7 @@ pub(super) fn words(lab: &mut Lab, valid: &str, test: &str) -> Result<()> {
     let vocabulary = Vocabulary::new(learned, Token::Word, most)?;
     let text = Text::new(vocabulary, [learned, held, test], steps, lanes)?;
     let known = text.vocabulary.tokens().len();
-    let shape = Shape {
-        inputs: known,
-        units,
-        outputs: known,
-        embedded: true,
-        threshold: (THRESHOLD, false),
-        keep: 0.0,
-        gain: (1.0, 2.0),
-        trace: 0.0,
-    };
+    let shape = Shape { inputs: known, units, outputs: known, embedded: true, gain: (1.0, 2.0), ..TEXT };
     let plan = Plan { name: "words", shape, epochs, lr, lanes, asked: 0.2, left_out: LEFT_OUT };
     let [dense, events] = plan.learn(lab, &text, seed)?;
     let products = events.products(&text);
